@@ -1,0 +1,136 @@
+//! What can be asked of the history, and the shape of its answers.
+
+use jiff::Timestamp;
+
+use crate::device::{Device, DeviceKey};
+use crate::name::DomainName;
+use crate::policy::RuleRef;
+use crate::tracker::Attribution;
+
+/// A span of time: from `from` on, up to but without `until`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// The first moment within.
+    pub from: Timestamp,
+    /// The first moment after.
+    pub until: Timestamp,
+}
+
+/// How much happened.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Totals {
+    /// All questions.
+    pub queries: u64,
+    /// Those that were blocked.
+    pub hits: u64,
+}
+
+/// One hour of the clock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HourCount {
+    /// Its first moment (UTC hours).
+    pub hour: Timestamp,
+    /// What happened in it.
+    pub totals: Totals,
+}
+
+/// One tracker, by the hits of its names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TrackerCount {
+    /// Who it is.
+    pub attribution: Attribution,
+    /// How often it was blocked.
+    pub hits: u64,
+    /// On how many devices.
+    pub devices: u64,
+}
+
+/// One device.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DeviceCount {
+    /// The device; its name is the one it had last.
+    pub device: Device,
+    /// What it asked within the span.
+    pub totals: Totals,
+    /// How many distinct trackers were blocked on it within the span.
+    pub trackers: u64,
+    /// When it asked for the first time, ever.
+    pub first_seen: Timestamp,
+    /// When it asked last.
+    pub last_seen: Timestamp,
+}
+
+/// One name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NameCount {
+    /// The name.
+    pub name: DomainName,
+    /// Whose it is.
+    pub attribution: Attribution,
+    /// What was asked of it within the span.
+    pub totals: Totals,
+}
+
+/// Which events are wanted.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct EventFilter {
+    /// Those of one device.
+    pub device: Option<DeviceKey>,
+    /// Hits only.
+    pub hits_only: bool,
+    /// Names that contain this text.
+    pub name_contains: Option<String>,
+    /// Those before this one, for the next page: [`Remembered::id`].
+    pub before: Option<i64>,
+    /// At most so many; the latest first.
+    pub limit: u32,
+}
+
+/// What the policy said, as it is remembered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RememberedVerdict {
+    /// No rule spoke of the name.
+    Pass,
+    /// A rule let it through.
+    Allow(RuleRef),
+    /// A rule blocked it.
+    Block(RuleRef),
+}
+
+/// One query, as it is remembered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Remembered {
+    /// Its place in the history: later ones have greater numbers.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub device: Device,
+    /// The QNAME.
+    pub name: DomainName,
+    /// The QTYPE.
+    pub qtype: u16,
+    /// What the policy said.
+    pub verdict: RememberedVerdict,
+    /// The RCODE of the answer.
+    pub rcode: u16,
+    /// Whose name it is.
+    pub attribution: Attribution,
+}
+
+/// How the history is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Health {
+    /// The file; `None` when the history lives in memory only.
+    pub file: Option<std::path::PathBuf>,
+    /// The file's size, in octets.
+    pub size_bytes: u64,
+    /// Events that were lost because they came faster than they could be taken.
+    pub dropped: u64,
+    /// Events that are not in the file yet.
+    pub unflushed: u64,
+    /// The last flush.
+    pub flushed: Option<Timestamp>,
+    /// What is wrong and what to do about it, for people.
+    pub problem: Option<String>,
+}

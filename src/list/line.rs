@@ -1,0 +1,175 @@
+//! One line of a list, taken for what its shape says.
+
+use std::net::IpAddr;
+
+use super::{Action, Format, LINE_LEN_MAX, ParseOptions, Scope, Skip};
+use crate::name::DomainName;
+
+/// What a line is.
+pub(super) enum Line {
+    Blank,
+    Comment,
+    Rules(Format),
+    Skip(Skip),
+}
+
+/// Names that hosts files begin with; they are the machine's own and never a tracker's.
+const OWN_NAMES: &[&str] = &[
+    "localhost",
+    "localhost.localdomain",
+    "local",
+    "localdomain",
+    "broadcasthost",
+    "ip6-localhost",
+    "ip6-loopback",
+    "ip6-localnet",
+    "ip6-mcastprefix",
+    "ip6-allnodes",
+    "ip6-allrouters",
+    "ip6-allhosts",
+    "0.0.0.0",
+];
+
+/// What separates a site from a cosmetic rule in the Adblock syntax.
+const COSMETIC: &[&str] = &["##", "#@#", "#?#", "#@?#", "#$#", "#@$#", "#%#", "#@%#", "$$", "$@$"];
+
+/// Modifiers that could be applied to a name (AdGuard, "DNS filtering rules syntax"); all others need a browser.
+const DNS_MODIFIERS: &[&str] =
+    &["important", "badfilter", "client", "ctag", "denyallow", "dnstype", "dnsrewrite"];
+
+/// Reads a line without surrounding white space and hands its rules to `add`.
+pub(super) fn read(
+    line: &str,
+    options: ParseOptions,
+    add: &mut impl FnMut(DomainName, Scope, Action),
+) -> Line {
+    if line.is_empty() {
+        return Line::Blank;
+    }
+    if LINE_LEN_MAX < line.len() {
+        return Line::Skip(Skip::TooLong);
+    }
+    if is_comment(line) {
+        return Line::Comment;
+    }
+    match rules(line, options, add) {
+        Ok(format) => Line::Rules(format),
+        Err(skip) => Line::Skip(skip),
+    }
+}
+
+fn is_comment(line: &str) -> bool {
+    let cosmetic = ["##", "#@#", "#?#", "#$#", "#%#"].into_iter().any(|mark| {
+        let selector = line.strip_prefix(mark).unwrap_or_default();
+        selector.starts_with(|first: char| !first.is_whitespace() && first != '#')
+    });
+    (line.starts_with('#') && !cosmetic) || line.starts_with('!') || line.starts_with("[Adblock")
+}
+
+fn rules(
+    line: &str,
+    options: ParseOptions,
+    add: &mut impl FnMut(DomainName, Scope, Action),
+) -> Result<Format, Skip> {
+    let (format, names) = recognise(line)?;
+    if options.format.is_some_and(|configured| configured != format) {
+        return Err(Skip::OtherFormat);
+    }
+    let mut error = Skip::OwnNames;
+    let mut any = false;
+    for (name, scope, action) in names {
+        let scope = if scope == Scope::Exact && options.subdomains { Scope::Subtree } else { scope };
+        if OWN_NAMES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        match checked(name) {
+            Ok(name) => {
+                any = true;
+                add(name, scope, action);
+            }
+            Err(skip) => error = skip,
+        }
+    }
+    if any { Ok(format) } else { Err(error) }
+}
+
+type Named<'a> = (&'a str, Scope, Action);
+
+/// Tells the syntax of a line by its shape, and the names in it.
+fn recognise(line: &str) -> Result<(Format, Vec<Named<'_>>), Skip> {
+    if COSMETIC.iter().any(|mark| line.contains(mark)) {
+        // `a.example ## comment` is a comment behind a name.
+        let mark = line.find("##").or_else(|| line.find('#')).or_else(|| line.find('$')).unwrap_or_default();
+        if !line.get(..mark).is_some_and(|before| before.ends_with(char::is_whitespace)) {
+            return Err(Skip::BrowserOnly);
+        }
+    }
+    if line.starts_with("||") || line.starts_with("@@") || line.starts_with('|') {
+        return adblock(line).map(|name| (Format::Adblock, vec![name]));
+    }
+    if line.starts_with('/') {
+        // `/…/` is a regular expression; anything else that begins with a slash is a path.
+        let regex = 1 < line.len() && line.ends_with('/');
+        return Err(if regex { Skip::NotRead } else { Skip::BrowserOnly });
+    }
+    let line = line.split('#').next().unwrap_or_default().trim_end();
+    let mut words = line.split_ascii_whitespace();
+    let first = words.next().unwrap_or_default();
+    if let Ok(address) = first.parse::<IpAddr>() {
+        let names: Vec<_> = words.map(|name| (name, Scope::Exact, Action::Block)).collect();
+        return match (names.is_empty(), address.is_unspecified() || address.is_loopback()) {
+            (true, _) => Err(Skip::BareAddress),
+            (false, false) => Err(Skip::RealAddress),
+            (false, true) => Ok((Format::Hosts, names)),
+        };
+    }
+    if let Some(name) = line.strip_prefix("*.").or_else(|| line.strip_prefix('.')) {
+        return Ok((Format::Wildcard, vec![(name, Scope::Subtree, Action::Block)]));
+    }
+    let browser_pattern = line.starts_with(['-', '&', '?', '=', '_', ':', '*', '.', ','])
+        || line.contains(['/', '?', '=', '&', '*', '$', '^']);
+    if browser_pattern && !line.contains(['<', '>', ' ']) {
+        return Err(Skip::BrowserOnly);
+    }
+    Ok((Format::Domains, vec![(line, Scope::Exact, Action::Block)]))
+}
+
+/// `||name^`, `||*.name^`, each with `@@` before it for an exception.
+fn adblock(line: &str) -> Result<Named<'_>, Skip> {
+    let (action, pattern) = match line.strip_prefix("@@") {
+        Some(pattern) => (Action::Allow, pattern),
+        None => (Action::Block, line),
+    };
+    let (pattern, modifiers) = match pattern.split_once('$') {
+        Some((pattern, modifiers)) => (pattern, Some(modifiers)),
+        None => (pattern, None),
+    };
+    let browser = |modifier: &str| {
+        let name = modifier.split('=').next().unwrap_or_default().trim_start_matches('~').trim();
+        !DNS_MODIFIERS.contains(&name)
+    };
+    if modifiers.is_some_and(|modifiers| modifiers.split(',').any(browser)) || pattern.contains(['/', '?', ':'])
+    {
+        return Err(Skip::BrowserOnly);
+    }
+    let name = pattern.strip_prefix("||").ok_or(Skip::NotRead)?;
+    let name = name.strip_suffix('|').unwrap_or(name);
+    let name = name.strip_suffix('^').ok_or(Skip::NotRead)?;
+    let (name, scope) = match name.strip_prefix("*.") {
+        Some(name) => (name, Scope::Below),
+        None => (name, Scope::Subtree),
+    };
+    if modifiers.is_some() || name.contains(['*', '^', '|']) {
+        return Err(Skip::NotRead);
+    }
+    Ok((name, scope, action))
+}
+
+/// A name that a list may speak of: one of a whole top-level domain would be a catastrophe or a misprint.
+fn checked(text: &str) -> Result<DomainName, Skip> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(Skip::BareAddress);
+    }
+    let name = DomainName::parse(text).map_err(Skip::Name)?;
+    if name.as_ref().label_count() < 2 { Err(Skip::TopLevelDomain) } else { Ok(name) }
+}

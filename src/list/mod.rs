@@ -1,0 +1,302 @@
+//! The text of a list, any syntax, turned into rules and skipped lines.
+//!
+//! Parsing never fails: a list with bad lines still gives its good ones, and every line is accounted for in a
+//! [`Report`]. This module knows names and the syntaxes that list authors use; it never knows where a text came from,
+//! which lists there are, or what becomes of the rules.
+//!
+//! Syntaxes, each as its format page has it: hosts(5); plain domain names; `*.name` (the "wildcard" lists of the field);
+//! and the part of the Adblock syntax that names a whole domain (`||name^`, `@@||name^`).
+
+mod line;
+mod own;
+mod report;
+
+pub use own::{OwnRule, OwnRuleError};
+pub use report::{Report, Skip, SkipCount, Skipped};
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::name::DomainName;
+
+/// A line longer than this is not a rule that anyone meant, in octets.
+pub const LINE_LEN_MAX: usize = 4096;
+
+/// What a rule covers.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Scope {
+    /// The name only.
+    Exact,
+    /// The name and everything below it.
+    Subtree,
+    /// Everything below the name, not the name.
+    Below,
+}
+
+/// What a rule asks for.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Action {
+    /// Let the name through, whatever blocklists say.
+    Allow,
+    /// Block the name.
+    Block,
+}
+
+/// One rule and where it stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rule {
+    /// The name the rule is about.
+    pub name: DomainName,
+    /// What it covers.
+    pub scope: Scope,
+    /// What it asks for.
+    pub action: Action,
+    /// The line of the list, from 1.
+    pub line: u32,
+}
+
+/// Writes a rule as its shortest unmistakable form: `=name`, `||name^`, `*.name`, with `@@` before an exception.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.action == Action::Allow {
+            f.write_str("@@")?;
+        }
+        match self.scope {
+            Scope::Exact => write!(f, "={}", self.name),
+            Scope::Subtree => write!(f, "||{}^", self.name),
+            Scope::Below => write!(f, "*.{}", self.name),
+        }
+    }
+}
+
+/// A list syntax.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Format {
+    /// `0.0.0.0 name [name ...]`: those names only.
+    Hosts,
+    /// One name a line: that name only.
+    Domains,
+    /// `*.name` a line: the name and everything below it.
+    Wildcard,
+    /// `||name^` and `@@||name^`: the name and everything below it.
+    Adblock,
+}
+
+impl Format {
+    /// The word for it in the configuration and on the page.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hosts => "hosts",
+            Self::Domains => "domains",
+            Self::Wildcard => "wildcard",
+            Self::Adblock => "adblock",
+        }
+    }
+
+    /// What a line of this syntax matches, for people.
+    pub const fn matches(self) -> &'static str {
+        match self {
+            Self::Hosts | Self::Domains => "each name exactly as listed",
+            Self::Wildcard | Self::Adblock => "each name and everything below it",
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Hosts, Self::Domains, Self::Wildcard, Self::Adblock]
+            .into_iter()
+            .find(|format| format.as_str() == word)
+            .ok_or(())
+    }
+}
+
+/// How to read a text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ParseOptions {
+    /// Only lines of this syntax are rules. `None`: each line is taken for what it is.
+    pub format: Option<Format>,
+    /// Names of hosts and plain-domain lines cover everything below them too.
+    pub subdomains: bool,
+}
+
+/// The rules of one text, and the account of its lines.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    /// The syntax of most of its rules; `None` when there is no rule.
+    pub format: Option<Format>,
+    /// The rules in the order of the text.
+    pub rules: Vec<Rule>,
+    /// What every line was taken for.
+    pub report: Report,
+}
+
+/// Parses the text of a list. Octets that are not UTF-8 spoil only their own line.
+pub fn parse(text: &[u8], options: ParseOptions) -> Parsed {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut parsed = Parsed::default();
+    let mut votes = [0_u32; 4];
+    let mut lines = text.split(|&octet| octet == b'\n').peekable();
+    let mut number = 0;
+    while let Some(raw) = lines.next() {
+        if raw.is_empty() && lines.peek().is_none() {
+            break; // What follows the last line feed is not a line.
+        }
+        number += 1;
+        parsed.report.lines = number;
+        let line = String::from_utf8_lossy(raw);
+        let before = parsed.rules.len();
+        let mut add = |name, scope, action| parsed.rules.push(Rule { name, scope, action, line: number });
+        match line::read(line.trim(), options, &mut add) {
+            line::Line::Blank => parsed.report.blank += 1,
+            line::Line::Comment => parsed.report.comments += 1,
+            line::Line::Rules(format) => {
+                parsed.report.rule_lines += 1;
+                let vote = votes.get_mut(format as usize);
+                if let Some(vote) = vote {
+                    *vote += 1;
+                }
+            }
+            line::Line::Skip(skip) => {
+                parsed.rules.truncate(before);
+                parsed.report.skip(skip, number, &line);
+            }
+        }
+    }
+    let most = votes.iter().copied().max().unwrap_or_default();
+    parsed.format = [Format::Hosts, Format::Domains, Format::Wildcard, Format::Adblock]
+        .into_iter()
+        .zip(votes)
+        .find(|&(_, count)| 0 < count && count == most)
+        .map(|(format, _)| format);
+    parsed
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The single place that calls the parser; `expected` is each rule's shortest form, or the reason for the skip.
+    #[track_caller]
+    fn check(line: &str, expected: &str) {
+        let parsed = parse(line.as_bytes(), ParseOptions::default());
+        let rules: Vec<String> = parsed.rules.iter().map(ToString::to_string).collect();
+        let skipped: Vec<String> = parsed.report.skipped().map(|skipped| skipped.skip.to_string()).collect();
+        let found = [rules, skipped].concat().join(" ");
+        assert_eq!(found, expected, "{line:?}");
+    }
+
+    #[test]
+    fn hosts_lines_name_hosts_exactly() {
+        check("0.0.0.0 pixel.example", "=pixel.example");
+        check("127.0.0.1\tpixel.example # tv", "=pixel.example");
+        check(":: pixel.example", "=pixel.example");
+        check("0.0.0.0 a.example b.example#c", "=a.example =b.example");
+        check("127.0.0.1 localhost localhost.localdomain", "the machine's own names");
+        check("0.0.0.0 localhost a.example", "=a.example");
+        check("::1 ip6-localhost ip6-loopback", "the machine's own names");
+        check("192.168.1.7 nas.example", "an address that is not a sinkhole");
+        check("0.0.0.0", "an address alone");
+        check("10.1.2.3", "an address alone");
+        check("0.0.0.0 a..example", "not a domain name");
+        check("0.0.0.0 com", "a whole top-level domain");
+    }
+
+    #[test]
+    fn plain_and_wildcard_lines() {
+        check("Pixel.Example.", "=pixel.example");
+        check("pixel.example # comment", "=pixel.example");
+        check("pixel.example#comment", "=pixel.example");
+        check("*.pixel.example", "||pixel.example^");
+        check(".pixel.example", "||pixel.example^");
+        check("*.com", "a whole top-level domain");
+        check("bücher.example", "=xn--bcher-kva.example");
+        check("localhost", "the machine's own names");
+        check("pixel example", "not a domain name");
+        check("<!DOCTYPE html>", "not a domain name");
+    }
+
+    #[test]
+    fn adblock_rules_that_name_a_whole_domain() {
+        check("||pixel.example^", "||pixel.example^");
+        check("||pixel.example^|", "||pixel.example^");
+        check("@@||good.example^", "@@||good.example^");
+        check("||*.pixel.example^", "*.pixel.example");
+        check("||com^", "a whole top-level domain");
+        check("||192.0.2.1^", "an address alone");
+    }
+
+    #[test]
+    fn what_only_a_browser_can_apply_is_never_a_whole_domain() {
+        check("||site.example/pixel.gif", "only a browser can apply it");
+        check("||site.example^$third-party", "only a browser can apply it");
+        check("||site.example^$domain=a.example", "only a browser can apply it");
+        check("site.example##.ad", "only a browser can apply it");
+        check("site.example#@#.ad", "only a browser can apply it");
+        check("##.ad-banner", "only a browser can apply it");
+        check("/pixel.gif?", "only a browser can apply it");
+        check("-tracking-pixel.", "only a browser can apply it");
+        check("||site.example^$important", "syntax that this version does not read");
+        check("||site.example", "syntax that this version does not read");
+        check("||ads*.example^", "syntax that this version does not read");
+        check("|site.example^", "syntax that this version does not read");
+        check("/^ads[0-9]+\\./", "syntax that this version does not read");
+    }
+
+    #[test]
+    fn comments_and_dress() {
+        check("# comment", "");
+        check("! comment", "");
+        check("[Adblock Plus 2.0]", "");
+        check("### heading", "");
+        check("\u{feff}pixel.example\r\n", "=pixel.example");
+        check(&"a".repeat(LINE_LEN_MAX + 1), "a line of more than 4096 octets");
+    }
+
+    #[test]
+    fn every_line_is_accounted_for() {
+        let text = b"# head\n\n0.0.0.0 a.example b.example\n||c.example^\n||d.example/x\n\xff\xfe.example\n";
+        let parsed = parse(text, ParseOptions::default());
+        let report = &parsed.report;
+        assert_eq!((report.lines, report.rule_lines, report.comments, report.blank), (6, 2, 1, 1));
+        assert_eq!(report.skipped().map(|skipped| skipped.count).sum::<u32>(), 2);
+        assert_eq!(parsed.rules.len(), 3);
+        assert_eq!(parsed.format, Some(Format::Hosts));
+        assert_eq!(parsed.rules[2].line, 4);
+    }
+
+    #[test]
+    fn a_named_format_takes_its_own_lines_only() {
+        let text = b"0.0.0.0 a.example\nb.example\n";
+        let options = ParseOptions { format: Some(Format::Domains), subdomains: true };
+        let parsed = parse(text, options);
+        assert_eq!(parsed.rules.iter().map(ToString::to_string).collect::<Vec<_>>(), ["||b.example^"]);
+        let skipped: Vec<_> = parsed.report.skipped().map(|skipped| skipped.skip.to_string()).collect();
+        assert_eq!(skipped, ["another syntax than the one configured"]);
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_and_counts_every_line(text: Vec<u8>) {
+            let report = parse(&text, ParseOptions::default()).report;
+            let skipped: u32 = report.skipped().map(|skipped| skipped.count).sum();
+            prop_assert_eq!(report.lines, report.blank + report.comments + report.rule_lines + skipped);
+        }
+
+        #[test]
+        fn lines_from_the_grammar_never_block_more_than_their_name(
+            prefix in "(\\|\\||@@\\|\\||\\|||0\\.0\\.0\\.0 |\\*\\.)",
+            name in "[a-z]{1,5}\\.[a-z]{1,5}",
+            suffix in "(\\^|/p|\\^\\$third-party|##.x|#x|\\*|)",
+        ) {
+            let line = format!("{prefix}{name}{suffix}");
+            for rule in parse(line.as_bytes(), ParseOptions::default()).rules {
+                prop_assert_eq!(rule.name.to_string(), name.clone(), "{}", line);
+            }
+        }
+    }
+}

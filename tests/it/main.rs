@@ -1,0 +1,4 @@
+//! All integration tests, in one crate so that they link once.
+#![cfg(test)]
+
+mod architecture;
