@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod name;
+pub mod wire;
 pub mod list;
 pub mod ruleset;
 pub mod tracker;

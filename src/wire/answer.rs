@@ -1,0 +1,134 @@
+//! Answers that are made here, without an upstream.
+
+use std::net::IpAddr;
+
+use super::{CLASS_IN, Query, Rcode, UDP_PAYLOAD_MAX, qtype};
+
+/// An Extended DNS Error (RFC 8914): why the answer is what it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ede<'a> {
+    /// The INFO-CODE, for instance 15 (Blocked).
+    pub code: u16,
+    /// The EXTRA-TEXT, for people; shortened to [`Ede::TEXT_MAX`] octets.
+    pub text: &'a str,
+}
+
+impl Ede<'_> {
+    /// Stale Answer.
+    pub const STALE: u16 = 3;
+    /// Blocked: by the operator of this resolver, on purpose.
+    pub const BLOCKED: u16 = 15;
+    /// Prohibited: this client may not ask here.
+    pub const PROHIBITED: u16 = 18;
+    /// No Reachable Authority: every upstream failed.
+    pub const NO_REACHABLE_AUTHORITY: u16 = 22;
+    /// Network Error.
+    pub const NETWORK_ERROR: u16 = 23;
+
+    /// How much of the text is sent, in octets.
+    pub const TEXT_MAX: usize = 96;
+}
+
+/// Answers the question with addresses of its type; those of the other family are left out, and with none left it is NODATA.
+pub fn compose_addresses(query: &Query<'_>, addresses: &[IpAddr], ttl_secs: u32, ede: Option<Ede<'_>>) -> Vec<u8> {
+    let mut records = Vec::new();
+    let mut count = 0;
+    for address in addresses {
+        let rdata: &[u8] = match (address, query.qtype()) {
+            (IpAddr::V4(address), qtype::A) => &address.octets(),
+            (IpAddr::V6(address), qtype::AAAA) => &address.octets(),
+            _ => continue,
+        };
+        count += 1;
+        records.extend(QNAME_POINTER);
+        push_record(&mut records, query.qtype(), ttl_secs, rdata);
+    }
+    if count == 0 {
+        return compose_negative(query, Rcode::NoError, ttl_secs, ede);
+    }
+    compose(query, Rcode::NoError, [count, 0], &records, ede)
+}
+
+/// NODATA (`Rcode::NoError`) or NXDOMAIN, with an SOA that lets clients keep it for `ttl_secs` (RFC 2308 section 3).
+pub fn compose_negative(query: &Query<'_>, rcode: Rcode, ttl_secs: u32, ede: Option<Ede<'_>>) -> Vec<u8> {
+    let mut records = Vec::new();
+    // The zone's apex is the parent of the QNAME, which begins behind its first label.
+    match query.name().parent() {
+        Some(parent) if !parent.is_root() => {
+            let behind = query.name().as_wire().len() - parent.as_wire().len() + super::HEADER_LEN;
+            records.extend(pointer(behind));
+        }
+        _ => records.push(0),
+    }
+    let mut rdata = Vec::from(*b"\x09pixelsink\x07invalid\x00\x0ahostmaster\x09pixelsink\x07invalid\x00");
+    for number in [1, 3600, 600, 86400, ttl_secs] {
+        rdata.extend(u32::to_be_bytes(number));
+    }
+    push_record(&mut records, qtype::SOA, ttl_secs, &rdata);
+    compose(query, rcode, [0, 1], &records, ede)
+}
+
+/// An error without records.
+pub fn compose_error(query: &Query<'_>, rcode: Rcode, ede: Option<Ede<'_>>) -> Vec<u8> {
+    compose(query, rcode, [0, 0], &[], ede)
+}
+
+fn compose(query: &Query<'_>, rcode: Rcode, counts: [u16; 2], records: &[u8], ede: Option<Ede<'_>>) -> Vec<u8> {
+    let mut message = Vec::with_capacity(super::UDP_PAYLOAD_PLAIN);
+    let rcode = rcode as u16;
+    let [answers, authorities] = counts;
+    let additionals = u16::from(query.edns.is_some());
+    let flags = query.answer_flags() | (rcode & 0x0f);
+    for number in [query.id, flags, 1, answers, authorities, additionals] {
+        message.extend(number.to_be_bytes());
+    }
+    message.extend(query.question);
+    message.extend(records);
+    push_opt(&mut message, query, rcode, ede);
+    message
+}
+
+/// Points at the question's name, which always stands behind the header.
+const QNAME_POINTER: [u8; 2] = [0xc0, super::HEADER_LEN as u8];
+
+fn pointer(at: usize) -> [u8; 2] {
+    // A name ends within 255 octets of the header, so the offset fits the 14 bits of a pointer.
+    u16::try_from(at).map_or(QNAME_POINTER, |at| (0xc000 | at).to_be_bytes())
+}
+
+fn push_record(records: &mut Vec<u8>, rtype: u16, ttl_secs: u32, rdata: &[u8]) {
+    records.extend(rtype.to_be_bytes());
+    records.extend(CLASS_IN.to_be_bytes());
+    records.extend(ttl_secs.to_be_bytes());
+    push_len_and(records, &[rdata]);
+}
+
+/// Appends the OPT record of an answer, if the query had one: our payload size, version 0, the DO bit as asked.
+pub(super) fn push_opt(message: &mut Vec<u8>, query: &Query<'_>, rcode: u16, ede: Option<Ede<'_>>) {
+    let Some(edns) = query.edns else { return };
+    message.push(0);
+    message.extend(qtype::OPT.to_be_bytes());
+    message.extend((UDP_PAYLOAD_MAX as u16).to_be_bytes());
+    let [_, extended_rcode] = (rcode >> 4).to_be_bytes();
+    message.extend([extended_rcode, 0, u8::from(edns.dnssec_ok) << 7, 0]);
+    match ede {
+        None => message.extend([0, 0]),
+        Some(ede) => {
+            const OPTION_CODE: u16 = 15;
+            let text = &ede.text.as_bytes()[..ede.text.floor_char_boundary(Ede::TEXT_MAX)];
+            let mut option = Vec::from(OPTION_CODE.to_be_bytes());
+            push_len_and(&mut option, &[&ede.code.to_be_bytes(), text]);
+            push_len_and(message, &[&option]);
+        }
+    }
+}
+
+/// Appends a length of two octets and then what it counts.
+fn push_len_and(message: &mut Vec<u8>, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    // Everything composed here is far shorter than 65,536 octets.
+    message.extend(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+    for part in parts {
+        message.extend(*part);
+    }
+}

@@ -1,0 +1,163 @@
+//! An upstream's answer, kept as bytes and patched for each client that asks.
+
+use super::answer::push_opt;
+use super::{CLASS_IN, Ede, HEADER_LEN, Query, qtype, read_record, read_u16, skip_name};
+
+/// An answer without OPT record, whose ID, question case and TTLs are patched on the way out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stored {
+    /// The message from the header on.
+    message: Box<[u8]>,
+    /// Where each record's TTL stands.
+    ttl_offsets: Box<[u16]>,
+    question_len: u16,
+    rcode: u16,
+    authentic: bool,
+    /// How long it may be kept, in seconds: the least TTL of its records, or the SOA's word for negative answers.
+    ttl_secs: u32,
+}
+
+/// How an answer is to be served.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Served<'a> {
+    /// How long the answer has been kept, in seconds.
+    pub age_secs: u32,
+    /// The largest message the client takes, in octets.
+    pub size_max: usize,
+    /// What to tell besides.
+    pub ede: Option<Ede<'a>>,
+}
+
+/// A negative answer without SOA is kept for this long at most, in seconds (RFC 2308 section 5 would not keep it at all;
+/// a client that repeats its question each second would cost the upstream more than the rare late name is worth).
+const TTL_WITHOUT_SOA_SECS: u32 = 10;
+/// No answer is kept for longer, whatever its TTL (RFC 8767 section 4 names a week as the outmost cap).
+const TTL_MAX_SECS: u32 = 86_400;
+/// Negative answers are kept for at most this long (RFC 2308 section 5 suggests one to three hours).
+const TTL_NEGATIVE_MAX_SECS: u32 = 3_600;
+
+const TC: u16 = 0x0200;
+const AD: u16 = 0x0020;
+
+impl Stored {
+    /// Takes an answer that carries one question and no OPT record. `rcode` may be an extended one.
+    ///
+    /// # Errors
+    /// When its frame is not sound.
+    pub fn new(message: Vec<u8>, rcode: u16) -> Result<Self, StoredError> {
+        Self::read(message.into(), rcode).ok_or(StoredError)
+    }
+
+    fn read(message: Box<[u8]>, rcode: u16) -> Option<Self> {
+        let count = |at| read_u16(&message, at);
+        if count(4)? != 1 {
+            return None;
+        }
+        let question_end = skip_name(&message, HEADER_LEN)? + 4;
+        let [answers, authorities] = [count(6)?, count(8)?];
+        let records = u32::from(answers) + u32::from(authorities) + u32::from(count(10)?);
+        let mut ttl_offsets = Vec::new();
+        let mut least = TTL_MAX_SECS;
+        let mut soa_secs = None;
+        let mut at = question_end;
+        for index in 0..records {
+            let record = read_record(&message, at)?;
+            if record.rtype == qtype::OPT || record.class != CLASS_IN && record.rtype == qtype::SOA {
+                return None;
+            }
+            at = record.rdata.end;
+            let ttl = u32::from_be_bytes(message.get(record.ttl_at..record.ttl_at + 4)?.try_into().ok()?);
+            // RFC 2181 section 8: a TTL with its highest bit set is zero.
+            let ttl = if ttl >> 31 == 0 { ttl } else { 0 };
+            if index < u32::from(answers) {
+                least = least.min(ttl);
+            }
+            if record.rtype == qtype::SOA && u32::from(answers) <= index {
+                let minimum = message.get(record.rdata.end - 4..record.rdata.end)?.try_into().ok()?;
+                soa_secs = Some(ttl.min(u32::from_be_bytes(minimum)));
+            }
+            ttl_offsets.push(u16::try_from(record.ttl_at).ok()?);
+        }
+        let negative = answers == 0 || rcode != 0;
+        let ttl_secs = match soa_secs {
+            _ if !negative => least,
+            Some(secs) => secs.min(least).min(TTL_NEGATIVE_MAX_SECS),
+            None => least.min(TTL_WITHOUT_SOA_SECS),
+        };
+        Some(Self {
+            question_len: u16::try_from(question_end - HEADER_LEN).ok()?,
+            authentic: count(2)? & AD != 0,
+            ttl_offsets: ttl_offsets.into(),
+            message,
+            rcode,
+            ttl_secs,
+        })
+    }
+
+    /// How long it may be kept, in seconds.
+    pub const fn ttl_secs(&self) -> u32 {
+        self.ttl_secs
+    }
+
+    /// The RCODE, extended ones included.
+    pub const fn rcode(&self) -> u16 {
+        self.rcode
+    }
+
+    /// Its size in memory, in octets.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.message.len() + self.ttl_offsets.len() * 2
+    }
+
+    /// The answer for one client: its ID, its letter case, its EDNS; TTLs lowered by the age; truncated when it does not fit.
+    pub fn serve(&self, query: &Query<'_>, served: Served<'_>) -> Vec<u8> {
+        let whole = self.compose(query, served, &self.message);
+        if whole.len() <= served.size_max {
+            return whole;
+        }
+        let question_end = HEADER_LEN + usize::from(self.question_len);
+        let mut head = self.compose(query, served, self.message.get(..question_end).unwrap_or_default());
+        patch(&mut head, 2, &(self.flags(query) | TC).to_be_bytes());
+        patch(&mut head, 6, &[0; 4]);
+        patch(&mut head, 10, &u16::from(query.edns.is_some()).to_be_bytes());
+        head
+    }
+
+    fn compose(&self, query: &Query<'_>, served: Served<'_>, message: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(message.len() + 16 + Ede::TEXT_MAX);
+        out.extend(message);
+        patch(&mut out, 0, &query.id.to_be_bytes());
+        patch(&mut out, 2, &self.flags(query).to_be_bytes());
+        if query.question.len() == usize::from(self.question_len) {
+            patch(&mut out, HEADER_LEN, query.question);
+        }
+        for &offset in &self.ttl_offsets {
+            let at = usize::from(offset);
+            let Some(ttl) = out.get(at..at + 4).and_then(|ttl| ttl.try_into().ok()) else { continue };
+            let ttl = u32::from_be_bytes(ttl).min(TTL_MAX_SECS).saturating_sub(served.age_secs);
+            patch(&mut out, at, &ttl.to_be_bytes());
+        }
+        if query.edns.is_some() {
+            let additionals = read_u16(&out, 10).unwrap_or_default() + 1;
+            patch(&mut out, 10, &additionals.to_be_bytes());
+        }
+        push_opt(&mut out, query, self.rcode, served.ede);
+        out
+    }
+
+    fn flags(&self, query: &Query<'_>) -> u16 {
+        let authentic = if self.authentic && query.wants_authentic_data() { AD } else { 0 };
+        query.answer_flags() | authentic | (self.rcode & 0x0f)
+    }
+}
+
+fn patch(message: &mut [u8], at: usize, octets: &[u8]) {
+    if let Some(target) = message.get_mut(at..at + octets.len()) {
+        target.copy_from_slice(octets);
+    }
+}
+
+/// An answer whose frame is not sound.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the answer is malformed")]
+pub struct StoredError;
