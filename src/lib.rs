@@ -10,5 +10,7 @@ pub mod device;
 pub mod policy;
 pub mod event;
 pub mod command;
+pub mod resolve;
+pub mod server;
 pub mod feed;
 pub mod history;

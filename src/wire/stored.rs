@@ -104,6 +104,23 @@ impl Stored {
         self.rcode
     }
 
+    /// The addresses in its answer section, for those who want to connect rather than to pass it on.
+    pub fn addresses(&self) -> Vec<std::net::IpAddr> {
+        let mut addresses = Vec::new();
+        let answers = usize::from(read_u16(&self.message, 6).unwrap_or_default());
+        for &offset in self.ttl_offsets.iter().take(answers) {
+            // The fixed part of a record is TYPE, CLASS, TTL, RDLENGTH; its TTL stands 4 octets behind its TYPE.
+            let at = usize::from(offset);
+            let rdata = |len: usize| self.message.get(at + 6..at + 6 + len);
+            match read_u16(&self.message, at - 4) {
+                Some(qtype::A) => addresses.extend(rdata(4).and_then(|a| <[u8; 4]>::try_from(a).ok()).map(std::net::IpAddr::from)),
+                Some(qtype::AAAA) => addresses.extend(rdata(16).and_then(|a| <[u8; 16]>::try_from(a).ok()).map(std::net::IpAddr::from)),
+                _ => {}
+            }
+        }
+        addresses
+    }
+
     /// Its size in memory, in octets.
     pub fn size(&self) -> usize {
         size_of::<Self>() + self.message.len() + self.ttl_offsets.len() * 2

@@ -1,0 +1,154 @@
+//! Answers from the cache and from upstreams.
+//!
+//! It knows questions and how to get them answered; it never knows who asks, what is blocked, or how an answer is shown.
+//! Protocols are hickory's; the order in which upstreams are tried, what counts as an answer, and what is kept of it are
+//! decided here.
+
+mod address;
+mod cache;
+mod check;
+mod upstream;
+
+pub use address::{Transport, UpstreamAddress, UpstreamAddressError};
+pub use upstream::UpstreamStatus;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::clock::Clock;
+use crate::name::DomainName;
+use crate::wire::{CLASS_IN, Stored, qtype};
+use cache::{Cache, Entry};
+use upstream::Pool;
+
+/// What is asked of an upstream. Two clients with the same question share one answer.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Question {
+    /// The QNAME.
+    pub name: DomainName,
+    /// The QTYPE.
+    pub qtype: u16,
+    /// The QCLASS.
+    pub qclass: u16,
+    /// Whether DNSSEC records are wanted.
+    pub dnssec_ok: bool,
+    /// Whether the client checks DNSSEC itself.
+    pub checking_disabled: bool,
+}
+
+/// An answer and where it came from.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The answer.
+    pub answer: Arc<Stored>,
+    /// How long it has been kept, in seconds.
+    pub age_secs: u32,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// The cache.
+    Cache,
+    /// This upstream, for this question.
+    Upstream(Arc<str>),
+}
+
+/// No upstream gave a usable answer.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unresolved(pub Arc<str>);
+
+/// How to resolve.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ResolveOptions {
+    /// The upstreams, in the order in which they are tried.
+    pub servers: Vec<UpstreamAddress>,
+    /// How much memory the cache may take, in octets; 0: nothing is kept.
+    pub cache_size: u64,
+}
+
+/// Answers questions.
+pub struct Resolver {
+    pool: ArcSwap<Pool>,
+    cache: Cache,
+    clock: Arc<dyn Clock>,
+}
+
+impl Resolver {
+    /// A resolver with an empty cache. Connections are made when they are needed.
+    pub fn new(options: &ResolveOptions, clock: Arc<dyn Clock>) -> Self {
+        let pool = ArcSwap::from_pointee(Pool::new(&options.servers, Arc::clone(&clock)));
+        Self { pool, cache: Cache::new(options.cache_size), clock }
+    }
+
+    /// Takes over changed options. Answers of upstreams that are no longer asked are forgotten.
+    pub fn reconfigure(&self, options: &ResolveOptions) {
+        if !self.pool.load().asks(&options.servers) {
+            self.pool.store(Arc::new(Pool::new(&options.servers, Arc::clone(&self.clock))));
+            self.cache.clear();
+        }
+        self.cache.set_size(options.cache_size);
+    }
+
+    /// Answers a question from the cache, or else from an upstream; however many ask at once, one asks the upstream.
+    pub async fn resolve(&self, question: &Question) -> Result<Resolved, Unresolved> {
+        let asked = async {
+            let pool = self.pool.load_full();
+            let outcome = pool.ask(question).await;
+            Entry::new(outcome, self.clock.instant())
+        };
+        let (entry, fresh) = self.cache.get_or_ask(question, self.clock.instant(), asked).await;
+        let age = self.clock.instant().saturating_duration_since(entry.at());
+        let answered = entry.answered()?;
+        Ok(Resolved {
+            answer: Arc::clone(&answered.answer),
+            age_secs: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
+            origin: if fresh { Origin::Upstream(Arc::clone(&answered.upstream)) } else { Origin::Cache },
+        })
+    }
+
+    /// The addresses of a host, for the daemon's own downloads.
+    pub async fn addresses(&self, host: &DomainName) -> Result<Vec<IpAddr>, Unresolved> {
+        let question = |qtype| Question {
+            name: host.clone(),
+            qtype,
+            qclass: CLASS_IN,
+            dnssec_ok: false,
+            checking_disabled: false,
+        };
+        let (ipv4, ipv6) = (question(qtype::A), question(qtype::AAAA));
+        let (ipv4, ipv6) = tokio::join!(self.resolve(&ipv4), self.resolve(&ipv6));
+        let mut addresses = Vec::new();
+        let mut problem = None;
+        for resolved in [ipv4, ipv6] {
+            match resolved {
+                Ok(resolved) => addresses.extend(resolved.answer.addresses()),
+                Err(error) => problem = Some(error),
+            }
+        }
+        match problem {
+            Some(error) if addresses.is_empty() => Err(error),
+            _ => Ok(addresses),
+        }
+    }
+
+    /// How each upstream is, in the order of the configuration.
+    pub fn upstreams(&self) -> Vec<UpstreamStatus> {
+        self.pool.load().status()
+    }
+
+    /// How many answers are kept.
+    pub fn cached_answers(&self) -> usize {
+        self.cache.len()
+    }
+}
+
+/// Failures are kept for this long, so that a herd of clients is one question (RFC 9520 section 3.2 asks for a second at
+/// least); longer would make us the reason why a mended upstream seems dead.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);

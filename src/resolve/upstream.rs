@@ -1,0 +1,290 @@
+//! The upstreams: which is asked first, how long it may take, and what is tried when it fails.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hickory_net::NetError;
+use hickory_net::runtime::TokioRuntimeProvider;
+use hickory_net::tcp::TcpClientStream;
+use hickory_net::udp::UdpClientStream;
+use hickory_net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, Edns, Message, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::address::{Transport, UpstreamAddress};
+use super::check;
+use super::{Question, Unresolved};
+use crate::clock::Clock;
+use crate::wire::{Stored, UDP_PAYLOAD_MAX};
+
+/// How long one try may take. A client asks again after 5 seconds (glibc, Windows) and should have its answer before.
+const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How many tries a question gets over all upstreams, so that the worst case ends before the client gives up.
+const TRIES_MAX: usize = 3;
+/// A lost packet is sent again after this long, in milliseconds, once per try.
+const RESEND_AFTER_MS: u64 = 500;
+/// hickory refuses the 33rd question on one TCP connection; it is asked over another one.
+const TCP_QUESTIONS_MAX: usize = 32;
+/// An upstream that failed is asked last for so long; each further failure doubles it, up to the second value.
+const DOWN_FIRST: Duration = Duration::from_secs(2);
+const DOWN_MAX: Duration = Duration::from_secs(30);
+
+type Exchange = DnsExchange<TokioRuntimeProvider>;
+
+/// An answer and who gave it.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    pub(super) answer: Arc<Stored>,
+    pub(super) upstream: Arc<str>,
+}
+
+/// How an upstream is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamStatus {
+    /// Where it is, as it is configured.
+    pub address: Arc<str>,
+    /// How many questions it answered.
+    pub answered: u64,
+    /// How many tries failed.
+    pub failed: u64,
+    /// The smoothed time to an answer, in microseconds; `None` before the first one.
+    pub latency_us: Option<u32>,
+    /// What went wrong last, while it is asked last because of that.
+    pub problem: Option<String>,
+}
+
+pub(super) struct Pool {
+    upstreams: Vec<Upstream>,
+}
+
+struct Upstream {
+    address: UpstreamAddress,
+    label: Arc<str>,
+    /// hickory ends every connection when the last clone of its provider goes; it lives as long as the upstream.
+    provider: TokioRuntimeProvider,
+    tcp: Mutex<Option<Exchange>>,
+    clock: Arc<dyn Clock>,
+    started: Instant,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    /// Zero before the first answer.
+    latency_us: AtomicU32,
+    /// Failures since the last answer.
+    failures: AtomicU32,
+    /// Milliseconds since `started`.
+    down_until_ms: AtomicU64,
+    problem: Mutex<String>,
+}
+
+/// Why a try gave no answer.
+#[derive(Debug, thiserror::Error)]
+enum TryError {
+    #[error("no answer within {} ms", TRY_TIMEOUT.as_millis())]
+    TimedOut,
+    #[error("{0}")]
+    Network(#[from] NetError),
+    #[error("it answered {0}")]
+    Rcode(ResponseCode),
+    #[error("its answer is not about the question")]
+    NotAboutIt,
+    #[error("its answer is malformed")]
+    Malformed,
+    #[error("the question can't be sent")]
+    Unsendable,
+}
+
+impl Pool {
+    pub(super) fn new(addresses: &[UpstreamAddress], clock: Arc<dyn Clock>) -> Self {
+        let upstream = |&address| Upstream::new(address, Arc::clone(&clock));
+        Self { upstreams: addresses.iter().map(upstream).collect() }
+    }
+
+    pub(super) fn asks(&self, addresses: &[UpstreamAddress]) -> bool {
+        self.upstreams.iter().map(|upstream| &upstream.address).eq(addresses)
+    }
+
+    pub(super) fn status(&self) -> Vec<UpstreamStatus> {
+        self.upstreams.iter().map(Upstream::status).collect()
+    }
+
+    /// Asks one upstream after the other, those that work first, until one gives an answer.
+    pub(super) async fn ask(&self, question: &Question) -> Result<Answered, Unresolved> {
+        let mut order: Vec<&Upstream> = self.upstreams.iter().collect();
+        order.sort_by_key(|upstream| upstream.down_for());
+        let mut failures = Vec::new();
+        for _ in 0..TRIES_MAX {
+            let Some(&upstream) = order.first() else { break };
+            match upstream.ask(question).await {
+                Ok(answer) => {
+                    let upstream = Arc::clone(&upstream.label);
+                    return Ok(Answered { answer: Arc::new(answer), upstream });
+                }
+                Err(error) => {
+                    debug!(upstream = %upstream.label, name = %question.name, %error, "a try failed");
+                    failures.push(format!("{}: {error}", upstream.label));
+                    // The next one's turn; one that said no would say it again.
+                    order.rotate_left(1);
+                    if matches!(error, TryError::Rcode(_)) {
+                        order.pop();
+                    }
+                }
+            }
+        }
+        failures.sort();
+        failures.dedup();
+        let why = if failures.is_empty() { "no upstream is configured".to_owned() } else { failures.join("; ") };
+        Err(Unresolved(why.into()))
+    }
+}
+
+impl Upstream {
+    fn new(address: UpstreamAddress, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            address,
+            label: address.to_string().into(),
+            provider: TokioRuntimeProvider::new(),
+            tcp: Mutex::new(None),
+            started: clock.instant(),
+            clock,
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            latency_us: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            down_until_ms: AtomicU64::new(0),
+            problem: Mutex::new(String::new()),
+        }
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Stored, TryError> {
+        let begun = self.clock.instant();
+        let asked = timeout(TRY_TIMEOUT, self.exchange(question)).await;
+        let answer = asked.unwrap_or(Err(TryError::TimedOut));
+        match &answer {
+            Ok(_) => self.note_answer(self.clock.instant().saturating_duration_since(begun)),
+            Err(error) => self.note_failure(error),
+        }
+        answer
+    }
+
+    async fn exchange(&self, question: &Question) -> Result<Stored, TryError> {
+        let mut answer = self.send(request(question, true)?, self.address.transport).await?;
+        // A server that does not know EDNS is asked without it, this once (RFC 6891 section 7).
+        if answer.metadata.response_code == ResponseCode::FormErr && answer.edns.is_none() {
+            answer = self.send(request(question, false)?, self.address.transport).await?;
+        }
+        if answer.metadata.truncation && self.address.transport == Transport::Udp {
+            answer = self.send(request(question, true)?, Transport::Tcp).await?;
+        }
+        let rcode = answer.metadata.response_code;
+        if !check::is_about_the_name(rcode) || answer.metadata.truncation {
+            return Err(TryError::Rcode(rcode));
+        }
+        let answer = check::keep_what_answers(answer, question.dnssec_ok).ok_or(TryError::NotAboutIt)?;
+        let message = answer.to_vec().map_err(|_| TryError::Malformed)?;
+        Stored::new(message, rcode.into()).map_err(|_| TryError::Malformed)
+    }
+
+    async fn send(&self, request: DnsRequest, transport: Transport) -> Result<Message, TryError> {
+        let answer = match transport {
+            Transport::Udp => {
+                // A socket of its own for each question, on a random port (RFC 5452 section 9.2).
+                let exchange = UdpClientStream::builder(self.address.socket, self.provider.clone())
+                    .with_timeout(Some(TRY_TIMEOUT))
+                    .with_max_retries(1)
+                    .with_retry_interval_floor(RESEND_AFTER_MS)
+                    .exchange();
+                exchange.send(request).first_answer().await?
+            }
+            Transport::Tcp => self.send_tcp(request).await?,
+        };
+        Ok(answer.into_message())
+    }
+
+    /// Sends over the connection that is there, or over a new one when that one turns out to be dead or full.
+    async fn send_tcp(&self, request: DnsRequest) -> Result<hickory_proto::op::DnsResponse, NetError> {
+        let kept = self.kept_tcp().clone();
+        if let Some(exchange) = kept {
+            match exchange.send(request.clone()).first_answer().await {
+                Err(error) => debug!(upstream = %self.label, %error, "connecting anew"),
+                answer => return answer,
+            }
+        }
+        let (socket, provider) = (self.address.socket, self.provider.clone());
+        let connected =
+            TcpClientStream::exchange(socket, None, TRY_TIMEOUT, Some(TCP_QUESTIONS_MAX), provider).await?;
+        *self.kept_tcp() = Some(connected.clone());
+        connected.send(request).first_answer().await
+    }
+
+    fn kept_tcp(&self) -> std::sync::MutexGuard<'_, Option<Exchange>> {
+        self.tcp.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_answer(&self, latency: Duration) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        let latency = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX).max(1);
+        let smoothed = match self.latency_us.load(Ordering::Relaxed) {
+            0 => latency,
+            before => before - before / 8 + latency / 8,
+        };
+        self.latency_us.store(smoothed, Ordering::Relaxed);
+        if 0 < self.failures.swap(0, Ordering::Relaxed) {
+            self.down_until_ms.store(0, Ordering::Relaxed);
+            info!(upstream = %self.label, "the upstream answers again");
+        }
+    }
+
+    fn note_failure(&self, error: &TryError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+        let down = DOWN_FIRST.saturating_mul(1 << failures.min(8)).min(DOWN_MAX);
+        let until = self.clock.instant().saturating_duration_since(self.started) + down;
+        self.down_until_ms.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+        if failures == 0 {
+            warn!(upstream = %self.label, %error, "the upstream fails; the others are asked first for a while");
+        }
+    }
+
+    /// How long it is still to be asked last, in milliseconds.
+    fn down_for(&self) -> u64 {
+        let now = self.clock.instant().saturating_duration_since(self.started).as_millis();
+        let until = self.down_until_ms.load(Ordering::Relaxed);
+        until.saturating_sub(u64::try_from(now).unwrap_or(u64::MAX))
+    }
+
+    fn status(&self) -> UpstreamStatus {
+        let latency_us = self.latency_us.load(Ordering::Relaxed);
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        UpstreamStatus {
+            address: Arc::clone(&self.label),
+            answered: self.answered.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            latency_us: (latency_us != 0).then_some(latency_us),
+            problem: (0 < self.failures.load(Ordering::Relaxed)).then_some(problem),
+        }
+    }
+}
+
+/// The question as it is sent: nothing of the client's own options goes along.
+fn request(question: &Question, edns: bool) -> Result<DnsRequest, TryError> {
+    let mut decoder = BinDecoder::new(question.name.as_ref().as_wire());
+    let name = Name::read(&mut decoder).map_err(|_| TryError::Unsendable)?;
+    let mut query = Query::query(name, RecordType::from(question.qtype));
+    query.set_query_class(DNSClass::from(question.qclass));
+    let mut message = Message::query();
+    message.metadata.recursion_desired = true;
+    message.metadata.checking_disabled = question.checking_disabled;
+    message.metadata.authentic_data = true;
+    message.add_query(query);
+    if edns {
+        let mut edns = Edns::new();
+        edns.set_max_payload(UDP_PAYLOAD_MAX as u16).set_dnssec_ok(question.dnssec_ok);
+        message.set_edns(edns);
+    }
+    Ok(DnsRequest::new(message, DnsRequestOptions::default()))
+}
