@@ -148,7 +148,8 @@ fn adblock(line: &str) -> Result<Named<'_>, Skip> {
         let name = modifier.split('=').next().unwrap_or_default().trim_start_matches('~').trim();
         !DNS_MODIFIERS.contains(&name)
     };
-    if modifiers.is_some_and(|modifiers| modifiers.split(',').any(browser)) || pattern.contains(['/', '?', ':'])
+    if modifiers.is_some_and(|modifiers| modifiers.split(',').any(browser))
+        || pattern.contains(['/', '?', ':'])
     {
         return Err(Skip::BrowserOnly);
     }

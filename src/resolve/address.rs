@@ -36,7 +36,8 @@ impl FromStr for UpstreamAddress {
             _ => return Err(UpstreamAddressError::Scheme(scheme.to_owned())),
         };
         let bare = || rest.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT));
-        let socket: SocketAddr = rest.parse().or_else(|_| bare()).map_err(|_| UpstreamAddressError::Address)?;
+        let socket: SocketAddr =
+            rest.parse().or_else(|_| bare()).map_err(|_| UpstreamAddressError::Address)?;
         if socket.ip().is_unspecified() || socket.port() == 0 {
             return Err(UpstreamAddressError::Address);
         }
@@ -62,7 +63,9 @@ pub enum UpstreamAddressError {
     NotYet(String),
     #[error("`{0}://` is not a way to speak to an upstream; write udp:// or tcp://")]
     Scheme(String),
-    #[error("expected an IP address and, if it is not 53, a port: `udp://9.9.9.9` or `tcp://[2620:fe::fe]:53`")]
+    #[error(
+        "expected an IP address and, if it is not 53, a port: `udp://9.9.9.9` or `tcp://[2620:fe::fe]:53`"
+    )]
     Address,
 }
 

@@ -136,7 +136,8 @@ impl Pool {
         }
         failures.sort();
         failures.dedup();
-        let why = if failures.is_empty() { "no upstream is configured".to_owned() } else { failures.join("; ") };
+        let why =
+            if failures.is_empty() { "no upstream is configured".to_owned() } else { failures.join("; ") };
         Err(Unresolved(why.into()))
     }
 }

@@ -12,15 +12,18 @@ use ipnet::IpNet;
 pub struct Access {
     /// The prefixes whose addresses are answered. An answer to anyone else would make this an open resolver.
     pub allow_from: Vec<IpNet>,
+    /// Whether the networks that this machine is on are answered too: in a home with IPv6 their addresses are public ones.
+    pub allow_local_networks: bool,
     /// How many questions an address may ask in a second; 0: no limit.
     pub queries_per_second: u32,
 }
 
 impl Access {
-    /// Whether `client` may ask.
-    pub fn allows(&self, client: IpAddr) -> bool {
+    /// Whether `client` may ask, on a machine that is on these networks.
+    pub fn allows(&self, client: IpAddr, networks: &[IpNet]) -> bool {
         let client = client.to_canonical();
-        self.allow_from.iter().any(|prefix| prefix.contains(&client))
+        let within = |prefixes: &[IpNet]| prefixes.iter().any(|prefix| prefix.contains(&client));
+        within(&self.allow_from) || self.allow_local_networks && within(networks)
     }
 }
 
@@ -84,11 +87,19 @@ mod tests {
     #[test]
     fn only_the_house_may_ask() {
         let allow_from = vec!["192.168.0.0/16".parse().unwrap(), "fe80::/10".parse().unwrap()];
-        let access = Access { allow_from, queries_per_second: 0 };
-        for (client, allowed) in
-            [("192.168.1.2", true), ("::ffff:192.168.1.2", true), ("fe80::1", true), ("203.0.113.5", false)]
-        {
-            assert_eq!(access.allows(client.parse().unwrap()), allowed, "{client}");
+        let mut access = Access { allow_from, allow_local_networks: false, queries_per_second: 0 };
+        let networks = ["2001:db8:1::5/64".parse().unwrap()];
+        for (client, allowed) in [
+            ("192.168.1.2", true),
+            ("::ffff:192.168.1.2", true),
+            ("fe80::1", true),
+            ("203.0.113.5", false),
+            ("2001:db8:1::9", false),
+        ] {
+            assert_eq!(access.allows(client.parse().unwrap(), &networks), allowed, "{client}");
         }
+        access.allow_local_networks = true;
+        assert!(access.allows("2001:db8:1::9".parse().unwrap(), &networks));
+        assert!(!access.allows("2001:db8:2::9".parse().unwrap(), &networks));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use super::access::{Access, Limits};
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ pub struct Responder {
     resolver: Arc<Resolver>,
     events: Arc<dyn EventSink>,
     access: ArcSwap<Access>,
+    networks: ArcSwap<Vec<IpNet>>,
     limits: Limits,
     in_flight: AtomicUsize,
 }
@@ -56,13 +58,19 @@ impl Responder {
         access: Access,
     ) -> Self {
         let limits = Limits::new(clock.instant());
-        let (access, in_flight) = (ArcSwap::from_pointee(access), AtomicUsize::new(0));
-        Self { clock, devices, policy, resolver, events, access, limits, in_flight }
+        let (access, networks) = (ArcSwap::from_pointee(access), ArcSwap::default());
+        let in_flight = AtomicUsize::new(0);
+        Self { clock, devices, policy, resolver, events, access, networks, limits, in_flight }
     }
 
     /// Takes over a changed configuration.
     pub fn set_access(&self, access: Access) {
         self.access.store(Arc::new(access));
+    }
+
+    /// Takes over the networks that this machine is on now.
+    pub fn set_networks(&self, networks: Vec<IpNet>) {
+        self.networks.store(Arc::new(networks));
     }
 
     /// How many queries wait for their answer.
@@ -73,7 +81,7 @@ impl Responder {
     /// Answers one packet; `None` when nothing may be sent back. All decisions about a query are in this function.
     pub async fn respond(&self, packet: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
         let access = self.access.load_full();
-        if !access.allows(client.ip()) {
+        if !access.allows(client.ip(), &self.networks.load()) {
             // Over UDP the sender's address may be forged: whoever is not of the house hears nothing.
             return None;
         }
@@ -85,7 +93,10 @@ impl Responder {
         if query.edns.is_some_and(|edns| edns.version != 0) {
             return Some(wire::compose_error(&query, Rcode::BadVers, None));
         }
-        if query.qclass() != CLASS_IN || META_TYPES.contains(&query.qtype()) || query.qtype() == wire::qtype::OPT {
+        if query.qclass() != CLASS_IN
+            || META_TYPES.contains(&query.qtype())
+            || query.qtype() == wire::qtype::OPT
+        {
             return Some(wire::compose_error(&query, Rcode::Refused, None));
         }
         if !self.limits.admits(client.ip(), access.queries_per_second, self.clock.instant()) {
@@ -126,7 +137,9 @@ impl Responder {
         };
         match self.resolver.resolve(&question).await {
             Ok(resolved) => Outcome {
-                message: resolved.answer.serve(query, Served { age_secs: resolved.age_secs, size_max, ede: None }),
+                message: resolved
+                    .answer
+                    .serve(query, Served { age_secs: resolved.age_secs, size_max, ede: None }),
                 rcode: resolved.answer.rcode(),
                 answered: match resolved.origin {
                     Origin::Cache => Answered::Cache,
@@ -158,9 +171,7 @@ fn sinkhole(query: &Query<'_>, blocking: Blocking, rule: &RuleRef) -> Outcome {
                 ipv4.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from)).collect();
             (wire::compose_addresses(query, &addresses, ttl, ede), Rcode::NoError)
         }
-        SinkholeMode::NxDomain => {
-            (wire::compose_negative(query, Rcode::NxDomain, ttl, ede), Rcode::NxDomain)
-        }
+        SinkholeMode::NxDomain => (wire::compose_negative(query, Rcode::NxDomain, ttl, ede), Rcode::NxDomain),
         SinkholeMode::NoData => (wire::compose_negative(query, Rcode::NoError, ttl, ede), Rcode::NoError),
         SinkholeMode::Refused => (wire::compose_error(query, Rcode::Refused, ede), Rcode::Refused),
     };

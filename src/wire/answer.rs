@@ -30,7 +30,12 @@ impl Ede<'_> {
 }
 
 /// Answers the question with addresses of its type; those of the other family are left out, and with none left it is NODATA.
-pub fn compose_addresses(query: &Query<'_>, addresses: &[IpAddr], ttl_secs: u32, ede: Option<Ede<'_>>) -> Vec<u8> {
+pub fn compose_addresses(
+    query: &Query<'_>,
+    addresses: &[IpAddr],
+    ttl_secs: u32,
+    ede: Option<Ede<'_>>,
+) -> Vec<u8> {
     let mut records = Vec::new();
     let mut count = 0;
     for address in addresses {
@@ -73,7 +78,13 @@ pub fn compose_error(query: &Query<'_>, rcode: Rcode, ede: Option<Ede<'_>>) -> V
     compose(query, rcode, [0, 0], &[], ede)
 }
 
-fn compose(query: &Query<'_>, rcode: Rcode, counts: [u16; 2], records: &[u8], ede: Option<Ede<'_>>) -> Vec<u8> {
+fn compose(
+    query: &Query<'_>,
+    rcode: Rcode,
+    counts: [u16; 2],
+    records: &[u8],
+    ede: Option<Ede<'_>>,
+) -> Vec<u8> {
     let mut message = Vec::with_capacity(super::UDP_PAYLOAD_PLAIN);
     let rcode = rcode as u16;
     let [answers, authorities] = counts;

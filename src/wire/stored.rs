@@ -113,8 +113,10 @@ impl Stored {
             let at = usize::from(offset);
             let rdata = |len: usize| self.message.get(at + 6..at + 6 + len);
             match read_u16(&self.message, at - 4) {
-                Some(qtype::A) => addresses.extend(rdata(4).and_then(|a| <[u8; 4]>::try_from(a).ok()).map(std::net::IpAddr::from)),
-                Some(qtype::AAAA) => addresses.extend(rdata(16).and_then(|a| <[u8; 16]>::try_from(a).ok()).map(std::net::IpAddr::from)),
+                Some(qtype::A) => addresses
+                    .extend(rdata(4).and_then(|a| <[u8; 4]>::try_from(a).ok()).map(std::net::IpAddr::from)),
+                Some(qtype::AAAA) => addresses
+                    .extend(rdata(16).and_then(|a| <[u8; 16]>::try_from(a).ok()).map(std::net::IpAddr::from)),
                 _ => {}
             }
         }

@@ -1,0 +1,156 @@
+//! The file that a person writes, turned into the options of each part.
+//!
+//! All problems are told at once, each with file, line, column, key and what was expected; a file with a problem is not
+//! used at all. `config/pixelsink.toml` has every key with its default.
+
+mod problem;
+mod quantity;
+mod read;
+mod reader;
+
+pub use problem::{ConfigError, Problem};
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::device::NamedDevice;
+use crate::feed::SourceOptions;
+use crate::list::{Action, OwnRule};
+use crate::policy::Blocking;
+use crate::resolve::{ResolveOptions, Transport, UpstreamAddress};
+use crate::server::{Access, ServerOptions};
+use crate::tracker::Level;
+
+/// Where the configuration is, unless the command line says otherwise.
+pub const DEFAULT_FILE: &str = "/etc/pixelsink/pixelsink.toml";
+
+/// Everything that a person can set.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// The file that it was read from; `None` when there is none and everything is as it comes.
+    pub file: Option<PathBuf>,
+    /// Where revisions, history and the person's own rules are kept.
+    pub data_dir: PathBuf,
+    /// The listeners.
+    pub server: ServerOptions,
+    /// Whether the file names the addresses to listen on; what it names must work.
+    pub listen_is_named: bool,
+    /// The upstreams and the cache.
+    pub resolve: ResolveOptions,
+    /// How blocking is done.
+    pub blocking: Blocking,
+    /// Where the page is served.
+    pub web_listen: Vec<SocketAddr>,
+    /// Whether the file names those addresses.
+    pub web_listen_is_named: bool,
+    /// Host names under which the page may be visited, besides addresses and local names.
+    pub web_host_names: Vec<String>,
+    /// The levels of the built-in list that are blocked.
+    pub builtin_levels: Vec<Level>,
+    /// The lists.
+    pub lists: Vec<SourceOptions>,
+    /// The largest list that is taken, in octets.
+    pub list_size_max: u64,
+    /// How long a download may take.
+    pub list_timeout: Duration,
+    /// The person's own rules, each with its line.
+    pub own_rules: Vec<(Action, OwnRule, u32)>,
+    /// The devices that have a name.
+    pub devices: Vec<NamedDevice>,
+    /// How the history is kept.
+    pub history: HistorySection,
+}
+
+/// How the history is kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HistorySection {
+    /// How long events may wait in memory before they are written.
+    pub flush: Duration,
+    /// How long single events are kept.
+    pub events: Duration,
+    /// How long hourly counts are kept.
+    pub counts: Duration,
+    /// How large the file may grow, in octets.
+    pub size_max: u64,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for Config {
+    fn default() -> Self {
+        let any = |port| {
+            let addresses = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+            addresses.map(|address| SocketAddr::new(address, port)).to_vec()
+        };
+        let quad9 = |last: [u8; 4]| UpstreamAddress {
+            transport: Transport::Udp,
+            socket: SocketAddr::new(last.into(), 53),
+        };
+        Self {
+            file: None,
+            data_dir: "/var/lib/pixelsink".into(),
+            server: ServerOptions {
+                listen: any(53),
+                access: Access {
+                    allow_from: read::private_networks(),
+                    allow_local_networks: true,
+                    queries_per_second: 1000,
+                },
+            },
+            listen_is_named: false,
+            resolve: ResolveOptions {
+                servers: vec![quad9([9, 9, 9, 9]), quad9([149, 112, 112, 112])],
+                cache_size: 16 << 20,
+            },
+            blocking: Blocking::default(),
+            web_listen: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8053)],
+            web_listen_is_named: false,
+            web_host_names: Vec::new(),
+            builtin_levels: vec![Level::Pixel],
+            lists: Vec::new(),
+            list_size_max: 128 << 20,
+            list_timeout: Duration::from_secs(120),
+            own_rules: Vec::new(),
+            devices: Vec::new(),
+            history: HistorySection {
+                flush: Duration::from_secs(60),
+                events: 14 * DAY,
+                counts: 400 * DAY,
+                size_max: 1 << 30,
+            },
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// All that is wrong with it, at once.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads a text as if it stood in `file`.
+    ///
+    /// # Errors
+    /// All that is wrong with it, at once.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let (config, problems, _) = read::read(text, file);
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        Err(ConfigError { file: file.to_owned(), text: text.to_owned(), problems })
+    }
+
+    /// The name under which the person's own rules of this file are shown.
+    pub fn own_rules_name(&self) -> Arc<str> {
+        self.file.as_ref().map_or_else(|| "configuration".into(), |file| file.display().to_string().into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

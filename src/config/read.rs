@@ -1,0 +1,386 @@
+//! What each key means.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+use super::problem::Problem;
+use super::quantity::{duration, size};
+use super::reader::{Findings, Section, Value};
+use super::{Config, HistorySection};
+use crate::device::{Mac, NamedDevice};
+use crate::feed::{Origin, SourceOptions};
+use crate::list::{Action, Format, OwnRule};
+use crate::policy::{Blocking, SinkholeMode};
+use crate::resolve::{ResolveOptions, UpstreamAddress};
+use crate::server::{Access, ServerOptions};
+use crate::tracker::Level;
+
+/// A list that is downloaded more often than this is a burden for who serves it.
+const REFRESH_MIN: Duration = Duration::from_secs(3600);
+const REFRESH_DEFAULT: Duration = Duration::from_secs(86_400);
+/// The name under which the built-in list is shown; no other list may have it.
+pub(super) const BUILT_IN: &str = "pixelsink";
+
+/// Private and link-local networks (RFC 1918, 6598, 3927, 4193, 4291) and this machine itself.
+pub(super) fn private_networks() -> Vec<IpNet> {
+    const NETWORKS: [&str; 9] = [
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    ];
+    NETWORKS.iter().filter_map(|network| network.parse().ok()).collect()
+}
+
+/// Reads a text; the configuration is whole even where there are problems, with defaults for what can't be read.
+pub(super) fn read(text: &str, file: &Path) -> (Config, Vec<Problem>, BTreeSet<String>) {
+    let findings = Findings::default();
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        findings.add("", error.span().unwrap_or_default(), error.message());
+    }
+    let line_of = |at: usize| {
+        let lines = text.get(..at).unwrap_or_default().matches('\n').count();
+        u32::try_from(lines + 1).unwrap_or(u32::MAX)
+    };
+    let mut config = Config { file: Some(file.to_owned()), ..Config::default() };
+    config.read_root(Section::root(&table, &findings), &line_of);
+    let (problems, known) = findings.finish();
+    (config, problems, known)
+}
+
+impl Config {
+    fn read_root(&mut self, mut root: Section<'_>, line_of: &dyn Fn(usize) -> u32) {
+        if let Some(value) = root.get("data_dir")
+            && let Some(directory) = value.parse("a directory", absolute_path)
+        {
+            self.data_dir = directory;
+        }
+        self.read_dns(root.section("dns"));
+        let mut limits = root.section("limits");
+        if let Some(value) = limits.get("queries_per_second") {
+            set(&mut self.server.access.queries_per_second, value.integer(0..=1_000_000));
+        }
+        self.read_upstream(root.section("upstream"));
+        let mut cache = root.section("cache");
+        if let Some(value) = cache.get("size") {
+            set(&mut self.resolve.cache_size, value.parse("a size such as `16MiB`", size));
+        }
+        self.blocking = read_blocking(root.section("blocking"), self.blocking);
+        self.read_web(root.section("web"));
+        let mut builtin = root.section("builtin");
+        if let Some(value) = builtin.get("levels") {
+            let level = |text: &str| {
+                Level::from_str(text)
+                    .map_err(|()| format!("`{text}` is no level; expected `pixel`, `links` or `shared`"))
+            };
+            self.builtin_levels = value.list("`pixel`, `links` or `shared`", level);
+        }
+        let mut download = root.section("download");
+        if let Some(value) = download.get("size_max") {
+            set(&mut self.list_size_max, value.parse("a size such as `128MiB`", size));
+        }
+        if let Some(value) = download.get("timeout") {
+            set(
+                &mut self.list_timeout,
+                value.parse("a duration such as `2m`", at_least(Duration::from_secs(1))),
+            );
+        }
+        for section in root.sections("lists") {
+            read_list(section, &mut self.lists);
+        }
+        self.read_rules(root.section("rules"), line_of);
+        for section in root.sections("devices") {
+            self.devices.extend(read_device(section));
+        }
+        self.history = read_history(root.section("history"), self.history);
+    }
+
+    fn read_dns(&mut self, mut dns: Section<'_>) {
+        let ServerOptions { listen, access } = &mut self.server;
+        if let Some(value) = dns.get("listen") {
+            *listen = addresses(&value);
+            self.listen_is_named = true;
+        }
+        if let Some(value) = dns.get("allow_from") {
+            read_allow_from(&value, access);
+        }
+    }
+
+    fn read_upstream(&mut self, mut upstream: Section<'_>) {
+        let ResolveOptions { servers, .. } = &mut self.resolve;
+        let Some(value) = upstream.get("servers") else { return };
+        let listens = |address: SocketAddr| {
+            self.server.listen.iter().any(|own| {
+                own.port() == address.port()
+                    && (own.ip() == address.ip() || own.ip().is_unspecified() && address.ip().is_loopback())
+            })
+        };
+        *servers = value.list("an upstream such as `udp://9.9.9.9`", |text| {
+            let address: UpstreamAddress =
+                text.parse().map_err(|error: crate::resolve::UpstreamAddressError| error.to_string())?;
+            if listens(address.socket) {
+                return Err("this is pixelsink itself; name another resolver".to_owned());
+            }
+            Ok(address)
+        });
+        if servers.is_empty() && value.elements().is_empty() {
+            value.complain("expected at least one upstream; without one nothing resolves");
+        }
+    }
+
+    fn read_web(&mut self, mut web: Section<'_>) {
+        if let Some(value) = web.get("listen") {
+            self.web_listen = addresses(&value);
+            self.web_listen_is_named = true;
+        }
+        if let Some(value) = web.get("host_names") {
+            let name = |text: &str| crate::name::DomainName::parse(text).map(|name| name.to_string());
+            self.web_host_names = value.list("a host name", name);
+        }
+    }
+
+    fn read_rules(&mut self, mut rules: Section<'_>, line_of: &dyn Fn(usize) -> u32) {
+        for (key, action) in [("block", Action::Block), ("allow", Action::Allow)] {
+            let Some(value) = rules.get(key) else { continue };
+            for element in value.elements() {
+                if let Some(rule) = element.parse("a rule such as `pixel.example`", OwnRule::parse) {
+                    self.own_rules.push((action, rule, line_of(element.span.start)));
+                }
+            }
+        }
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn absolute_path(text: &str) -> Result<std::path::PathBuf, String> {
+    let path = std::path::PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` is not absolute; begin it with `/`")) }
+}
+
+fn addresses(value: &Value<'_>) -> Vec<SocketAddr> {
+    value.list("an address and a port such as `0.0.0.0:53` or `[::]:53`", |text| {
+        let advice =
+            |_| format!("`{text}` is not an address and a port; write `192.168.1.2:53` or `[fd00::2]:53`");
+        text.parse().map_err(advice)
+    })
+}
+
+fn read_allow_from(value: &Value<'_>, access: &mut Access) {
+    access.allow_from.clear();
+    access.allow_local_networks = false;
+    for element in value.elements() {
+        let expected = "`private`, `local` or a prefix such as `192.168.0.0/16`";
+        match element.text(expected) {
+            Some("private") => access.allow_from.extend(private_networks()),
+            Some("local") => access.allow_local_networks = true,
+            Some(text) => {
+                let prefix = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+                match prefix {
+                    Ok(prefix) => access.allow_from.push(prefix),
+                    Err(_) => element.complain(format!("`{text}` is not a prefix; expected {expected}")),
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+fn read_blocking(mut section: Section<'_>, mut blocking: Blocking) -> Blocking {
+    if let Some(value) = section.get("mode") {
+        set(&mut blocking.mode, read_mode(&value));
+    }
+    if let Some(value) = section.get("ttl") {
+        let ttl = value.parse("a duration such as `5m`", duration);
+        set(&mut blocking.ttl_secs, ttl.and_then(|ttl| u32::try_from(ttl.as_secs()).ok()));
+    }
+    blocking
+}
+
+fn read_mode(value: &Value<'_>) -> Option<SinkholeMode> {
+    if let Some(mut custom) = value.as_section() {
+        let ipv4 = custom.get("ipv4").and_then(|value| {
+            value.parse("an IPv4 address", |text| {
+                text.parse().map_err(|_| format!("`{text}` is not an IPv4 address"))
+            })
+        });
+        let ipv6 = custom.get("ipv6").and_then(|value| {
+            value.parse("an IPv6 address", |text| {
+                text.parse().map_err(|_| format!("`{text}` is not an IPv6 address"))
+            })
+        });
+        return Some(SinkholeMode::Custom { ipv4, ipv6 });
+    }
+    let expected = "`null`, `nxdomain`, `nodata`, `refused` or { ipv4 = \"...\", ipv6 = \"...\" }";
+    value.parse(expected, |text| match text {
+        "null" => Ok(SinkholeMode::Null),
+        "nxdomain" => Ok(SinkholeMode::NxDomain),
+        "nodata" => Ok(SinkholeMode::NoData),
+        "refused" => Ok(SinkholeMode::Refused),
+        "pixel" => Err(format!("this version does not answer with a pixel yet; expected {expected}")),
+        _ => Err(format!("`{text}` is no way of blocking; expected {expected}")),
+    })
+}
+
+fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>) {
+    let name = section.get("name");
+    let origins = ["url", "path", "rules"].map(|key| section.get(key));
+    let kind = section.get("kind").and_then(|value| {
+        value.parse("`block` or `allow`", |text| match text {
+            "block" => Ok(Action::Block),
+            "allow" => Ok(Action::Allow),
+            "cname" => {
+                Err("lists of CNAME targets are not read by this version; expected `block` or `allow`"
+                    .to_owned())
+            }
+            _ => Err(format!("`{text}` is no kind of list; expected `block` or `allow`")),
+        })
+    });
+    let format = section.get("format").and_then(|value| value.parse("a syntax such as `hosts`", read_format));
+    let subdomains = section.get("subdomains").and_then(|value| value.boolean());
+    let refresh = section
+        .get("refresh")
+        .and_then(|value| value.parse("a duration such as `24h`", at_least(REFRESH_MIN)));
+    if !section.exists() {
+        return;
+    }
+    let [url, path, rules] = &origins;
+    let origin = match (url, path, rules) {
+        (Some(url), None, None) => url.parse("a URL", read_url).map(Origin::Url),
+        (None, Some(path), None) => path.parse("a file", absolute_path).map(Origin::File),
+        (None, None, Some(rules)) => {
+            let lines: Vec<String> = rules.list("a line of a list", |text| Ok::<_, String>(text.to_owned()));
+            Some(Origin::Inline(lines.join("\n").into()))
+        }
+        _ => {
+            section.complain("expected one of `url`, `path` or `rules`: where the list comes from");
+            None
+        }
+    };
+    let Some(name) = name else {
+        section.complain("expected `name`: a short word under which the list is shown");
+        return;
+    };
+    let taken: Vec<&str> = lists.iter().map(|list| &*list.name).collect();
+    let name = name.parse("a name", |text| read_list_name(text, &taken));
+    let (Some(name), Some(origin)) = (name, origin) else { return };
+    lists.push(SourceOptions {
+        name,
+        kind: kind.unwrap_or(Action::Block),
+        origin,
+        format: format.flatten(),
+        subdomains: subdomains.unwrap_or(false),
+        refresh: refresh.unwrap_or(REFRESH_DEFAULT),
+    });
+}
+
+fn read_format(text: &str) -> Result<Option<Format>, String> {
+    let expected = "expected `auto`, `hosts`, `domains`, `wildcard` or `adblock`";
+    match text {
+        "auto" => Ok(None),
+        "rpz" | "dnsmasq" | "unbound" | "regex" => {
+            Err(format!("this version does not read `{text}` lists; {expected}"))
+        }
+        _ => text.parse().map(Some).map_err(|()| format!("`{text}` is no syntax of lists; {expected}")),
+    }
+}
+
+fn read_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !text.contains(char::is_whitespace) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!("`{text}` is not a URL; expected one that begins with `https://` or `http://`")),
+    }
+}
+
+fn read_list_name(text: &str, taken: &[&str]) -> Result<Arc<str>, String> {
+    const LEN_MAX: usize = 64;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || LEN_MAX < text.len() || !text.chars().all(plain) || text.starts_with('.') {
+        return Err(format!(
+            "`{text}` can't be a list's name; use up to {LEN_MAX} letters, digits, `-`, `_` and `.`"
+        ));
+    }
+    if text == BUILT_IN {
+        return Err(format!("`{BUILT_IN}` is the built-in list (see [builtin]); choose another name"));
+    }
+    if taken.contains(&text) {
+        return Err(format!("another list is named `{text}` already; choose another name"));
+    }
+    Ok(text.into())
+}
+
+fn at_least(least: Duration) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let duration = duration(text)?;
+        if duration < least {
+            return Err(format!("`{text}` is too short; expected at least {} seconds", least.as_secs()));
+        }
+        Ok(duration)
+    }
+}
+
+fn read_device(mut section: Section<'_>) -> Option<NamedDevice> {
+    let name = section.get("name").and_then(|value| value.text("a name").map(Arc::from));
+    let macs = section.get("macs").map(|value| {
+        value.list("a MAC address such as `aa:bb:cc:dd:ee:ff`", |text| {
+            Mac::from_str(text).map_err(|_| {
+                format!("`{text}` is not a MAC address; expected one such as `aa:bb:cc:dd:ee:ff`")
+            })
+        })
+    });
+    let addresses = section.get("addresses").map(|value| {
+        value.list("an IP address", |text| {
+            text.parse::<IpAddr>().map_err(|_| format!("`{text}` is not an IP address"))
+        })
+    });
+    if !section.exists() {
+        return None;
+    }
+    let Some(name) = name else {
+        section.complain("expected `name`: what you call the device");
+        return None;
+    };
+    let (macs, addresses) = (macs.unwrap_or_default(), addresses.unwrap_or_default());
+    if macs.is_empty() && addresses.is_empty() {
+        section.complain("expected `macs` or `addresses`: by which the device is known");
+        return None;
+    }
+    Some(NamedDevice { name, macs, addresses })
+}
+
+fn read_history(mut section: Section<'_>, mut history: HistorySection) -> HistorySection {
+    let expected = "a duration such as `60s` or `14d`";
+    for (key, field, least) in [
+        ("flush", &mut history.flush, Duration::from_secs(1)),
+        ("events", &mut history.events, Duration::from_secs(3600)),
+        ("counts", &mut history.counts, Duration::from_secs(3600)),
+    ] {
+        if let Some(value) = section.get(key) {
+            set(field, value.parse(expected, at_least(least)));
+        }
+    }
+    if let Some(value) = section.get("size_max") {
+        set(&mut history.size_max, value.parse("a size such as `1GiB`", size));
+    }
+    history
+}

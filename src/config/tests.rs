@@ -1,0 +1,174 @@
+//! Configurations that are right, and what is said of those that are not.
+
+use super::*;
+
+const SHIPPED: &str = include_str!("../../config/pixelsink.toml");
+
+fn file() -> &'static Path {
+    Path::new("pixelsink.toml")
+}
+
+/// What is said of `text`, one line a problem.
+fn problems(text: &str) -> String {
+    match Config::parse(text, file()) {
+        Ok(_) => "nothing is wrong".to_owned(),
+        Err(error) => error.lines().join("\n"),
+    }
+}
+
+#[test]
+fn the_shipped_file_and_the_defaults_agree() {
+    let mut shipped = Config::parse(SHIPPED, file()).unwrap_or_else(|error| panic!("{error}"));
+    assert!(shipped.listen_is_named && shipped.web_listen_is_named);
+    (shipped.listen_is_named, shipped.web_listen_is_named, shipped.file) = (false, false, None);
+    assert_eq!(shipped, Config::default());
+}
+
+#[test]
+fn the_shipped_file_has_every_key() {
+    let uncommented = |line: &str| match line.strip_prefix('#') {
+        Some(example) if !example.starts_with([' ', '#']) => example.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text = SHIPPED.lines().map(uncommented).collect::<Vec<_>>().join("\n");
+    let (config, problems, known) = read::read(&text, file());
+    assert_eq!(problems, []);
+    assert_eq!((config.lists.len(), config.devices.len()), (3, 1));
+    let mut section = String::new();
+    let mut present = std::collections::BTreeSet::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix("[[").and_then(|line| line.strip_suffix("]]")) {
+            section = format!("{name}[].");
+        } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = format!("{name}.");
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            present.insert(format!("{section}{key}"));
+        }
+    }
+    let sections = [
+        "dns", "limits", "upstream", "cache", "blocking", "web", "builtin", "download", "lists", "rules",
+        "devices", "history",
+    ];
+    let keys: std::collections::BTreeSet<String> = known
+        .into_iter()
+        .filter(|key| !sections.contains(&key.as_str()) && !key.starts_with("blocking.mode."))
+        .collect();
+    assert_eq!(present, keys);
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    let config = Config::parse("", file()).unwrap();
+    assert_eq!(Config { file: None, ..config }, Config::default());
+}
+
+#[test]
+fn every_value_is_read() {
+    let config = Config::parse(
+        r#"
+        data_dir = "/data"
+        [dns]
+        listen = ["127.0.0.1:5300"]
+        allow_from = ["local", "203.0.113.0/24", "2001:db8::1"]
+        [upstream]
+        servers = ["udp://127.0.0.1:5399", "tcp://[::1]:5399"]
+        [blocking]
+        mode = { ipv4 = "192.0.2.1" }
+        ttl = "10s"
+        [builtin]
+        levels = ["pixel", "links"]
+        [[lists]]
+        name = "ads"
+        url = "https://lists.example/ads.txt"
+        kind = "allow"
+        format = "hosts"
+        subdomains = true
+        refresh = "12h"
+        [rules]
+        block = ["a.example",
+                 "=b.example"]
+        "#,
+        file(),
+    )
+    .unwrap();
+    assert_eq!(config.server.listen, ["127.0.0.1:5300".parse().unwrap()]);
+    assert_eq!(config.server.access.allow_from.len(), 2);
+    assert!(config.server.access.allow_local_networks);
+    assert_eq!(
+        config.resolve.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["udp://127.0.0.1:5399", "tcp://[::1]:5399"]
+    );
+    let custom = crate::policy::SinkholeMode::Custom { ipv4: Some([192, 0, 2, 1].into()), ipv6: None };
+    assert_eq!((config.blocking.mode, config.blocking.ttl_secs), (custom, 10));
+    assert_eq!(config.builtin_levels, [Level::Pixel, Level::Links]);
+    let list = &config.lists[0];
+    assert_eq!(
+        (list.kind, list.subdomains, list.refresh),
+        (Action::Allow, true, 12 * 3600 * Duration::from_secs(1))
+    );
+    assert_eq!(config.own_rules.iter().map(|(_, _, line)| *line).collect::<Vec<_>>(), [21, 22]);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = r#"data_dir = "here"
+colour = "blue"
+[dns]
+listen = ["0.0.0.0", 53]
+allow_from = ["everyone"]
+[limits]
+queries_per_second = "many"
+[upstream]
+servers = ["tls://1.1.1.1", "udp://dns.example", "udp://127.0.0.1:53"]
+[blocking]
+mode = "hide"
+ttl = 5
+[builtin]
+levels = "pixel"
+[[lists]]
+name = "a b"
+url = "file:///etc/passwd"
+kind = "cname"
+format = "rpz"
+refresh = "1m"
+[[lists]]
+name = "two"
+url = "https://lists.example/"
+path = "/lists/two"
+[[lists]]
+urls = ["https://lists.example/"]
+[rules]
+block = ["a..b", "/^ads/"]
+[[devices]]
+name = "TV"
+macs = ["aa:bb"]
+"#;
+    insta::assert_snapshot!(problems(text));
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_place() {
+    insta::assert_snapshot!(problems("[dns\nlisten = [\"127.0.0.1:53\"]\n"));
+    insta::assert_snapshot!(problems("data_dir = \"/a\"\ndata_dir = \"/b\"\n"));
+}
+
+#[test]
+fn a_problem_is_shown_in_its_line() {
+    let text = "[upstream]\nservers = [\n  \"udp://9.9.9.9\",\n  \"tls://1.1.1.1\",\n]\n";
+    let error = Config::parse(text, file()).unwrap_err();
+    insta::assert_snapshot!(error.render(false));
+}
+
+#[test]
+fn two_lists_can_not_have_one_name() {
+    let list = "[[lists]]\nname = \"a\"\nrules = [\"a.example\"]\n";
+    assert_eq!(problems(list), "nothing is wrong");
+    insta::assert_snapshot!(problems(&list.repeat(2)), @"pixelsink.toml:5:8: lists[1].name: another list is named `a` already; choose another name");
+}
+
+proptest::proptest! {
+    #[test]
+    fn reading_never_panics(text: String) {
+        let _ = Config::parse(&text, file());
+    }
+}
