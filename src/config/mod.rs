@@ -26,6 +26,9 @@ use crate::tracker::Level;
 /// Where the configuration is, unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/pixelsink/pixelsink.toml";
 
+/// The name under which the built-in list is shown; no other list may have it.
+pub const BUILT_IN_LIST: &str = "pixelsink";
+
 /// Everything that a person can set.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -122,6 +125,13 @@ impl Default for Config {
             },
         }
     }
+}
+
+/// Where the data of a user without privileges is kept (XDG Base Directory Specification).
+pub fn user_data_dir() -> Option<PathBuf> {
+    let absolute = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))?;
+    Some(data.join("pixelsink"))
 }
 
 impl Config {

@@ -13,7 +13,7 @@ use toml::de::DeTable;
 use super::problem::Problem;
 use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
-use super::{Config, HistorySection};
+use super::{BUILT_IN_LIST, Config, HistorySection};
 use crate::device::{Mac, NamedDevice};
 use crate::feed::{Origin, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
@@ -25,8 +25,6 @@ use crate::tracker::Level;
 /// A list that is downloaded more often than this is a burden for who serves it.
 const REFRESH_MIN: Duration = Duration::from_secs(3600);
 const REFRESH_DEFAULT: Duration = Duration::from_secs(86_400);
-/// The name under which the built-in list is shown; no other list may have it.
-pub(super) const BUILT_IN: &str = "pixelsink";
 
 /// Private and link-local networks (RFC 1918, 6598, 3927, 4193, 4291) and this machine itself.
 pub(super) fn private_networks() -> Vec<IpNet> {
@@ -320,8 +318,8 @@ fn read_list_name(text: &str, taken: &[&str]) -> Result<Arc<str>, String> {
             "`{text}` can't be a list's name; use up to {LEN_MAX} letters, digits, `-`, `_` and `.`"
         ));
     }
-    if text == BUILT_IN {
-        return Err(format!("`{BUILT_IN}` is the built-in list (see [builtin]); choose another name"));
+    if text == BUILT_IN_LIST {
+        return Err(format!("`{BUILT_IN_LIST}` is the built-in list (see [builtin]); choose another name"));
     }
     if taken.contains(&text) {
         return Err(format!("another list is named `{text}` already; choose another name"));

@@ -8,6 +8,9 @@ use std::time::Duration;
 use hickory_server::Server;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::handler::Handler;
 use super::holder;
@@ -20,10 +23,15 @@ const TCP_BACKLOG: i32 = 128;
 /// Answers that may wait on one TCP connection.
 const TCP_ANSWERS_MAX: usize = 32;
 
-/// Both sockets of an address. Dropping it closes them.
+/// After a socket died it is bound again, with this pause between attempts.
+const REBIND_PAUSE: Duration = Duration::from_secs(1);
+
+/// Both sockets of an address, each with a server of its own, so that the end of one does not hide behind the other.
 pub struct Listener {
     address: SocketAddr,
-    server: Server<Handler>,
+    responder: Arc<Responder>,
+    udp: Server<Handler>,
+    tcp: Server<Handler>,
 }
 
 /// An address that can't be listened on.
@@ -43,16 +51,16 @@ pub struct BindError {
 
 impl Listener {
     /// Binds both sockets and begins to answer.
+    ///
+    /// # Errors
+    /// When one of them can't be bound, with what to do.
     pub fn bind(address: SocketAddr, responder: Arc<Responder>) -> Result<Self, BindError> {
         let error = |transport| move |source| BindError::new(address, transport, source);
-        let udp = udp_socket(address).map_err(error("udp"))?;
+        let socket = udp_socket(address).map_err(error("udp"))?;
         // With port 0 the system chooses; TCP then takes the port that UDP was given.
-        let address = udp.local_addr().map_err(error("udp"))?;
-        let tcp = tcp_listener(address).map_err(error("tcp"))?;
-        let mut server = Server::new(Handler(responder));
-        server.register_socket(udp);
-        server.register_listener(tcp, TCP_IDLE, TCP_ANSWERS_MAX);
-        Ok(Self { address, server })
+        let address = socket.local_addr().map_err(error("udp"))?;
+        let tcp = tcp_server(address, &responder).map_err(error("tcp"))?;
+        Ok(Self { address, udp: udp_server(socket, &responder), tcp, responder })
     }
 
     /// Where it listens.
@@ -60,15 +68,59 @@ impl Listener {
         self.address
     }
 
-    /// Ends when its tasks have ended by themselves, which they should not.
-    pub async fn ended(&mut self) {
-        let _ = self.server.block_until_done().await;
+    /// Answers until `cancel`, then closes both sockets. Queries in flight are lost then; wait for
+    /// [`Responder::in_flight`] first. A socket whose server ends by itself is bound again.
+    pub async fn serve(self, cancel: CancellationToken) {
+        let Self { address, responder, udp, tcp } = self;
+        let bind_udp = || Ok(udp_server(udp_socket(address)?, &responder));
+        let bind_tcp = || tcp_server(address, &responder);
+        tokio::join!(
+            keep_serving(udp, "udp", address, bind_udp, &cancel),
+            keep_serving(tcp, "tcp", address, bind_tcp, &cancel),
+        );
     }
+}
 
-    /// Closes both sockets. Queries in flight are lost; wait for [`Responder::in_flight`] first.
-    pub async fn close(mut self) {
-        let _ = self.server.shutdown_gracefully().await;
+async fn keep_serving(
+    mut server: Server<Handler>,
+    transport: &str,
+    address: SocketAddr,
+    bind: impl Fn() -> io::Result<Server<Handler>>,
+    cancel: &CancellationToken,
+) {
+    loop {
+        let ended = tokio::select! {
+            () = cancel.cancelled() => {
+                let _ = server.shutdown_gracefully().await;
+                return;
+            }
+            ended = server.block_until_done() => ended,
+        };
+        warn!(%address, transport, reason = ?ended.err(), "a listener ended by itself; binding it again");
+        drop(server);
+        server = loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = sleep(REBIND_PAUSE) => {}
+            }
+            match bind() {
+                Ok(server) => break server,
+                Err(error) => warn!(%address, transport, %error, "it can't be bound yet"),
+            }
+        };
     }
+}
+
+fn udp_server(socket: UdpSocket, responder: &Arc<Responder>) -> Server<Handler> {
+    let mut server = Server::new(Handler(Arc::clone(responder)));
+    server.register_socket(socket);
+    server
+}
+
+fn tcp_server(address: SocketAddr, responder: &Arc<Responder>) -> io::Result<Server<Handler>> {
+    let mut server = Server::new(Handler(Arc::clone(responder)));
+    server.register_listener(tcp_listener(address)?, TCP_IDLE, TCP_ANSWERS_MAX);
+    Ok(server)
 }
 
 impl BindError {

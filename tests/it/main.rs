@@ -1,4 +1,13 @@
-//! All integration tests, in one crate so that they link once.
+//! All integration tests, in one crate so that they link once. They drive the built binary over real sockets.
 #![cfg(test)]
 
 mod architecture;
+mod blocklist;
+mod cli;
+mod dns;
+mod faults;
+mod lists;
+mod scenarios;
+mod shipped;
+mod support;
+mod web;

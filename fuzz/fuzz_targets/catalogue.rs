@@ -1,0 +1,13 @@
+//! Catalogues of trackers: reading never panics.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pixelsink::list::OwnRule;
+use pixelsink::tracker::Catalogue;
+
+fuzz_target!(|text: &str| {
+    let _ = Catalogue::parse(text);
+    if let Ok(rule) = OwnRule::parse(text) {
+        assert_eq!(OwnRule::parse(&rule.to_string()), Ok(rule));
+    }
+});

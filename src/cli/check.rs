@@ -1,0 +1,88 @@
+//! `pixelsink check`: all that is wrong with a configuration file.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::output::{print, print_json};
+use super::{Options, Output, load_config};
+use crate::config::{Config, ConfigError, DEFAULT_FILE};
+use crate::feed::Origin;
+
+/// What `check` says to programs.
+#[derive(Serialize)]
+struct Checked {
+    file: Option<String>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Problem {
+    line: usize,
+    column: usize,
+    key: String,
+    message: String,
+}
+
+pub(super) fn run(options: &Options) -> ExitCode {
+    let loaded = load_config(options);
+    let good = loaded.is_ok();
+    match options.output {
+        Output::Json => {
+            let checked = match &loaded {
+                Ok(config) => Checked { file: file(config), problems: Vec::new(), warnings: warnings(config) },
+                Err(error) => Checked { file: Some(error.file.display().to_string()), problems: problems(error), warnings: Vec::new() },
+            };
+            let _ = print_json(&checked);
+        }
+        Output::Table => match loaded {
+            Ok(config) => {
+                for warning in warnings(&config) {
+                    print(&format!("warning: {warning}"));
+                }
+                match file(&config) {
+                    Some(file) => print(&format!("{file}: nothing is wrong")),
+                    None => print(&format!("there is no {DEFAULT_FILE}; everything is as it comes")),
+                }
+            }
+            Err(error) => {
+                let mut stderr = io::stderr().lock();
+                let colour = stderr.is_terminal();
+                let count = error.problems.len();
+                let noun = if count == 1 { "problem" } else { "problems" };
+                let _ = writeln!(stderr, "{}\n\n{}: {count} {noun}", error.render(colour), error.file.display());
+            }
+        },
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn file(config: &Config) -> Option<String> {
+    config.file.as_ref().map(|file| file.display().to_string())
+}
+
+fn problems(error: &ConfigError) -> Vec<Problem> {
+    let problem = |problem: &crate::config::Problem| {
+        let (line, column) = error.position(problem);
+        Problem { line, column, key: problem.key.clone(), message: problem.message.clone() }
+    };
+    error.problems.iter().map(problem).collect()
+}
+
+/// What the daemon would start with, but not as the person meant it.
+fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for list in &config.lists {
+        if let Origin::File(path) = &list.origin
+            && let Err(error) = std::fs::File::open(path)
+        {
+            warnings.push(format!("list `{}`: {} can't be read: {error}", list.name, path.display()));
+        }
+    }
+    if config.lists.is_empty() && config.builtin_levels.is_empty() && config.own_rules.is_empty() {
+        warnings.push("there is no list and no rule: nothing will be blocked".to_owned());
+    }
+    warnings
+}

@@ -1,0 +1,112 @@
+//! The JSON API over the daemon's Unix socket.
+
+use std::error::Error as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::CliError;
+use crate::config::Config;
+use crate::web::api;
+
+/// The socket's file name, in the runtime or data directory.
+pub const SOCKET_NAME: &str = "control.sock";
+
+/// Where the daemon's socket may be: the runtime directory of the service, then the data directories.
+pub fn socket_candidates(config: &Config) -> Vec<PathBuf> {
+    let mut directories = vec![PathBuf::from("/run/pixelsink"), config.data_dir.clone()];
+    if config.file.is_none() {
+        directories.extend(crate::config::user_data_dir());
+    } else {
+        // A daemon of another configuration may run as a service beside this one.
+        directories.rotate_left(1);
+    }
+    directories.into_iter().map(|directory| directory.join(SOCKET_NAME)).collect()
+}
+
+/// Speaks to the running daemon.
+pub(super) struct Daemon {
+    client: Client,
+}
+
+impl Daemon {
+    /// Finds the daemon's socket.
+    pub(super) fn find(config: &Config) -> Result<Self, CliError> {
+        let candidates = socket_candidates(config);
+        let answers = |socket: &&PathBuf| std::os::unix::net::UnixStream::connect(socket);
+        let mut denied = None;
+        for socket in &candidates {
+            match answers(&socket) {
+                Ok(_) => return Self::connect(socket),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    denied = Some((socket.display().to_string(), error.to_string()));
+                }
+                Err(_) => {}
+            }
+        }
+        if let Some((socket, reason)) = denied {
+            return Err(CliError::Denied { socket, reason });
+        }
+        let tried: Vec<String> = candidates.iter().map(|socket| socket.display().to_string()).collect();
+        Err(CliError::NotRunning { tried: tried.join(" or ") })
+    }
+
+    fn connect(socket: &Path) -> Result<Self, CliError> {
+        let client = Client::builder().unix_socket(socket).build();
+        Ok(Self { client: client.map_err(|error| CliError::Answer(error.to_string()))? })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        // The host is not looked up: the socket decides who answers.
+        self.client.request(method, format!("http://localhost/api/v1/{path}"))
+    }
+
+    /// Asks for something.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
+        read(self.request(Method::GET, &format!("{path}?{}", query.join("&")))).await
+    }
+
+    /// Wishes for something.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        wish: &(impl Serialize + Sync),
+    ) -> Result<T, CliError> {
+        read(self.request(method, path).json(wish)).await
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CliError> {
+    let unreadable = |error: reqwest::Error| {
+        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        CliError::Answer(cause)
+    };
+    let answer = request.send().await.map_err(unreadable)?;
+    let good = answer.status().is_success();
+    let body = answer.bytes().await.map_err(unreadable)?;
+    let wrong = |error: serde_json::Error| CliError::Answer(error.to_string());
+    if good {
+        return serde_json::from_slice(&body).map_err(wrong);
+    }
+    let refused: api::Error = serde_json::from_slice(&body).map_err(wrong)?;
+    Err(CliError::Refused(refused.error))
+}
+
+/// Percent-encodes all that has a meaning in a query string (RFC 3986 section 2.3).
+fn escape(value: &str) -> String {
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~');
+    let escaped = value.bytes().map(|octet| match octet {
+        octet if plain(octet) => char::from(octet).to_string(),
+        octet => format!("%{octet:02X}"),
+    });
+    escaped.collect()
+}

@@ -1,0 +1,44 @@
+//! `pixelsink explain NAME`: which rule decides about a name, and which others speak of it.
+
+use super::client::Daemon;
+use super::output::{place, print, print_json, print_table, table, who};
+use super::{CliError, Output};
+use crate::config::Config;
+use crate::web::api::{Action, Explanation, Verdict, Who};
+
+pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(), CliError> {
+    let explanation: Explanation = Daemon::find(config)?.get("explain", &[("name", name)]).await?;
+    if output == Output::Json {
+        return print_json(&explanation);
+    }
+    print(&headline(&explanation));
+    match &explanation.who {
+        Who::Tracker { reports, .. } => {
+            let reports = reports.as_ref().map(|reports| format!(": {reports}")).unwrap_or_default();
+            print(&format!("It belongs to {}{reports}", who(&explanation.who)));
+        }
+        Who::Domain { domain } if *domain != explanation.name => print(&format!("It belongs to {domain}, of which the catalogue knows nothing.")),
+        Who::Domain { .. } => print("The catalogue knows nothing of it."),
+    }
+    if explanation.rules.is_empty() {
+        return Ok(());
+    }
+    print("");
+    let mut rows = table(&["", "asks for", "rule", "list", "line"]);
+    for (index, rule) in explanation.rules.iter().enumerate() {
+        let decides = if index == 0 { "decides" } else { "" };
+        let action = if rule.action == Action::Allow { "allow" } else { "block" };
+        rows.add_row([decides, action, &rule.rule.rule, &rule.rule.list, &rule.rule.line.to_string()]);
+    }
+    print_table(&rows);
+    Ok(())
+}
+
+fn headline(explanation: &Explanation) -> String {
+    let name = &explanation.name;
+    match &explanation.verdict {
+        Verdict::Block(rule) => format!("{name} is blocked by {} ({})", rule.rule, place(rule)),
+        Verdict::Allow(rule) => format!("{name} is let through by {} ({})", rule.rule, place(rule)),
+        Verdict::Pass => format!("{name} is not blocked: no rule of any list covers it"),
+    }
+}

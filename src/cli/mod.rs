@@ -1,0 +1,170 @@
+//! One file for each subcommand.
+//!
+//! The command line speaks the JSON API of the page over the daemon's Unix socket; there is nothing that only one of them
+//! can do. It prints tables for people and, with `--output json`, the API's own answers for programs.
+
+mod check;
+mod client;
+mod explain;
+mod lists;
+mod output;
+mod rules;
+mod status;
+
+pub use client::{SOCKET_NAME, socket_candidates};
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, ConfigError, DEFAULT_FILE};
+
+/// Blocks tracking pixels for your whole network, and shows which device was tracked by whom.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = false)]
+pub struct Arguments {
+    /// The options that every subcommand takes.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do; without one, the daemon is run.
+    #[command(subcommand)]
+    pub command: Option<Subcommands>,
+}
+
+/// The options that every subcommand takes.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The configuration file; without one, and where the default does not exist, everything is as it comes.
+    #[arg(long, global = true, value_name = "FILE", help = format!("The configuration file [default: {DEFAULT_FILE}, if it exists]"))]
+    pub config: Option<PathBuf>,
+    /// Tables for people, or JSON for programs.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// For whom the output is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Output {
+    /// People.
+    Table,
+    /// Programs.
+    Json,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Subcommands {
+    /// Run the daemon in the foreground.
+    Run,
+    /// Tell all that is wrong with a configuration file.
+    Check,
+    /// Tell which rule of which list at which line blocks a name, or why it is not blocked.
+    Explain {
+        /// The domain name.
+        name: String,
+    },
+    /// Show the lists, or download them now.
+    Lists {
+        /// What to do with them; without one, their state is shown.
+        #[command(subcommand)]
+        command: Option<ListsCommand>,
+    },
+    /// Let a name through, whatever the lists say.
+    Allow {
+        /// `name` (and all below it), `=name` (that name only) or `*.name` (what is below it).
+        rule: String,
+    },
+    /// Block a name.
+    Block {
+        /// `name` (and all below it), `=name` (that name only) or `*.name` (what is below it).
+        rule: String,
+    },
+    /// Take back a rule that `allow`, `block` or the page wrote.
+    Forget {
+        /// The rule, as it was written.
+        rule: String,
+    },
+    /// Show how the daemon is.
+    Status,
+}
+
+/// What to do with the lists.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ListsCommand {
+    /// Show how each list is.
+    Status,
+    /// Download one list now, or all of them, and wait for the end.
+    Refresh {
+        /// The list's name.
+        name: Option<String>,
+    },
+}
+
+/// Why a subcommand failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No daemon answers.
+    #[error("no daemon answers at {tried}; start it with `pixelsink run`, or name its configuration with --config")]
+    NotRunning {
+        /// The sockets that were tried.
+        tried: String,
+    },
+    /// There is a daemon, but this user may not speak to it.
+    #[error("{socket} can't be used: {reason}; try again as root (sudo) or as the daemon's own user")]
+    Denied {
+        /// The socket.
+        socket: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The daemon said no.
+    #[error("{0}")]
+    Refused(String),
+    /// The daemon's answer could not be read.
+    #[error("the daemon's answer could not be read ({0}); is it of another version?")]
+    Answer(String),
+    /// The command line itself was wrong.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// The configuration that the options name, or the defaults where there is no file.
+///
+/// # Errors
+/// When the file can't be used.
+pub fn load_config(options: &Options) -> Result<Config, ConfigError> {
+    match &options.config {
+        Some(file) => Config::load(file),
+        None if std::path::Path::new(DEFAULT_FILE).exists() => Config::load(DEFAULT_FILE.as_ref()),
+        None => Ok(Config::default()),
+    }
+}
+
+/// Does everything but run the daemon.
+///
+/// # Errors
+/// What a person should read on standard error.
+pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode, CliError> {
+    if let Subcommands::Check = command {
+        return Ok(check::run(options));
+    }
+    let config = load_config(options)?;
+    let output = options.output;
+    match command {
+        Subcommands::Run | Subcommands::Check => {}
+        Subcommands::Explain { name } => explain::run(&name, &config, output).await?,
+        Subcommands::Lists { command: None | Some(ListsCommand::Status) } => lists::status(&config, output).await?,
+        Subcommands::Lists { command: Some(ListsCommand::Refresh { name }) } => {
+            return lists::refresh(name, &config, output).await;
+        }
+        Subcommands::Allow { rule } => rules::write(rules::Wish::Allow, &rule, &config, output).await?,
+        Subcommands::Block { rule } => rules::write(rules::Wish::Block, &rule, &config, output).await?,
+        Subcommands::Forget { rule } => rules::write(rules::Wish::Forget, &rule, &config, output).await?,
+        Subcommands::Status => status::run(&config, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,66 @@
+//! Everything wired together, started, reloaded and stopped.
+//!
+//! The only part that knows all the others, and the only one that gathers their errors into words for a person.
+
+mod data_dir;
+mod events;
+mod hosts;
+mod listeners;
+mod logging;
+mod running;
+mod socket;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{self, Arguments, CliError, Options, Subcommands};
+use crate::config::ConfigError;
+
+/// The binary: arguments in, exit status out.
+pub fn main() -> ExitCode {
+    // TLS for downloads; refused only when it has been installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let Arguments { options, command } = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the system gives no threads or no event queue: {error}")),
+    };
+    let outcome = match command.unwrap_or(Subcommands::Run) {
+        Subcommands::Run => runtime.block_on(run(&options)),
+        command => runtime.block_on(cli::execute(command, &options)).map_err(|error| match error {
+            CliError::Config(error) => Failure::Config(error),
+            error => Failure::Other(error.into()),
+        }),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(Failure::Config(error)) => {
+            let problems = error.render(std::io::stderr().is_terminal());
+            fail(&format!("the configuration can't be used\n{problems}"))
+        }
+        Err(Failure::Other(error)) => fail(&format!("{error:#}")),
+    }
+}
+
+/// Why a command did not do what it was asked.
+enum Failure {
+    Config(ConfigError),
+    Other(anyhow::Error),
+}
+
+/// The last words of the process.
+fn fail(words: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr().lock(), "pixelsink: {words}");
+    ExitCode::FAILURE
+}
+
+/// Runs the daemon until it is told to stop.
+async fn run(options: &Options) -> Result<ExitCode, Failure> {
+    logging::start();
+    let config = cli::load_config(options).map_err(Failure::Config)?;
+    let running = running::Running::start(options.clone(), config).await.map_err(Failure::Other)?;
+    running.until_stopped().await.map_err(Failure::Other)?;
+    Ok(ExitCode::SUCCESS)
+}

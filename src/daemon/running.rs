@@ -1,0 +1,463 @@
+//! The running daemon.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use jiff::tz::TimeZone;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast;
+use tokio::time::{Instant, sleep};
+use tracing::{error, info, warn};
+
+use super::events::Events;
+use super::hosts::Hosts;
+use super::listeners::Listeners;
+use super::{data_dir, socket};
+use crate::cli::{Options, load_config};
+use crate::clock::{Clock, SystemClock};
+use crate::command::{Command, Done, Refused};
+use crate::config::{BUILT_IN_LIST, Config};
+use crate::device::{DeviceTable, LiveDevices};
+use crate::discovery::{self, Observed};
+use crate::feed::{Feed, FeedError, FeedOptions, Origin, OwnChange, SourceOptions};
+use crate::history::{History, HistoryOptions};
+use crate::list::{Action, Rule, Scope};
+use crate::metrics::Metrics;
+use crate::policy::LivePolicy;
+use crate::resolve::Resolver;
+use crate::server::Responder;
+use crate::tracker::{self, Catalogue};
+use crate::web;
+
+/// Live views that lag further behind than this many events are told that they missed some.
+const LIVE_EVENTS_MAX: usize = 1024;
+/// How long queries in flight may take when the daemon stops.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// The history's file, in the data directory.
+const HISTORY_FILE: &str = "history.sqlite3";
+
+/// The running daemon: every part, and what was last read from the configuration.
+pub(super) struct Running {
+    options: Options,
+    config: tokio::sync::Mutex<Config>,
+    data_dir: Option<PathBuf>,
+    catalogue: Arc<Catalogue>,
+    policy: Arc<LivePolicy>,
+    devices: Arc<LiveDevices>,
+    resolver: Arc<Resolver>,
+    responder: Arc<Responder>,
+    history: History,
+    feed: Feed,
+    listeners: Listeners,
+    observed: Mutex<Observed>,
+    /// Problems of the start, which stay until the next one.
+    start_problems: Vec<String>,
+    /// What was wrong when the configuration was read again.
+    reload_problem: ArcSwap<Option<String>>,
+    discovery_problem: ArcSwap<Option<String>>,
+}
+
+impl Running {
+    /// Starts every part in the order in which they need each other.
+    pub(super) async fn start(options: Options, config: Config) -> anyhow::Result<Arc<Self>> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let data = data_dir::prepare(&config);
+        if let Some(problem) = &data.problem {
+            error!("{problem}");
+        }
+        let (catalogue, mistakes) = Catalogue::parse(tracker::BUILT_IN);
+        for mistake in mistakes {
+            warn!("the built-in list: {mistake}");
+        }
+        let catalogue = Arc::new(catalogue);
+        let history = History::open(history_options(&config, data.path.as_deref()), Arc::clone(&catalogue), Arc::clone(&clock));
+        let metrics = Arc::new(Metrics::default());
+        let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
+        let events = Events { history: history.clone(), metrics: Arc::clone(&metrics), live: live.clone() };
+        let policy = Arc::new(LivePolicy::default());
+        policy.update(|policy| policy.blocking = config.blocking);
+        let devices = Arc::new(LiveDevices::default());
+        devices.publish(DeviceTable::build(&config.devices, &[]));
+        let resolver = Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)));
+        let access = config.server.access.clone();
+        let responder = Responder::new(
+            Arc::clone(&clock), Arc::clone(&devices), Arc::clone(&policy), Arc::clone(&resolver), Arc::new(events), access,
+        );
+        let responder = Arc::new(responder);
+        let feed_options = feed_options(&config, data.path.clone(), &catalogue);
+        let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
+        let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
+        let started = clock.now();
+        let mut api = axum::Router::new();
+        let running = Arc::new_cyclic(|running: &Weak<Self>| {
+            let about = running.clone();
+            let parts = Arc::new(web::Parts {
+                history: history.clone(),
+                feed: feed.clone(),
+                policy: Arc::clone(&policy),
+                devices: Arc::clone(&devices),
+                catalogue: Arc::clone(&catalogue),
+                live,
+                control: Arc::new(Grants(running.clone())),
+                clock,
+                time_zone: TimeZone::system(),
+                started,
+                about: Arc::new(move || about.upgrade().map(|running| running.about()).unwrap_or_default()),
+                host_names: host_names(&config),
+                metrics: Arc::new(move || metrics.text()),
+            });
+            api = web::control_router(Arc::clone(&parts));
+            Self {
+                listeners: Listeners::new(Arc::clone(&responder), web::router(parts)),
+                options,
+                data_dir: data.path,
+                catalogue,
+                policy,
+                devices,
+                resolver,
+                responder,
+                history,
+                feed,
+                observed: Mutex::default(),
+                start_problems: data.problem.into_iter().collect(),
+                reload_problem: ArcSwap::default(),
+                discovery_problem: ArcSwap::default(),
+                config: tokio::sync::Mutex::new(config),
+            }
+        });
+        running.listen(api).await?;
+        Ok(running)
+    }
+
+    /// Opens the doors, the command line's first: it tells whether another daemon uses this directory.
+    async fn listen(self: &Arc<Self>, api: axum::Router) -> anyhow::Result<()> {
+        if let Some(path) = socket::path(self.data_dir.as_deref()) {
+            self.listeners.serve_socket(socket::bind(&path)?, api);
+        }
+        self.watch_neighbours();
+        let config = self.config.lock().await;
+        self.listeners.serve_dns(&config)?;
+        self.listeners.serve_web(&config).await
+    }
+
+    /// Keeps the table of devices as the kernel's neighbour table has it.
+    fn watch_neighbours(self: &Arc<Self>) {
+        let running = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                let known = running.clone();
+                let error = discovery::watch(move |observed| {
+                    if let Some(running) = known.upgrade() {
+                        running.take_observed(observed);
+                    }
+                })
+                .await;
+                let Some(running) = running.upgrade() else { return };
+                warn!("{error}");
+                running.discovery_problem.store(Arc::new(Some(error.to_string())));
+                drop(running);
+                sleep(DISCOVERY_PAUSE).await;
+            }
+        });
+    }
+
+    fn take_observed(&self, observed: Observed) {
+        self.discovery_problem.store(Arc::default());
+        self.responder.set_networks(observed.networks.clone());
+        let mut current = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current != observed {
+            *current = observed;
+            drop(current);
+            self.publish_devices();
+        }
+    }
+
+    /// Puts names and neighbours together. While a reload holds the configuration, it does so itself at its end.
+    fn publish_devices(&self) {
+        let Ok(config) = self.config.try_lock() else { return };
+        self.publish_devices_of(&config);
+    }
+
+    fn publish_devices_of(&self, config: &Config) {
+        let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.devices.publish(DeviceTable::build(&config.devices, &observed.neighbours));
+    }
+
+    /// Tells systemd, then waits for signals until one says to stop.
+    pub(super) async fn until_stopped(self: Arc<Self>) -> anyhow::Result<()> {
+        let mut signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
+            .map(|kind| signal(kind).context("watching for signals"));
+        let [Ok(terminate), Ok(interrupt), Ok(hangup)] = &mut signals else {
+            anyhow::bail!("the system does not deliver signals");
+        };
+        notify(&[NotifyState::Ready]);
+        info!("ready");
+        loop {
+            let watchdog = async {
+                match sd_notify::watchdog_enabled() {
+                    Some(period) => sleep(period / 2).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    // What went wrong is in the log and on the page already.
+                    let _ = self.reload().await;
+                }
+                () = watchdog => notify(&[NotifyState::Watchdog]),
+            }
+        }
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Lets queries in flight end, closes the doors, writes the history.
+    async fn stop(&self) {
+        info!("stopping");
+        notify(&[NotifyState::Stopping]);
+        let begun = Instant::now();
+        while 0 < self.responder.in_flight() && begun.elapsed() < DRAIN_MAX {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.listeners.close().await;
+        if let Err(error) = self.history.close().await {
+            error!(%error, "the history could not be written");
+        }
+        if let Some(path) = socket::path(self.data_dir.as_deref()) {
+            let _ = std::fs::remove_file(path);
+        }
+        info!("stopped");
+    }
+
+    /// Reads the configuration again. When it can't be used, everything stays as it is.
+    async fn reload(&self) -> Result<Done, Refused> {
+        let mut current = self.config.lock().await;
+        let reloaded = match load_config(&self.options) {
+            Ok(config) => self.put_in_force(&current, config).await,
+            Err(error) => Err(anyhow::Error::new(error)),
+        };
+        match reloaded {
+            Ok(config) => {
+                let restart = if needs_restart(&current, &config) {
+                    " What stands in [history] and data_dir takes effect at the next start."
+                } else {
+                    ""
+                };
+                *current = config;
+                self.reload_problem.store(Arc::default());
+                info!("the configuration was read again");
+                Ok(Done(format!("The configuration was read again and is in force.{restart}")))
+            }
+            Err(refused) => {
+                let problem = format!("The configuration was not taken over; the one before stays in force: {refused:#}");
+                error!("{problem}");
+                self.reload_problem.store(Arc::new(Some(problem.clone())));
+                Err(Refused::Failed(problem))
+            }
+        }
+    }
+
+    async fn put_in_force(&self, current: &Config, config: Config) -> anyhow::Result<Config> {
+        // First what can fail; the addresses of the configuration before come back when it does.
+        let listening = async {
+            self.listeners.serve_dns(&config)?;
+            self.listeners.serve_web(&config).await
+        };
+        if let Err(error) = listening.await {
+            let _ = self.listeners.serve_dns(current);
+            let _ = self.listeners.serve_web(current).await;
+            return Err(error);
+        }
+        self.policy.update(|policy| policy.blocking = config.blocking);
+        self.resolver.reconfigure(&config.resolve);
+        self.responder.set_access(config.server.access.clone());
+        self.publish_devices_of(&config);
+        self.feed.reconfigure(feed_options(&config, self.data_dir.clone(), &self.catalogue)).await?;
+        Ok(config)
+    }
+
+    /// The daemon as the page tells of it.
+    fn about(&self) -> web::About {
+        let upstreams = self.resolver.upstreams();
+        let mut problems = self.start_problems.clone();
+        problems.extend(self.feed.own_problem());
+        for stored in [&self.reload_problem, &self.discovery_problem] {
+            problems.extend(stored.load().as_ref().clone());
+        }
+        let failing: Vec<String> = upstreams
+            .iter()
+            .filter_map(|upstream| Some(format!("{} ({})", upstream.address, upstream.problem.as_ref()?)))
+            .collect();
+        if failing.len() == upstreams.len() {
+            let list = failing.join(", ");
+            problems.push(format!("No upstream answers: {list}. What is not blocked does not resolve. Check the network, or name others in upstream.servers."));
+        }
+        web::About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config_file: self.options.config.as_ref().map(|file| file.display().to_string()).or_else(default_file),
+            data_dir: self.data_dir.as_ref().map(|directory| directory.display().to_string()),
+            dns_listen: self.reachable_addresses(),
+            upstreams: upstreams.into_iter().map(|upstream| upstream.address.to_string()).collect(),
+            problems,
+        }
+    }
+
+    /// Where devices can ask: for a wildcard address, each address of this machine.
+    fn reachable_addresses(&self) -> Vec<SocketAddr> {
+        let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = Vec::new();
+        for listen in self.listeners.dns_addresses() {
+            if !listen.ip().is_unspecified() {
+                addresses.push(listen);
+                continue;
+            }
+            let own = observed.networks.iter().map(|network| network.addr()).filter(|address| {
+                address.is_ipv4() == listen.is_ipv4() && !address.is_loopback() && !is_link_local(*address)
+            });
+            addresses.extend(own.map(|address| SocketAddr::new(address, listen.port())));
+            addresses.push(listen);
+        }
+        addresses.sort_by_key(|address| (address.ip().is_unspecified(), address.ip().is_loopback()));
+        addresses.dedup();
+        addresses
+    }
+
+    async fn execute(&self, command: Command) -> Result<Done, Refused> {
+        let refused = |error: FeedError| match error {
+            FeedError::UnknownList(_) => Refused::Unknown(error.to_string()),
+            error => Refused::Failed(error.to_string()),
+        };
+        let ttl = self.policy.current().blocking.ttl_secs;
+        match command {
+            Command::Allow(rule) => {
+                let change = self.feed.write_own(Action::Allow, rule.clone()).await.map_err(refused)?;
+                Ok(Done(match change {
+                    OwnChange::Unchanged => format!("{rule} was let through already."),
+                    _ => format!("{rule} is let through from now on. Devices may keep the old answer for {ttl} seconds."),
+                }))
+            }
+            Command::Block(rule) => {
+                let change = self.feed.write_own(Action::Block, rule.clone()).await.map_err(refused)?;
+                Ok(Done(match change {
+                    OwnChange::Unchanged => format!("{rule} was blocked already."),
+                    _ => format!("{rule} is blocked from now on. Devices may keep the old answer until its time is over."),
+                }))
+            }
+            Command::Forget(rule) => match self.feed.forget_own(rule.clone()).await.map_err(refused)? {
+                OwnChange::Absent => Err(Refused::Unknown(format!(
+                    "There is no rule `{rule}` among those written on the page; rules of the configuration file are changed there."
+                ))),
+                _ => Ok(Done(format!("The rule {rule} was taken back."))),
+            },
+            Command::Refresh(name) => {
+                let lists = self.feed.refresh(name.as_deref()).await.map_err(refused)?;
+                let failed: Vec<String> =
+                    lists.iter().filter_map(|list| Some(format!("{}: {}", list.options.name, list.problem.as_ref()?))).collect();
+                if failed.is_empty() {
+                    Ok(Done(match lists.as_slice() {
+                        [list] => format!("{} is up to date, with {} rules.", list.options.name, list.rules),
+                        lists => format!("{} lists are up to date.", lists.len()),
+                    }))
+                } else {
+                    Err(Refused::Failed(failed.join("; ")))
+                }
+            }
+            Command::Reload => self.reload().await,
+        }
+    }
+}
+
+/// Grants the wishes of the page and the command line.
+struct Grants(Weak<Running>);
+
+impl web::Control for Grants {
+    fn execute(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Done, Refused>> + Send + '_>> {
+        Box::pin(async move {
+            let Some(running) = self.0.upgrade() else {
+                return Err(Refused::Failed("the daemon is stopping".to_owned()));
+            };
+            running.execute(command).await
+        })
+    }
+}
+
+/// After the kernel could not be asked, it is asked again with this pause.
+const DISCOVERY_PAUSE: Duration = Duration::from_secs(30);
+
+fn notify(state: &[NotifyState<'_>]) {
+    // Fails only where systemd is not listening.
+    let _ = sd_notify::notify(state);
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+fn default_file() -> Option<String> {
+    let file = std::path::Path::new(crate::config::DEFAULT_FILE);
+    file.exists().then(|| file.display().to_string())
+}
+
+fn needs_restart(before: &Config, after: &Config) -> bool {
+    before.history != after.history || before.data_dir != after.data_dir
+}
+
+fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> HistoryOptions {
+    let history = config.history;
+    HistoryOptions {
+        file: data_dir.map(|directory| directory.join(HISTORY_FILE)),
+        flush_interval: history.flush,
+        events_kept: history.events,
+        counts_kept: history.counts,
+        size_max: history.size_max,
+    }
+}
+
+fn feed_options(config: &Config, data_dir: Option<PathBuf>, catalogue: &Catalogue) -> FeedOptions {
+    let mut sources = Vec::new();
+    if !config.builtin_levels.is_empty() {
+        let entries = catalogue.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
+        let rule = |entry: &tracker::Entry| Rule {
+            name: entry.name.clone(),
+            scope: if entry.exact { Scope::Exact } else { Scope::Subtree },
+            action: Action::Block,
+            line: entry.line,
+        };
+        sources.push(SourceOptions {
+            name: BUILT_IN_LIST.into(),
+            kind: Action::Block,
+            origin: Origin::BuiltIn(entries.map(rule).collect()),
+            format: None,
+            subdomains: false,
+            refresh: Duration::MAX,
+        });
+    }
+    sources.extend(config.lists.iter().cloned());
+    FeedOptions {
+        data_dir,
+        sources,
+        own: config.own_rules.clone(),
+        own_file: config.own_rules_name(),
+        size_max: config.list_size_max,
+        timeout: config.list_timeout,
+    }
+}
+
+/// The names under which the page may be visited: those of the configuration, and the machine's own.
+fn host_names(config: &Config) -> Vec<String> {
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = own.trim().to_ascii_lowercase();
+    config.web_host_names.iter().cloned().chain((!own.is_empty()).then_some(own)).collect()
+}

@@ -1,0 +1,191 @@
+//! What a stub resolver sees.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{RData, Record, RecordType};
+
+use crate::support::client::{Ask, over_udp};
+use crate::support::daemon::Daemon;
+use crate::support::eventually;
+use crate::support::upstream::{Upstream, answer_to, with_rcode};
+
+/// An upstream that answers with so many addresses.
+fn many_addresses(count: u8) -> Upstream {
+    Upstream::start(move |question| {
+        let mut answer = answer_to(question);
+        for last in 0..count {
+            let data = RData::A(A::new(198, 51, 100, last));
+            answer.add_answer(Record::from_rdata(question.queries[0].name().clone(), 300, data));
+        }
+        Some(answer)
+    })
+}
+
+#[test]
+fn an_answer_that_does_not_fit_is_truncated_and_whole_over_tcp() {
+    let upstream = many_addresses(100);
+    let daemon = Daemon::start(upstream.address, "");
+    let mut ask = Ask::new("big.example", RecordType::A);
+    for payload in [None, Some(512), Some(1232), Some(4096)] {
+        ask.edns = payload;
+        let answer = ask.of(daemon.dns);
+        assert!(answer.message.metadata.truncation && answer.message.answers.is_empty(), "{payload:?}");
+        assert!(answer.bytes.len() <= 1232);
+        assert_eq!(answer.message.edns.is_some(), payload.is_some());
+    }
+    ask.tcp = true;
+    let answer = ask.of(daemon.dns);
+    assert_eq!((answer.message.metadata.truncation, answer.message.answers.len()), (false, 100));
+    assert_eq!((upstream.asked(), upstream.asked_over_tcp()), (2, 1), "asked once, again over TCP, then kept");
+}
+
+#[test]
+fn an_answer_that_fits_1232_octets_is_not_truncated_for_who_takes_them() {
+    let upstream = many_addresses(60);
+    let daemon = Daemon::start(upstream.address, "");
+    let mut ask = Ask::new("medium.example", RecordType::A);
+    ask.edns = Some(4096);
+    assert_eq!(ask.of(daemon.dns).message.answers.len(), 60);
+    ask.edns = None;
+    assert!(ask.of(daemon.dns).message.metadata.truncation);
+}
+
+#[test]
+fn ttls_count_down_in_the_cache_and_end() {
+    let upstream = Upstream::start(|question| {
+        let mut answer = answer_to(question);
+        let data = RData::A(A::new(198, 51, 100, 1));
+        answer.add_answer(Record::from_rdata(question.queries[0].name().clone(), 2, data));
+        Some(answer)
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    let ask = Ask::new("short.example", RecordType::A);
+    assert_eq!(ask.of(daemon.dns).message.answers[0].ttl, 2);
+    eventually("the TTL is lower", || (ask.of(daemon.dns).message.answers[0].ttl == 1).then_some(()));
+    eventually("the upstream is asked again", || {
+        ask.of(daemon.dns);
+        (upstream.asked() == 2).then_some(())
+    });
+}
+
+#[test]
+fn edns_of_another_version_is_told_ours() {
+    let daemon = Daemon::start(Upstream::generous().address, "");
+    let mut packet = Ask::new("www.example", RecordType::A).message().to_vec().unwrap();
+    // The OPT record is the last one: root, TYPE, CLASS, extended RCODE, VERSION, flags, RDLENGTH.
+    let version = packet.len() - 5;
+    packet[version] = 1;
+    let answer = over_udp(daemon.dns, IpAddr::from([127, 0, 0, 1]), &packet).unwrap();
+    let answer = Message::from_vec(&answer).unwrap();
+    assert_eq!(u16::from(answer.metadata.response_code), 16, "BADVERS");
+    assert_eq!(answer.edns.unwrap().version(), 0);
+}
+
+#[test]
+fn a_response_is_never_answered() {
+    let daemon = Daemon::start(Upstream::generous().address, "");
+    let mut packet = Ask::new("www.example", RecordType::A).message().to_vec().unwrap();
+    packet[2] |= 0x80;
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    socket.send_to(&packet, daemon.dns).unwrap();
+    assert!(socket.recv(&mut [0; 512]).is_err());
+    Ask::new("www.example", RecordType::A).of(daemon.dns);
+}
+
+#[test]
+fn a_flood_of_one_client_is_refused_and_others_are_answered() {
+    let upstream = Upstream::generous();
+    let daemon = Daemon::start(upstream.address, "limits.queries_per_second = 5\n");
+    let mut ask = Ask::new("www.example", RecordType::A);
+    let refused = (0..20).map(|_| ask.of(daemon.dns)).find(|answer| answer.words()[0] == "REFUSED").unwrap();
+    assert_eq!(refused.ede().unwrap(), (18, "more than 5 questions a second".to_owned()));
+    ask.from = IpAddr::from([127, 0, 0, 9]);
+    assert_eq!(ask.of(daemon.dns).words()[0], "NOERROR");
+}
+
+#[test]
+fn who_is_not_of_the_house_hears_nothing() {
+    let upstream = Upstream::generous();
+    let daemon = Daemon::start(upstream.address, "dns.allow_from = [\"127.0.0.1\"]\n");
+    let mut ask = Ask::new("www.example", RecordType::A);
+    assert_eq!(ask.of(daemon.dns).words()[0], "NOERROR");
+    ask.from = IpAddr::from([127, 0, 0, 9]);
+    let socket = std::net::UdpSocket::bind((ask.from, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    socket.send_to(&ask.message().to_vec().unwrap(), daemon.dns).unwrap();
+    assert!(socket.recv(&mut [0; 512]).is_err());
+}
+
+#[test]
+fn when_one_upstream_fails_the_next_one_answers() {
+    let silent = Upstream::start(|_| None);
+    let broken = Upstream::start(|question| Some(with_rcode(question, ResponseCode::ServFail)));
+    let good = Upstream::generous();
+    let home = crate::support::daemon::Home::new();
+    home.configure(silent.address, "");
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    let servers = format!("\"udp://{}\", \"udp://{}\", \"tcp://{}\"", silent.address, broken.address, good.address);
+    std::fs::write(home.config(), text.replace(&format!("\"udp://{}\"", silent.address), &servers)).unwrap();
+    let daemon = home.start();
+    let begun = Instant::now();
+    assert_eq!(Ask::new("www.example", RecordType::A).of(daemon.dns).addresses(), ["198.51.100.1"]);
+    assert!(begun.elapsed() < Duration::from_secs(5), "before a client gives up");
+    // The two that failed are asked last now.
+    let begun = Instant::now();
+    assert_eq!(Ask::new("other.example", RecordType::A).of(daemon.dns).addresses(), ["198.51.100.1"]);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert_eq!(good.asked_over_tcp(), 2);
+}
+
+#[test]
+fn a_herd_of_clients_is_one_question_to_the_upstream() {
+    let upstream = Upstream::start(|question| {
+        std::thread::sleep(Duration::from_millis(300));
+        let mut answer = answer_to(question);
+        let data = RData::A(A::new(198, 51, 100, 1));
+        answer.add_answer(Record::from_rdata(question.queries[0].name().clone(), 300, data));
+        Some(answer)
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    let dns = daemon.dns;
+    let clients: Vec<_> = (0..40)
+        .map(|_| std::thread::spawn(move || Ask::new("herd.example", RecordType::A).of(dns).addresses()))
+        .collect();
+    for client in clients {
+        assert_eq!(client.join().unwrap(), ["198.51.100.1"]);
+    }
+    assert_eq!(upstream.asked(), 1);
+}
+
+#[test]
+fn records_that_ride_along_are_not_passed_on() {
+    let upstream = Upstream::start(|question| {
+        let mut answer = answer_to(question);
+        for owner in ["www.example.", "bank.example."] {
+            let data = RData::A(A::new(198, 51, 100, 1));
+            answer.add_answer(Record::from_rdata(owner.parse().unwrap(), 300, data));
+        }
+        Some(answer)
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    let answer = Ask::new("www.example", RecordType::A).of(daemon.dns);
+    assert_eq!(answer.message.answers.len(), 1);
+}
+
+#[test]
+fn queries_in_flight_are_answered_when_the_daemon_stops() {
+    let upstream = Upstream::start(|question| {
+        std::thread::sleep(Duration::from_millis(700));
+        Some(with_rcode(question, ResponseCode::NXDomain))
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    let dns = daemon.dns;
+    let client = std::thread::spawn(move || Ask::new("slow.example", RecordType::A).of(dns).words());
+    eventually("the upstream is asked", || (upstream.asked() == 1).then_some(()));
+    assert!(daemon.stop().success());
+    assert_eq!(client.join().unwrap()[0], "NXDOMAIN");
+}

@@ -1,0 +1,57 @@
+//! Loads every file that is shipped.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::daemon::BINARY;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_shipped_configuration_is_right() {
+    let output =
+        Command::new(BINARY).arg("check").arg("--config").arg(root().join("config/pixelsink.toml")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("nothing is wrong"), "{said}");
+}
+
+/// The unit runs an unprivileged user with the one capability that port 53 needs.
+#[test]
+fn the_unit_gives_no_more_than_is_needed() {
+    let unit = std::fs::read_to_string(root().join("systemd/pixelsink.service")).unwrap();
+    let lines: Vec<&str> = unit.lines().collect();
+    for needed in [
+        "Type=notify",
+        "DynamicUser=yes",
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "NoNewPrivileges=yes",
+        "StateDirectory=pixelsink",
+        "RuntimeDirectory=pixelsink",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "ProtectSystem=strict",
+    ] {
+        assert!(lines.contains(&needed), "the unit lacks {needed}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("ExecStart=/usr/bin/pixelsink run")));
+}
+
+/// systemd itself reads the unit and has nothing to complain of, where systemd is installed.
+#[test]
+fn systemd_understands_the_unit() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "systemd-analyze is missing");
+        eprintln!("systemd-analyze is not installed; the unit was not verified");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let unit = std::fs::read_to_string(root().join("systemd/pixelsink.service")).unwrap();
+    let copy = directory.path().join("pixelsink.service");
+    std::fs::write(&copy, unit.replace("/usr/bin/pixelsink", BINARY)).unwrap();
+    let output = Command::new("systemd-analyze").arg("verify").arg("--man=no").arg(&copy).output().unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let ours = complaints.lines().filter(|line| line.contains("pixelsink")).collect::<Vec<_>>();
+    assert!(ours.is_empty(), "{ours:?}");
+}

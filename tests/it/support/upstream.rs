@@ -1,0 +1,175 @@
+//! An upstream that says what the test wants, over UDP and TCP on one port of 127.0.0.1.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA, TXT};
+use hickory_proto::rr::{Name, RData, Record};
+
+/// What it answers to a question: `None` is silence.
+type Script = dyn Fn(&Message) -> Option<Message> + Send + Sync;
+
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    script: Mutex<Arc<Script>>,
+    asked: AtomicUsize,
+    over_tcp: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Upstream {
+    pub(crate) fn start(script: impl Fn(&Message) -> Option<Message> + Send + Sync + 'static) -> Self {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = udp.local_addr().unwrap();
+        let tcp = TcpListener::bind(address).unwrap();
+        udp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Arc::new(script)),
+            asked: AtomicUsize::new(0),
+            over_tcp: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+        });
+        let (on_udp, on_tcp) = (Arc::clone(&shared), Arc::clone(&shared));
+        std::thread::spawn(move || on_udp.serve_udp(&udp));
+        std::thread::spawn(move || {
+            for stream in tcp.incoming().flatten() {
+                let shared = Arc::clone(&on_tcp);
+                if shared.stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::thread::spawn(move || shared.serve_tcp(stream));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// An upstream that knows 198.51.100.1 and 2001:db8::1 for every name, with a TTL of 300 seconds.
+    pub(crate) fn generous() -> Self {
+        Self::start(|question| {
+            let mut answer = answer_to(question);
+            let query = &question.queries[0];
+            let data = match query.query_type().to_string().as_str() {
+                "A" => RData::A(A::new(198, 51, 100, 1)),
+                "AAAA" => RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+                "TXT" => RData::TXT(TXT::new(vec!["hello".to_owned()])),
+                _ => {
+                    answer.add_authority(soa());
+                    return Some(answer);
+                }
+            };
+            answer.add_answer(Record::from_rdata(query.name().clone(), 300, data));
+            Some(answer)
+        })
+    }
+
+    pub(crate) fn now_says(&self, script: impl Fn(&Message) -> Option<Message> + Send + Sync + 'static) {
+        *self.shared.script.lock().unwrap() = Arc::new(script);
+    }
+
+    /// How many questions came.
+    pub(crate) fn asked(&self) -> usize {
+        self.shared.asked.load(Ordering::Relaxed)
+    }
+
+    /// How many of them came over TCP.
+    pub(crate) fn asked_over_tcp(&self) -> usize {
+        self.shared.over_tcp.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn answer(&self, packet: &[u8]) -> Option<Message> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let script = Arc::clone(&self.script.lock().unwrap());
+        script(&Message::from_vec(packet).unwrap())
+    }
+
+    fn serve_udp(&self, socket: &UdpSocket) {
+        let mut packet = [0; 4096];
+        while !self.stopped.load(Ordering::Relaxed) {
+            let Ok((length, client)) = socket.recv_from(&mut packet) else { continue };
+            let Some(mut answer) = self.answer(&packet[..length]) else { continue };
+            let bytes = answer.to_vec().unwrap();
+            let bytes = if bytes.len() <= 1232 {
+                bytes
+            } else {
+                answer.answers.clear();
+                answer.metadata.truncation = true;
+                answer.to_vec().unwrap()
+            };
+            let _ = socket.send_to(&bytes, client);
+        }
+    }
+
+    fn serve_tcp(&self, mut stream: TcpStream) {
+        loop {
+            let mut length = [0; 2];
+            if stream.read_exact(&mut length).is_err() {
+                return;
+            }
+            let mut packet = vec![0; usize::from(u16::from_be_bytes(length))];
+            if stream.read_exact(&mut packet).is_err() {
+                return;
+            }
+            self.over_tcp.fetch_add(1, Ordering::Relaxed);
+            let Some(answer) = self.answer(&packet) else { return };
+            let bytes = answer.to_vec().unwrap();
+            let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+            if stream.write_all(&[&length, &bytes[..]].concat()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// An empty answer to a question, with EDNS where the question had it.
+pub(crate) fn answer_to(question: &Message) -> Message {
+    let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+    answer.metadata.recursion_available = true;
+    answer.add_queries(question.queries.iter().cloned());
+    answer.edns = question.edns.clone();
+    answer
+}
+
+pub(crate) fn with_rcode(question: &Message, rcode: ResponseCode) -> Message {
+    let mut answer = answer_to(question);
+    answer.metadata.response_code = rcode;
+    answer
+}
+
+pub(crate) fn soa() -> Record {
+    let root = Name::root();
+    Record::from_rdata(root.clone(), 60, RData::SOA(SOA::new(root.clone(), root, 1, 1, 1, 1, 60)))
+}
+
+/// A record as a scenario writes it: `owner TTL TYPE data`.
+#[track_caller]
+pub(crate) fn record(text: &str) -> Record {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let [owner, ttl, rtype, data] = words[..] else { panic!("expected `owner TTL TYPE data`: {text}") };
+    let name = |text: &str| Name::from_ascii(format!("{}.", text.trim_end_matches('.'))).unwrap();
+    let data = match rtype {
+        "A" => RData::A(data.parse().unwrap()),
+        "AAAA" => RData::AAAA(data.parse().unwrap()),
+        "CNAME" => RData::CNAME(CNAME(name(data))),
+        "TXT" => RData::TXT(TXT::new(vec![data.to_owned()])),
+        _ => panic!("no records of type {rtype} in scenarios"),
+    };
+    Record::from_rdata(name(owner), ttl.parse().unwrap(), data)
+}
