@@ -52,23 +52,56 @@ impl History {
         Self { _private: () }
     }
     /// How much happened.
-    pub async fn totals(&self, _span: Span, _device: Option<DeviceKey>) -> Result<Totals, HistoryError> { Err(HistoryError::Closed) }
+    pub async fn totals(&self, _span: Span, _device: Option<DeviceKey>) -> Result<Totals, HistoryError> {
+        Err(HistoryError::Closed)
+    }
     /// Every hour of the span in order, also those in which nothing happened.
-    pub async fn hours(&self, _span: Span, _device: Option<DeviceKey>) -> Result<Vec<HourCount>, HistoryError> { Err(HistoryError::Closed) }
+    pub async fn hours(
+        &self,
+        _span: Span,
+        _device: Option<DeviceKey>,
+    ) -> Result<Vec<HourCount>, HistoryError> {
+        Err(HistoryError::Closed)
+    }
     /// The trackers with the most hits.
-    pub async fn trackers(&self, _span: Span, _device: Option<DeviceKey>, _limit: u32) -> Result<Vec<TrackerCount>, HistoryError> { Err(HistoryError::Closed) }
+    pub async fn trackers(
+        &self,
+        _span: Span,
+        _device: Option<DeviceKey>,
+        _limit: u32,
+    ) -> Result<Vec<TrackerCount>, HistoryError> {
+        Err(HistoryError::Closed)
+    }
     /// Every device that asked within the span, or ever asked; those with the most hits first.
-    pub async fn devices(&self, _span: Span) -> Result<Vec<DeviceCount>, HistoryError> { Err(HistoryError::Closed) }
+    pub async fn devices(&self, _span: Span) -> Result<Vec<DeviceCount>, HistoryError> {
+        Err(HistoryError::Closed)
+    }
     /// The names with the most hits (`hits_only`) or the most questions.
-    pub async fn names(&self, _span: Span, _device: Option<DeviceKey>, _hits_only: bool, _limit: u32) -> Result<Vec<NameCount>, HistoryError> { Err(HistoryError::Closed) }
+    pub async fn names(
+        &self,
+        _span: Span,
+        _device: Option<DeviceKey>,
+        _hits_only: bool,
+        _limit: u32,
+    ) -> Result<Vec<NameCount>, HistoryError> {
+        Err(HistoryError::Closed)
+    }
     /// Single events, the latest first.
-    pub async fn events(&self, _filter: EventFilter) -> Result<Vec<Remembered>, HistoryError> { Err(HistoryError::Closed) }
+    pub async fn events(&self, _filter: EventFilter) -> Result<Vec<Remembered>, HistoryError> {
+        Err(HistoryError::Closed)
+    }
     /// How the history is.
-    pub async fn health(&self) -> Result<Health, HistoryError> { Err(HistoryError::Closed) }
+    pub async fn health(&self) -> Result<Health, HistoryError> {
+        Err(HistoryError::Closed)
+    }
     /// Writes what waits in memory.
-    pub async fn flush(&self) -> Result<(), HistoryError> { Err(HistoryError::Closed) }
+    pub async fn flush(&self) -> Result<(), HistoryError> {
+        Err(HistoryError::Closed)
+    }
     /// Writes what waits, closes the file and ends the thread.
-    pub async fn close(&self) -> Result<(), HistoryError> { Err(HistoryError::Closed) }
+    pub async fn close(&self) -> Result<(), HistoryError> {
+        Err(HistoryError::Closed)
+    }
 }
 
 impl EventSink for History {

@@ -58,9 +58,13 @@ impl std::fmt::Display for OwnRule {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum OwnRuleError {
-    #[error("{0}; write a name (`pixel.example`), `=name` for that name only or `*.name` for what is below it")]
+    #[error(
+        "{0}; write a name (`pixel.example`), `=name` for that name only or `*.name` for what is below it"
+    )]
     Name(NameError),
-    #[error("regular expressions are not read by this version; write the names, or `*.name` for all below one")]
+    #[error(
+        "regular expressions are not read by this version; write the names, or `*.name` for all below one"
+    )]
     Regex,
     #[error("an exception is written without `@@`, among the allowed names")]
     Exception,

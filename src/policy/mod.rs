@@ -111,7 +111,8 @@ impl Rules {
 
     fn explain(&self, name: NameRef<'_>, own: bool) -> Vec<Explained> {
         let matches = self.ruleset.matches(name);
-        let explained = |found: &Match<'_>| Explained { rule: self.rule_ref(found), action: found.action, own };
+        let explained =
+            |found: &Match<'_>| Explained { rule: self.rule_ref(found), action: found.action, own };
         matches.iter().map(explained).collect()
     }
 }

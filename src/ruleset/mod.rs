@@ -95,9 +95,9 @@ impl Ruleset {
             None => self.add_key(wire, hash)?,
         };
         let first = self.keys.get(key as usize).map_or(END, |key| key.first);
-        let said = self.chain(first).any(|known| {
-            (known.source, known.scope, known.action) == (source, rule.scope, rule.action)
-        });
+        let said = self
+            .chain(first)
+            .any(|known| (known.source, known.scope, known.action) == (source, rule.scope, rule.action));
         if said {
             return Ok(());
         }
