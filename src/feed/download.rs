@@ -205,6 +205,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 fn explain_status(status: StatusCode) -> String {
     let advice = match status.as_u16() {
+        300..=399 => "it leads nowhere that can be followed; look for the list's own address",
         404 | 410 => "the list has moved or ended; look for its new address",
         401 | 403 => "the server does not give it to us; check the address, or ask its author",
         400..=499 if status != StatusCode::TOO_MANY_REQUESTS => "check the address in the configuration",

@@ -52,12 +52,11 @@ impl Own {
             problem: None,
         };
         own.look();
-        if let (Some(path), Some(problem)) = (&own.path, &mut own.problem) {
+        if let (Some(path), Some(_)) = (&own.path, &own.problem) {
             let last = disk::read_bounded(&last_good(path), SIZE_MAX).ok();
             let last = last.and_then(|content| RulesFile::parse(String::from_utf8(content).ok()?).ok());
             if let Some(last) = last {
                 own.page = last;
-                problem.push_str("; the rules that it had before are in force");
             }
         }
         own
@@ -177,7 +176,13 @@ impl Own {
             };
         let page = self.page.rules().iter().map(|written| status(&file, written, true));
         let configured = self.configured.iter().map(|written| status(&self.configured_in, written, false));
-        OwnView { rules: page.chain(configured).collect(), problem: self.problem.clone() }
+        let in_force = if self.page.rules().is_empty() {
+            "none of its rules is in force"
+        } else {
+            "what it said before stays in force"
+        };
+        let problem = self.problem.as_ref().map(|problem| format!("{problem}; {in_force}"));
+        OwnView { rules: page.chain(configured).collect(), problem }
     }
 
     /// A person may have edited the file a moment ago: their words are read, and are never written over.

@@ -67,7 +67,8 @@ async fn download(url: String, subject: Subject, means: Means) -> Result<Refresh
     let Subject { options, current, shelf } = subject;
     let same_place = current.as_ref().map(|revision| &revision.origin).filter(|origin| origin.url == url);
     let known = same_place
-        .map(|origin| Known { etag: origin.etag.clone(), last_modified: origin.last_modified.clone() });
+        .map(|origin| Known { etag: origin.etag.clone(), last_modified: origin.last_modified.clone() })
+        .filter(|known| known.etag.is_some() || known.last_modified.is_some());
     let request = Request { url: url.clone(), known, options, size_max, timeout };
     let fetched = download::fetch(request, hosts, clock.now()).await?;
     let now = clock.now();

@@ -20,7 +20,7 @@ use super::own::{Own, OwnView};
 use super::refresh::{self, Found, Means, Subject};
 use super::revision::Kept;
 use super::source::Source;
-use super::watch::Watch;
+use super::watch::{Watch, Watching};
 use super::{FeedError, FeedOptions, HostLookup, Origin, OwnChange, SourceOptions, SourceStatus, background};
 use crate::clock::Clock;
 use crate::list::{Action, OwnRule};
@@ -58,7 +58,7 @@ pub(super) struct View {
 enum Work {
     Looked { name: Arc<str>, found: Found },
     Compiled { generation: u64, names: Vec<Arc<str>>, rules: Rules, outcomes: Vec<Outcome> },
-    Watching { watch: Watch, unwatched: Vec<(PathBuf, String)> },
+    Watching { watch: Watch, watching: Watching },
 }
 
 /// Someone who waits for the end of a refresh or a change.
@@ -148,6 +148,7 @@ impl Task {
             let Some(done) = task.work.join_next_with_id().await else { break };
             task.done(done);
         }
+        task.begin_what_is_due();
         task.publish();
         task
     }
@@ -400,8 +401,8 @@ impl Task {
         let own = self.own.path().map(PathBuf::from);
         let files: Vec<PathBuf> = self.sources.iter().filter_map(Source::file).cloned().chain(own).collect();
         self.work.spawn_blocking(move || {
-            let unwatched = watch.set(&files);
-            Work::Watching { watch, unwatched }
+            let watching = watch.set(&files);
+            Work::Watching { watch, watching }
         });
     }
 
@@ -427,8 +428,12 @@ impl Task {
                     "lists are in force"
                 );
             }
-            Work::Watching { watch, unwatched } => {
+            Work::Watching { watch, watching: Watching { unwatched, is_new } } => {
                 self.watch = Some(watch);
+                if is_new {
+                    // What was saved before the watch was there was not heard.
+                    self.look_at_files();
+                }
                 for source in &mut self.sources {
                     let reason = unwatched.iter().find(|(path, _)| Some(path) == source.file());
                     let told = source.unwatched.take().is_some();
@@ -447,9 +452,9 @@ impl Task {
     fn looked(&mut self, id: Id, name: &Arc<str>, found: Found) {
         let chance = self.chance.hash_one((name, Instant::now()));
         let now = self.means.clock.now();
-        let by_name = |source: &&mut Source| source.options.name == *name;
         // One that was changed or removed meanwhile runs no more under this number.
-        let Some(source) = self.sources.iter_mut().find(by_name) else { return };
+        let Some(index) = self.sources.iter().position(|source| source.options.name == *name) else { return };
+        let Some(source) = self.sources.get_mut(index) else { return };
         if source.running.as_ref().map(AbortHandle::id) != Some(id) {
             return;
         }
@@ -460,7 +465,7 @@ impl Task {
             source.generation = self.generation;
         }
         if std::mem::take(&mut source.again) {
-            self.settle();
+            self.begin_look(index);
         }
         let others = self.sources.iter().any(|source| source.running.is_some() && source.file().is_none());
         if is_new {

@@ -24,6 +24,14 @@ pub(super) struct Watch {
     names: Arc<ArcSwap<BTreeSet<OsString>>>,
 }
 
+/// What came of a change of the watch.
+pub(super) struct Watching {
+    /// The files that can't be watched, and why.
+    pub(super) unwatched: Vec<(PathBuf, String)>,
+    /// Whether a directory is watched that was not before.
+    pub(super) is_new: bool,
+}
+
 /// Which directory it is, whatever is in it.
 type Identity = (u64, u64);
 
@@ -40,9 +48,9 @@ impl Watch {
         Self { watcher: watcher.map_err(|error| error.to_string()), directories: BTreeMap::new(), names }
     }
 
-    /// Watches these files and no others; for each that can't be watched, why.
-    pub(super) fn set(&mut self, files: &[PathBuf]) -> Vec<(PathBuf, String)> {
-        let mut problems = Vec::new();
+    /// Watches these files and no others.
+    pub(super) fn set(&mut self, files: &[PathBuf]) -> Watching {
+        let mut watching = Watching { unwatched: Vec::new(), is_new: false };
         let mut wanted = BTreeSet::new();
         let mut names = BTreeSet::new();
         for file in files {
@@ -57,7 +65,10 @@ impl Watch {
         self.names.store(Arc::new(names));
         let watcher = match &mut self.watcher {
             Ok(watcher) => watcher,
-            Err(error) => return files.iter().map(|file| (file.clone(), error.clone())).collect(),
+            Err(error) => {
+                watching.unwatched = files.iter().map(|file| (file.clone(), error.clone())).collect();
+                return watching;
+            }
         };
         self.directories.retain(|directory, identity| {
             let stays = wanted.contains(directory) && identity_of(directory) == *identity;
@@ -73,15 +84,16 @@ impl Watch {
             }
             match watcher.watch(&directory, RecursiveMode::NonRecursive) {
                 Ok(()) => {
+                    watching.is_new = true;
                     self.directories.insert(directory.clone(), identity_of(&directory));
                 }
                 Err(error) => {
                     let within = files.iter().filter(|file| file.parent() == Some(&directory));
-                    problems.extend(within.map(|file| (file.clone(), reason(&error))));
+                    watching.unwatched.extend(within.map(|file| (file.clone(), reason(&error))));
                 }
             }
         }
-        problems
+        watching
     }
 }
 
