@@ -21,8 +21,6 @@ mod schedule;
 mod source;
 mod status;
 mod task;
-#[cfg(test)]
-mod tests;
 mod text;
 mod watch;
 
@@ -137,3 +135,6 @@ impl Feed {
         answer.await.map_err(|_| FeedError::Closed)?
     }
 }
+
+#[cfg(test)]
+mod tests;
