@@ -219,9 +219,9 @@ fn remove(array: &mut Array, rule: &OwnRule) {
                 next.decor_mut().set_prefix(joined);
             }
             None => {
-                let own = raw(Some(array.trailing())).to_owned();
                 if before.contains('#') {
-                    array.set_trailing(format!("{}{own}", before.trim_end_matches([' ', '\t', '\n'])));
+                    let own = raw(Some(array.trailing())).to_owned();
+                    array.set_trailing(join(&before, &own));
                 }
             }
         }
@@ -237,7 +237,9 @@ fn join(removed: &str, own: &str) -> String {
             let indent = last_line(removed);
             format!("{indent}{}", own.trim_start_matches([' ', '\t']))
         }
-        (true, _) => format!("{}{own}", removed.trim_end()),
+        (true, false) => format!("{}{own}", removed.trim_end()),
+        // Each comment keeps its line.
+        (true, true) => format!("{removed}{}", own.trim_start_matches([' ', '\t'])),
     }
 }
 
@@ -291,17 +293,17 @@ mod tests {
         check(
             file,
             "-b.example",
-            "# mine\n[rules]\nblock = [\n  # the television\n  \"a.example\", # evil # worse\n]\n\n# end\n",
+            "# mine\n[rules]\nblock = [\n  # the television\n  \"a.example\", # evil\n  # worse\n]\n\n# end\n",
         );
         check(
             file,
             "-a.example",
-            "# mine\n[rules]\nblock = [\n  # the television # evil\n  \"b.example\", # worse\n]\n\n# end\n",
+            "# mine\n[rules]\nblock = [\n  # the television\n  # evil\n  \"b.example\", # worse\n]\n\n# end\n",
         );
         check(
             file,
             "+allow a.example",
-            "# mine\n[rules]\nblock = [\n  # the television # evil\n  \"b.example\", # worse\n]\nallow = [\n    \"a.example\",\n]\n\n# end\n",
+            "# mine\n[rules]\nblock = [\n  # the television\n  # evil\n  \"b.example\", # worse\n]\nallow = [\n    \"a.example\",\n]\n\n# end\n",
         );
     }
 

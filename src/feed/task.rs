@@ -240,6 +240,7 @@ impl Task {
                 let now = self.means.clock.now();
                 let old = std::mem::replace(source, Source::new(same.clone(), data_dir, now));
                 *source = old.with_options(same, data_dir, now);
+                source.schedule(now, self.chance.hash_one(&source.options.name));
             }
         }
         self.set_sources(sources).await;
@@ -464,12 +465,14 @@ impl Task {
             self.generation += 1;
             source.generation = self.generation;
         }
+        let is_file = source.file().is_some();
         if std::mem::take(&mut source.again) {
             self.begin_look(index);
         }
         let others = self.sources.iter().any(|source| source.running.is_some() && source.file().is_none());
         if is_new {
-            let latest = Instant::now() + if others { GATHER } else { Duration::ZERO };
+            // Who saved a file looks at the result; nobody looks at a download.
+            let latest = Instant::now() + if others && !is_file { GATHER } else { Duration::ZERO };
             self.compile_at = Some(self.compile_at.map_or(latest, |at| at.min(latest)));
         } else if !others && self.compile_at.is_some() {
             self.compile_at = Some(Instant::now());

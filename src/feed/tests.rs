@@ -559,6 +559,42 @@ async fn a_saved_file_takes_effect_within_a_second() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_delays_no_one_else() {
+    let (slow, quick) = (Server::start("").await, Server::start("quick.example\n").await);
+    slow.set(Answer::Hang);
+    let home = Home::new();
+    let path = home.path("mine.txt");
+    std::fs::write(&path, "one.example\n").unwrap();
+    let mut home = home
+        .with("mine", Origin::File(path.clone()))
+        .with("slow", Origin::Url(slow.url.clone()))
+        .with("quick", Origin::Url(quick.url.clone()));
+    home.start().await;
+    home.check("one.example", "block mine:1");
+    until("the quick list", PATIENCE, || home.verdict("quick.example") == "block quick:1").await;
+    std::fs::write(&path, "two.example\n").unwrap();
+    until("saved", Duration::from_secs(1), || home.verdict("two.example") == "block mine:1").await;
+    assert!(home.feed().status()[1].refreshing);
+    assert_eq!(home.write(Action::Allow, "two.example").await, Ok(OwnChange::Written));
+    home.check("two.example", "allow own rules:4");
+}
+
+#[tokio::test]
+async fn a_moved_data_directory_is_used_from_then_on() {
+    let server = Server::start("one.example\n").await;
+    let mut home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    home.options.data_dir = Some(home.path("moved"));
+    home.feed().reconfigure(home.options.clone()).await.unwrap();
+    home.check("one.example", "block net:1");
+    assert!(home.status().next.is_some());
+    assert_eq!(home.refresh().await.problem, None);
+    assert!(home.path("moved/lists/net/current.zst").exists());
+    home.write(Action::Allow, "one.example").await.unwrap();
+    assert!(home.path("moved/rules.toml").exists());
+}
+
+#[tokio::test]
 async fn a_file_that_vanishes_or_is_no_list_leaves_its_last_good_text_in_force() {
     let home = Home::new();
     let path = home.path("mine.txt");

@@ -1,7 +1,7 @@
 //! The text of a list as it is held: compressed, with what it must hash to.
 //!
-//! Texts stay in memory for as long as they are in force, at about a quarter of their size (a tenth of what their
-//! compiled rules take). So a compile never waits for a slow card, and never fails because a card went bad.
+//! Texts stay in memory for as long as they are in force, at a third of their size: 7 MB for a million names, an eighth
+//! of what their compiled rules take. So a compile never waits for a slow card, and never fails because a card went bad.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
