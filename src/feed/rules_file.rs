@@ -237,7 +237,8 @@ fn join(removed: &str, own: &str) -> String {
             let indent = last_line(removed);
             format!("{indent}{}", own.trim_start_matches([' ', '\t']))
         }
-        (true, false) => format!("{}{own}", removed.trim_end()),
+        (true, false) if own.contains('\n') => format!("{}{own}", removed.trim_end()),
+        (true, false) => removed.to_owned(),
         // Each comment keeps its line.
         (true, true) => format!("{removed}{}", own.trim_start_matches([' ', '\t'])),
     }
@@ -258,6 +259,8 @@ fn last_line(space: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rule(text: &str) -> OwnRule {
@@ -370,6 +373,57 @@ mod tests {
         ] {
             let fault = RulesFile::parse(text.to_owned()).unwrap_err().to_string();
             assert!(fault.contains(expected), "{fault}");
+        }
+    }
+    proptest! {
+        /// Whatever is added and taken back on the page: the rules are those, and no comment is lost.
+        #[test]
+        fn no_change_loses_a_comment_or_a_rule(
+            written in proptest::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 0..5),
+            (last_comma, after_last, crlf) in any::<(bool, bool, bool)>(),
+            changes in proptest::collection::vec((0..3, 0..7_usize), 1..12),
+        ) {
+            let mut text = "# head\n[rules] # table\nallow = [] # none\nblock = [ # begin\n".to_owned();
+            let mut model = std::collections::BTreeMap::new();
+            for (index, (above, behind, same_line)) in written.iter().enumerate() {
+                if *above {
+                    text.push_str(&format!("  # above{index}\n"));
+                }
+                let comma = if index + 1 < written.len() || last_comma { "," } else { "" };
+                text.push_str(&format!("  \"n{index}.example\"{comma}"));
+                if *behind {
+                    text.push_str(&format!(" # behind{index}"));
+                }
+                text.push_str(if *same_line && !*behind { " " } else { "\n" });
+                model.insert(format!("n{index}.example"), Action::Block);
+            }
+            text.push_str(if after_last { "  # last\n] # end\n" } else { "] # end\n" });
+            if crlf {
+                text = text.replace('\n', "\r\n");
+            }
+            let comments: Vec<String> = text.lines().filter_map(|line| line.split_once('#'))
+                .map(|(_, comment)| comment.trim().to_owned()).collect();
+            let mut file = RulesFile::parse(text).unwrap();
+            for (change, index) in changes {
+                let name = format!("n{index}.example");
+                file = match change {
+                    0 => file.without(&rule(&name)).unwrap_or(Ok(file)).unwrap(),
+                    1 => file.with(Action::Block, &rule(&name)).unwrap(),
+                    _ => file.with(Action::Allow, &rule(&name)).unwrap(),
+                };
+                match change {
+                    0 => model.remove(&name),
+                    1 => model.insert(name, Action::Block),
+                    _ => model.insert(name, Action::Allow),
+                };
+                let mut found: Vec<_> =
+                    file.rules().iter().map(|(action, rule, _)| (rule.to_string(), *action)).collect();
+                found.sort();
+                prop_assert_eq!(found, model.clone().into_iter().collect::<Vec<_>>(), "{}", file.text());
+                for comment in &comments {
+                    prop_assert!(file.text().contains(comment), "{} is lost in\n{}", comment, file.text());
+                }
+            }
         }
     }
 }
