@@ -31,15 +31,32 @@ const OWN_NAMES: &[&str] = &[
 ];
 
 /// What separates a site from a cosmetic rule in the Adblock syntax.
-const COSMETIC: &[&str] = &["##", "#@#", "#?#", "#@?#", "#$#", "#@$#", "#%#", "#@%#", "$$", "$@$"];
+const COSMETIC: &[&str] =
+    &["##", "#@#", "#?#", "#@?#", "#$#", "#@$#", "#$?#", "#@$?#", "#%#", "#@%#", "$$", "$@$"];
+
+/// How lines of dnsmasq and unbound begin.
+const OTHER_PROGRAMS: &[&str] =
+    &["address=/", "local=/", "server=/", "ipset=/", "nftset=/", "server:", "local-zone:", "local-data:"];
+
+/// Words of the lines of a zone file, RPZ among them.
+const ZONE_WORDS: &[&str] = &["CNAME", "SOA", "NS", "IN", "$TTL", "$ORIGIN"];
 
 /// Modifiers that could be applied to a name (AdGuard, "DNS filtering rules syntax"); all others need a browser.
 const DNS_MODIFIERS: &[&str] =
     &["important", "badfilter", "client", "ctag", "denyallow", "dnstype", "dnsrewrite"];
 
+/// Whether the text says of itself that it is of the Adblock syntax, in which a line is part of a URL unless it says
+/// otherwise: `.beacon.min.js` and `_trackers.` are no names there.
+pub(super) fn is_adblock_header(line: &str) -> bool {
+    line.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("[adblock"))
+}
+
 /// Reads a line without surrounding white space and hands its rules to `add`.
+///
+/// `adblock` says that the text had an Adblock header.
 pub(super) fn read(
     line: &str,
+    adblock: bool,
     options: ParseOptions,
     add: &mut impl FnMut(DomainName, Scope, Action),
 ) -> Line {
@@ -52,7 +69,7 @@ pub(super) fn read(
     if is_comment(line) {
         return Line::Comment;
     }
-    match rules(line, options, add) {
+    match rules(line, adblock, options, add) {
         Ok(format) => Line::Rules(format),
         Err(skip) => Line::Skip(skip),
     }
@@ -63,15 +80,16 @@ fn is_comment(line: &str) -> bool {
         let selector = line.strip_prefix(mark).unwrap_or_default();
         selector.starts_with(|first: char| !first.is_whitespace() && first != '#')
     });
-    (line.starts_with('#') && !cosmetic) || line.starts_with('!') || line.starts_with("[Adblock")
+    (line.starts_with('#') && !cosmetic) || line.starts_with(['!', ';']) || is_adblock_header(line)
 }
 
 fn rules(
     line: &str,
+    adblock: bool,
     options: ParseOptions,
     add: &mut impl FnMut(DomainName, Scope, Action),
 ) -> Result<Format, Skip> {
-    let (format, names) = recognise(line)?;
+    let (format, names) = recognise(line, adblock)?;
     if options.format.is_some_and(|configured| configured != format) {
         return Err(Skip::OtherFormat);
     }
@@ -79,7 +97,7 @@ fn rules(
     let mut any = false;
     for (name, scope, action) in names {
         let scope = if scope == Scope::Exact && options.subdomains { Scope::Subtree } else { scope };
-        if OWN_NAMES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        if is_own(name) {
             continue;
         }
         match checked(name) {
@@ -96,14 +114,27 @@ fn rules(
 type Named<'a> = (&'a str, Scope, Action);
 
 /// Tells the syntax of a line by its shape, and the names in it.
-fn recognise(line: &str) -> Result<(Format, Vec<Named<'_>>), Skip> {
-    if COSMETIC.iter().any(|mark| line.contains(mark)) {
+fn recognise(line: &str, in_adblock: bool) -> Result<(Format, Vec<Named<'_>>), Skip> {
+    if line.contains(['#', '$']) && COSMETIC.iter().any(|mark| line.contains(mark)) {
         // `a.example ## comment` is a comment behind a name.
         let mark = line.find("##").or_else(|| line.find('#')).or_else(|| line.find('$')).unwrap_or_default();
         if !line.get(..mark).is_some_and(|before| before.ends_with(char::is_whitespace)) {
             return Err(Skip::BrowserOnly);
         }
     }
+    // A comment behind a rule; what stands at once behind a `#` and is no word belongs to a browser.
+    let line = match line.split_once('#') {
+        Some((rule, comment)) => {
+            let is_comment = rule.ends_with(char::is_whitespace)
+                || comment.starts_with(|first: char| first.is_alphanumeric() || first.is_whitespace())
+                || comment.is_empty();
+            if !is_comment || (!rule.ends_with(char::is_whitespace) && rule.contains(['|', '/'])) {
+                return Err(Skip::BrowserOnly);
+            }
+            rule.trim_end()
+        }
+        None => line,
+    };
     if line.starts_with("||") || line.starts_with("@@") || line.starts_with('|') {
         return adblock(line).map(|name| (Format::Adblock, vec![name]));
     }
@@ -112,26 +143,44 @@ fn recognise(line: &str) -> Result<(Format, Vec<Named<'_>>), Skip> {
         let regex = 1 < line.len() && line.ends_with('/');
         return Err(if regex { Skip::NotRead } else { Skip::BrowserOnly });
     }
-    let line = line.split('#').next().unwrap_or_default().trim_end();
+    if OTHER_PROGRAMS.iter().any(|start| line.starts_with(start)) || line.starts_with('^') {
+        return Err(Skip::NotRead);
+    }
     let mut words = line.split_ascii_whitespace();
     let first = words.next().unwrap_or_default();
-    if let Ok(address) = first.parse::<IpAddr>() {
+    // `fe80::1%lo0 localhost`: the address has a zone.
+    if let Ok(address) = first.split('%').next().unwrap_or_default().parse::<IpAddr>() {
         let names: Vec<_> = words.map(|name| (name, Scope::Exact, Action::Block)).collect();
-        return match (names.is_empty(), address.is_unspecified() || address.is_loopback()) {
+        let is_sinkhole = address.is_unspecified() || address.is_loopback();
+        return match (names.is_empty(), is_sinkhole || names.iter().all(|named| is_own(named.0))) {
             (true, _) => Err(Skip::BareAddress),
             (false, false) => Err(Skip::RealAddress),
             (false, true) => Ok((Format::Hosts, names)),
         };
     }
-    if let Some(name) = line.strip_prefix("*.").or_else(|| line.strip_prefix('.')) {
+    let wildcard = line.strip_prefix("*.").or_else(|| line.strip_prefix('.'));
+    if let Some(name) = wildcard.filter(|name| !in_adblock && name.chars().all(belongs_into_name)) {
         return Ok((Format::Wildcard, vec![(name, Scope::Subtree, Action::Block)]));
     }
-    let browser_pattern = line.starts_with(['-', '&', '?', '=', '_', ':', '*', '.', ','])
+    if line.split_ascii_whitespace().take(4).any(|word| ZONE_WORDS.contains(&word)) {
+        return Err(Skip::NotRead);
+    }
+    let browser_pattern = line.starts_with(['-', '&', '?', '=', ':', '*', '.', ','])
+        || (in_adblock && (line.starts_with('_') || line.ends_with(['.', '_', '-'])))
         || line.contains(['/', '?', '=', '&', '*', '$', '^']);
     if browser_pattern && !line.contains(['<', '>', ' ']) {
         return Err(Skip::BrowserOnly);
     }
     Ok((Format::Domains, vec![(line, Scope::Exact, Action::Block)]))
+}
+
+fn is_own(name: &str) -> bool {
+    OWN_NAMES.iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// What is not a sign of a URL; whether it really is a name is told by [`DomainName::parse`].
+fn belongs_into_name(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '-' | '_' | '.')
 }
 
 /// `||name^`, `||*.name^`, each with `@@` before it for an exception.

@@ -135,43 +135,119 @@ pub struct Parsed {
 
 /// Parses the text of a list. Octets that are not UTF-8 spoil only their own line.
 pub fn parse(text: &[u8], options: ParseOptions) -> Parsed {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut parsed = Parsed::default();
-    let mut votes = [0_u32; 4];
-    let mut lines = text.split(|&octet| octet == b'\n').peekable();
-    let mut number = 0;
-    while let Some(raw) = lines.next() {
-        if raw.is_empty() && lines.peek().is_none() {
-            break; // What follows the last line feed is not a line.
-        }
-        number += 1;
-        parsed.report.lines = number;
-        let line = String::from_utf8_lossy(raw);
-        let before = parsed.rules.len();
-        let mut add = |name, scope, action| parsed.rules.push(Rule { name, scope, action, line: number });
-        match line::read(line.trim(), options, &mut add) {
-            line::Line::Blank => parsed.report.blank += 1,
-            line::Line::Comment => parsed.report.comments += 1,
-            line::Line::Rules(format) => {
-                parsed.report.rule_lines += 1;
-                let vote = votes.get_mut(format as usize);
-                if let Some(vote) = vote {
-                    *vote += 1;
-                }
+    let mut rules = Vec::new();
+    let mut parser = Parser::new(options);
+    parser.push(text, &mut |rule| rules.push(rule));
+    let (format, report) = parser.finish(&mut |rule| rules.push(rule));
+    Parsed { format, rules, report }
+}
+
+/// Reads a text piece by piece, wherever it is cut, so that neither the text nor its rules need be held as a whole.
+///
+/// A line ends with LF, CR LF or CR; no more of one is kept than [`LINE_LEN_MAX`].
+#[derive(Debug, Default)]
+pub struct Parser {
+    options: ParseOptions,
+    report: Report,
+    /// Whether the text has an Adblock header.
+    adblock: bool,
+    /// How many lines were of each [`Format`].
+    votes: [u32; 4],
+    /// The beginning of a line whose end has not come yet.
+    partial: Vec<u8>,
+    /// Whether more of that line was dropped.
+    overlong: bool,
+    /// Whether the last octet was a CR, so that a LF belongs to it.
+    after_cr: bool,
+}
+
+impl Parser {
+    /// A parser that has read nothing yet.
+    pub fn new(options: ParseOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// Reads on; every rule is handed to `add` in the order of the text.
+    pub fn push(&mut self, mut piece: &[u8], add: &mut impl FnMut(Rule)) {
+        while let Some(&first) = piece.first() {
+            if std::mem::take(&mut self.after_cr) && first == b'\n' {
+                piece = piece.get(1..).unwrap_or_default();
+                continue;
             }
-            line::Line::Skip(skip) => {
-                parsed.rules.truncate(before);
-                parsed.report.skip(skip, number, &line);
+            let end = piece.iter().position(|octet| matches!(octet, b'\n' | b'\r'));
+            let (line, rest) = piece.split_at(end.unwrap_or(piece.len()));
+            let Some((&terminator, rest)) = rest.split_first() else {
+                self.hold(line);
+                return;
+            };
+            self.after_cr = terminator == b'\r';
+            piece = rest;
+            if self.partial.is_empty() {
+                self.line(line, add);
+            } else {
+                self.hold(line);
+                self.held_line(add);
             }
         }
     }
-    let most = votes.iter().copied().max().unwrap_or_default();
-    parsed.format = [Format::Hosts, Format::Domains, Format::Wildcard, Format::Adblock]
-        .into_iter()
-        .zip(votes)
-        .find(|&(_, count)| 0 < count && count == most)
-        .map(|(format, _)| format);
-    parsed
+
+    /// Reads what is left and gives the syntax of most lines, `None` when there was no rule, with the account of all.
+    pub fn finish(mut self, add: &mut impl FnMut(Rule)) -> (Option<Format>, Report) {
+        if !self.partial.is_empty() {
+            self.held_line(add);
+        }
+        let most = self.votes.iter().copied().max().unwrap_or_default();
+        let format = [Format::Hosts, Format::Domains, Format::Wildcard, Format::Adblock]
+            .into_iter()
+            .zip(self.votes)
+            .find(|&(_, count)| 0 < count && count == most)
+            .map(|(format, _)| format);
+        (format, self.report)
+    }
+
+    /// What the lines were taken for so far.
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    fn hold(&mut self, part: &[u8]) {
+        let room = LINE_LEN_MAX.saturating_sub(self.partial.len());
+        self.partial.extend_from_slice(part.get(..room).unwrap_or(part));
+        self.overlong |= room < part.len();
+    }
+
+    fn held_line(&mut self, add: &mut impl FnMut(Rule)) {
+        let line = std::mem::take(&mut self.partial);
+        if std::mem::take(&mut self.overlong) {
+            self.report.lines += 1;
+            let shown = String::from_utf8_lossy(&line);
+            self.report.skip(Skip::TooLong, self.report.lines, &shown);
+        } else {
+            self.line(&line, add);
+        }
+        self.partial = line;
+        self.partial.clear();
+    }
+
+    fn line(&mut self, raw: &[u8], add: &mut impl FnMut(Rule)) {
+        let raw = if self.report.lines == 0 { raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw) } else { raw };
+        self.report.lines += 1;
+        let number = self.report.lines;
+        let line = String::from_utf8_lossy(raw);
+        let mut add = |name, scope, action| add(Rule { name, scope, action, line: number });
+        self.adblock |= number == 1 && line::is_adblock_header(line.trim());
+        match line::read(line.trim(), self.adblock, self.options, &mut add) {
+            line::Line::Blank => self.report.blank += 1,
+            line::Line::Comment => self.report.comments += 1,
+            line::Line::Rules(format) => {
+                self.report.rule_lines += 1;
+                if let Some(vote) = self.votes.get_mut(format as usize) {
+                    *vote += 1;
+                }
+            }
+            line::Line::Skip(skip) => self.report.skip(skip, number, &line),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +275,10 @@ mod tests {
         check("127.0.0.1 localhost localhost.localdomain", "the machine's own names");
         check("0.0.0.0 localhost a.example", "=a.example");
         check("::1 ip6-localhost ip6-loopback", "the machine's own names");
+        check("255.255.255.255 broadcasthost", "the machine's own names");
+        check("fe80::1%lo0 localhost", "the machine's own names");
+        check("ff00::0 ip6-mcastprefix", "the machine's own names");
+        check("fe80::1%lo0 nas.example", "an address that is not a sinkhole");
         check("192.168.1.7 nas.example", "an address that is not a sinkhole");
         check("0.0.0.0", "an address alone");
         check("10.1.2.3", "an address alone");
@@ -216,6 +296,7 @@ mod tests {
         check("*.com", "a whole top-level domain");
         check("bücher.example", "=xn--bcher-kva.example");
         check("localhost", "the machine's own names");
+        check("_xmpp-client._tcp.example.com", "=_xmpp-client._tcp.example.com");
         check("pixel example", "not a domain name");
         check("<!DOCTYPE html>", "not a domain name");
     }
@@ -225,6 +306,7 @@ mod tests {
         check("||pixel.example^", "||pixel.example^");
         check("||pixel.example^|", "||pixel.example^");
         check("@@||good.example^", "@@||good.example^");
+        check("||pixel.example^ # a comment", "||pixel.example^");
         check("||*.pixel.example^", "*.pixel.example");
         check("||com^", "a whole top-level domain");
         check("||192.0.2.1^", "an address alone");
@@ -237,6 +319,11 @@ mod tests {
         check("||site.example^$domain=a.example", "only a browser can apply it");
         check("site.example##.ad", "only a browser can apply it");
         check("site.example#@#.ad", "only a browser can apply it");
+        check("site.example#$?#.ad { remove: true; }", "only a browser can apply it");
+        check("site.example#@$?#.ad", "only a browser can apply it");
+        check("site.example#+js(x)", "only a browser can apply it");
+        check("||site.example^#top", "only a browser can apply it");
+        check(".com/pixel.gif?", "only a browser can apply it");
         check("##.ad-banner", "only a browser can apply it");
         check("/pixel.gif?", "only a browser can apply it");
         check("-tracking-pixel.", "only a browser can apply it");
@@ -248,6 +335,32 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_urls_in_a_browsers_list_are_no_names() {
+        for line in [".beacon.min.js", "_adobe_analytics.js", "_trackEvents.", ".v4.analytics.", "-ads."] {
+            let text = format!("[Adblock Plus 2.0]\n{line}\n||pixel.example^\n");
+            let parsed = parse(text.as_bytes(), ParseOptions::default());
+            assert_eq!(parsed.rules.len(), 1, "{line}");
+            assert_eq!(parsed.report.unreadable_count(), 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_of_other_programs_are_told_as_not_read() {
+        for line in [
+            "address=/pixel.example/0.0.0.0",
+            "local=/pixel.example/",
+            "local-zone: \"pixel.example.\" always_null",
+            "pixel.example CNAME .",
+            "*.pixel.example 300 IN CNAME .",
+            "$TTL 3600",
+            "^(.+[_.-])?adserv[0-9]*[_.-]",
+        ] {
+            check(line, "syntax that this version does not read");
+        }
+        check("; a comment of a zone file", "");
+    }
+
+    #[test]
     fn comments_and_dress() {
         check("# comment", "");
         check("! comment", "");
@@ -255,6 +368,11 @@ mod tests {
         check("### heading", "");
         check("\u{feff}pixel.example\r\n", "=pixel.example");
         check(&"a".repeat(LINE_LEN_MAX + 1), "a line of more than 4096 octets");
+        check(&format!("a.example{}", " ".repeat(LINE_LEN_MAX)), "a line of more than 4096 octets");
+        check(
+            "a.example\r\nb.example\rc.example\n\r\nd.example",
+            "=a.example =b.example =c.example =d.example",
+        );
     }
 
     #[test]
@@ -285,6 +403,24 @@ mod tests {
             let report = parse(&text, ParseOptions::default()).report;
             let skipped: u32 = report.skipped().map(|skipped| skipped.count).sum();
             prop_assert_eq!(report.lines, report.blank + report.comments + report.rule_lines + skipped);
+        }
+
+        #[test]
+        fn it_does_not_matter_where_a_text_is_cut(
+            text in "([a-c.|^*#@ ]{0,9}(\\n|\\r|\\r\\n)){0,9}[a-c.]{0,5}", cuts: Vec<proptest::sample::Index>,
+        ) {
+            let whole = parse(text.as_bytes(), ParseOptions::default());
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            cuts.sort_unstable();
+            let mut rules = Vec::new();
+            let mut parser = Parser::default();
+            let mut start = 0;
+            for end in cuts.into_iter().chain([text.len()]) {
+                parser.push(&text.as_bytes()[start..end], &mut |rule| rules.push(rule));
+                start = end;
+            }
+            let (format, report) = parser.finish(&mut |rule| rules.push(rule));
+            prop_assert_eq!((format, rules, report), (whole.format, whole.rules, whole.report));
         }
 
         #[test]

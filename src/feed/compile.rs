@@ -1,0 +1,130 @@
+//! All sources compiled to one ruleset.
+//!
+//! Each text is decompressed and parsed piece by piece and its rules go straight into the ruleset: beside the old
+//! ruleset and the new one nothing of the size of a list is held. A million parsed rules would take another 64 MB,
+//! which a machine of 512 MB does not have to spare; reading them anew costs a second of a background thread a day.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::text::Text;
+use crate::list::{Action, Format, ParseOptions, Parser, Report, Rule};
+use crate::policy::Rules;
+use crate::ruleset::{Precedence, Ruleset, SourceId};
+
+/// One source as it is compiled.
+pub(super) struct Input {
+    pub(super) name: Arc<str>,
+    pub(super) kind: Action,
+    pub(super) options: ParseOptions,
+    pub(super) content: Content,
+}
+
+/// The rules of a source, written out or not.
+#[derive(Clone)]
+pub(super) enum Content {
+    /// There is none yet.
+    Nothing,
+    Text(Arc<Text>),
+    Inline(Arc<str>),
+    Rules(Arc<[Rule]>),
+}
+
+/// What became of a source.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) format: Option<Format>,
+    pub(super) rules: usize,
+    pub(super) report: Report,
+    /// Why not all of its rules are in force.
+    pub(super) problem: Option<String>,
+}
+
+/// Compiles all sources, in their order; there is an outcome for each.
+pub(super) fn compile(inputs: &[Input]) -> (Rules, Vec<Outcome>) {
+    let mut ruleset = Ruleset::new(Precedence::AllowFirst);
+    let mut outcomes = Vec::with_capacity(inputs.len());
+    for (index, input) in inputs.iter().enumerate() {
+        let before = ruleset.len();
+        let added = match u16::try_from(index) {
+            // A ruleset is whole after each rule, so that one source's fault does not cost the others theirs.
+            Ok(index) => catch_unwind(AssertUnwindSafe(|| add(&mut ruleset, SourceId(index), input)))
+                .unwrap_or_else(|_| Outcome {
+                    problem: Some("pixelsink itself failed at reading it (a panic; the log has its place): please report it with the list".to_owned()),
+                    ..Outcome::default()
+                }),
+            Err(_) => Outcome { problem: Some("there are too many lists; remove some".to_owned()), ..Outcome::default() },
+        };
+        outcomes.push(Outcome { rules: ruleset.len() - before, ..added });
+    }
+    let sources = inputs.iter().map(|input| Arc::clone(&input.name)).collect();
+    (Rules { ruleset: Arc::new(ruleset.finish()), sources }, outcomes)
+}
+
+fn add(ruleset: &mut Ruleset, source: SourceId, input: &Input) -> Outcome {
+    let mut problem = None;
+    let mut add = |mut rule: Rule| {
+        if input.kind == Action::Allow {
+            rule.action = Action::Allow;
+        }
+        if let Err(full) = ruleset.add(source, &rule) {
+            problem = Some(full.to_string());
+        }
+    };
+    let mut parser = Parser::new(input.options);
+    let mut read = Ok(());
+    match &input.content {
+        Content::Nothing => {}
+        Content::Text(text) => {
+            read = text.read(|piece| {
+                parser.push(piece, &mut add);
+                Ok(())
+            });
+        }
+        Content::Inline(text) => parser.push(text.as_bytes(), &mut add),
+        Content::Rules(rules) => {
+            rules.iter().for_each(|rule| add(rule.clone()));
+            let count = u32::try_from(rules.len()).unwrap_or(u32::MAX);
+            let mut report = Report::default();
+            (report.lines, report.rule_lines) = (count, count);
+            return Outcome { report, problem, ..Outcome::default() };
+        }
+    }
+    let (format, report) = parser.finish(&mut add);
+    if let Err(error) = read {
+        problem = Some(format!("its text could not be decompressed: {error}"));
+    }
+    Outcome { format, report, problem, rules: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::DomainName;
+
+    #[test]
+    fn a_plain_line_of_an_allowlist_allows() {
+        let input = |kind, text: &str| Input {
+            name: "a".into(),
+            kind,
+            options: ParseOptions::default(),
+            content: Content::Inline(text.into()),
+        };
+        let inputs = [
+            input(Action::Block, "||a.example^\n@@||b.example^\n||b.example^\nno name\n"),
+            input(Action::Allow, "c.a.example\n@@||d.a.example^\n"),
+        ];
+        let (rules, outcomes) = compile(&inputs);
+        assert_eq!([outcomes[0].rules, outcomes[1].rules], [3, 2]);
+        assert_eq!(outcomes[0].report.skipped_count(), 1);
+        for (name, expected) in [
+            ("a.example", Action::Block),
+            ("b.example", Action::Allow),
+            ("c.a.example", Action::Allow),
+            ("d.a.example", Action::Allow),
+        ] {
+            let name = DomainName::parse(name).unwrap();
+            assert_eq!(rules.ruleset.lookup(name.as_ref()).unwrap().action, expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Files written so that a power cut leaves the old one or the new one, never half of one.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Writes beside the file, syncs, renames over it and syncs the directory. Permissions of the old file are kept.
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    // Where the name is a link, what it points to is written, and the link stays.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let beside = beside(&path, ".new");
+    let written = write_synced(&beside, content).and_then(|()| {
+        if let Ok(old) = fs::metadata(&path) {
+            fs::set_permissions(&beside, old.permissions())?;
+        }
+        fs::rename(&beside, &path)
+    });
+    if written.is_err() {
+        // A full disk is not to be filled further by what was left half-written.
+        let _ = fs::remove_file(&beside);
+    }
+    written?;
+    sync_directory_of(&path)
+}
+
+/// Writes a file and waits until it is on the disk.
+pub(super) fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Waits until the names in the file's directory are on the disk.
+pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Reads a file of no more than `size_max` octets.
+pub(super) fn read_bounded(path: &Path, size_max: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let mut content = Vec::new();
+    file.take(size_max.saturating_add(1)).read_to_end(&mut content)?;
+    if size_max < content.len() as u64 {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {size_max} octets")));
+    }
+    Ok(content)
+}
+
+/// Opens a file that is one: opening a pipe would wait for its other end for ever.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    File::open(path)
+}
+
+/// Tells whether a file changed since it was last looked at, without reading it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Mark {
+    /// When it was saved.
+    pub(super) modified: SystemTime,
+    length: u64,
+    /// Device, inode, time of the last change of status.
+    place: (u64, u64, i64, i64),
+}
+
+impl Mark {
+    /// Looks at a file.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            modified: metadata.modified()?,
+            length: metadata.len(),
+            // A rename brings another inode; the time of the last status change can't be set back by a tool.
+            place: (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// Which file it is, whatever is in it: device and inode.
+    pub(super) const fn identity(&self) -> (u64, u64) {
+        (self.place.0, self.place.1)
+    }
+}
+
+/// The path with something added to its file name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
+    name.push(suffix);
+    path.with_file_name(name)
+}

@@ -1,0 +1,297 @@
+//! Downloading a list: conditional, bounded in time and size, and over the daemon's own look-ups.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{
+    ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
+};
+use reqwest::{Client, Response, StatusCode, Url, dns, redirect};
+use tokio::sync::mpsc;
+
+use super::HostLookup;
+use super::background;
+use super::guard::{Intake, Refusal};
+use super::text::Text;
+use crate::list::ParseOptions;
+
+/// Redirects that are followed; list hosts use one or two.
+const REDIRECTS_MAX: usize = 5;
+/// How long one connection may take to come about, so that a dead address leaves time for the next one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pieces that wait for the guard; beyond that the download waits.
+const PIECES_MAX: usize = 4;
+
+/// What to download and within which bounds.
+pub(super) struct Request {
+    pub(super) url: String,
+    /// What is known of the text in force, when it came from this URL.
+    pub(super) known: Option<Known>,
+    pub(super) options: ParseOptions,
+    pub(super) size_max: u64,
+    pub(super) timeout: Duration,
+}
+
+/// What a server calls the text that is in force.
+pub(super) struct Known {
+    pub(super) etag: Option<String>,
+    pub(super) last_modified: Option<String>,
+}
+
+/// What came.
+pub(super) enum Fetched {
+    /// The text in force is still the newest.
+    Unchanged,
+    Text {
+        text: Text,
+        etag: Option<String>,
+        last_modified: Option<String>,
+    },
+}
+
+/// Why nothing came.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// One sentence: what, why, and what to do.
+    pub(super) message: String,
+    /// How long the server wants to be left alone.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// Downloads a list. `now` is for a `Retry-After` that names a time.
+pub(super) async fn fetch(
+    request: Request,
+    hosts: Arc<dyn HostLookup>,
+    now: Timestamp,
+) -> Result<Fetched, Failure> {
+    let shown = without_secrets(&request.url);
+    let failure = |what: String| Failure { message: format!("{shown} {what}"), retry_after: None };
+    let url = Url::parse(&request.url)
+        .map_err(|error| failure(format!("is not a URL ({error}); correct it in the configuration")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(failure(
+            "is neither http nor https; for a file on this machine configure its `path`".to_owned(),
+        ));
+    }
+    let (timeout, plain) = (request.timeout, url.scheme() == "http");
+    // Reading the system's certificates blocks.
+    let client = background::run(move || client(timeout, &hosts, plain)).await.map_err(&failure)?;
+    let client = client.map_err(|error| {
+        failure(format!("can't be downloaded ({}); install the package `ca-certificates`", innermost(&error)))
+    })?;
+    let response = client.get(url).headers(conditions(request.known.as_ref())).send().await;
+    let response = response.map_err(|error| failure(explain(&error, request.timeout)))?;
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_MODIFIED if request.known.is_some() => return Ok(Fetched::Unchanged),
+        status => {
+            let retry_after = retry_after(response.headers(), now);
+            return Err(Failure { retry_after, ..failure(explain_status(status)) });
+        }
+    }
+    if response.content_length().is_some_and(|length| request.size_max < length) {
+        return Err(failure(Refusal::TooLarge(request.size_max).to_string()));
+    }
+    let header = |name: HeaderName| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+    let (etag, last_modified) = (header(ETAG), header(LAST_MODIFIED));
+    match take_in(response, request.options, request.size_max).await {
+        Ok(text) => Ok(Fetched::Text { text, etag, last_modified }),
+        Err(TakeInError::Refused(refusal)) => Err(failure(refusal.to_string())),
+        Err(TakeInError::Transport(error)) => Err(failure(explain(&error, request.timeout))),
+        Err(TakeInError::Panic(message)) => Err(failure(format!("could not be read: {message}"))),
+    }
+}
+
+enum TakeInError {
+    Refused(Refusal),
+    Transport(reqwest::Error),
+    Panic(String),
+}
+
+/// Hands the body to the guard, which works on a thread of its own so that the network and DNS never wait for it.
+async fn take_in(mut response: Response, options: ParseOptions, size_max: u64) -> Result<Text, TakeInError> {
+    let (pieces, mut waiting) = mpsc::channel(PIECES_MAX);
+    let guard = background::run(move || {
+        let mut intake = Intake::new(options, size_max)?;
+        while let Some(piece) = waiting.blocking_recv() {
+            let piece: Option<_> = piece;
+            match piece {
+                Some(piece) => intake.push(AsRef::<[u8]>::as_ref(&piece))?,
+                None => return intake.finish().map(Some),
+            }
+        }
+        Ok(None)
+    });
+    let receive = async move {
+        loop {
+            let piece = response.chunk().await?;
+            let last = piece.is_none();
+            // When the guard has refused the text, it listens no longer.
+            if pieces.send(piece).await.is_err() || last {
+                return Ok::<(), reqwest::Error>(());
+            }
+        }
+    };
+    // Both to their ends: a refusal says more than the broken transfer that it may cause.
+    let (taken, received) = futures_util::future::join(guard, receive).await;
+    match (taken, received) {
+        (Err(message), _) => Err(TakeInError::Panic(message)),
+        (Ok(Err(refusal)), _) => Err(TakeInError::Refused(refusal)),
+        (_, Err(error)) => Err(TakeInError::Transport(error)),
+        (Ok(Ok(Some(text))), Ok(())) => Ok(text),
+        (Ok(Ok(None)), Ok(())) => Err(TakeInError::Panic("its end got lost".to_owned())),
+    }
+}
+
+/// A client for one download.
+///
+/// Lists come once a day: connections kept open and the system's certificates would only lie in memory, and a client
+/// made anew sees certificates that were renewed.
+fn client(timeout: Duration, hosts: &Arc<dyn HostLookup>, plain: bool) -> reqwest::Result<Client> {
+    // The daemon installs one at start; a client without one panics.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // It fails only when another thread was quicker, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let builder = || {
+        Client::builder()
+            .user_agent(concat!("pixelsink/", env!("CARGO_PKG_VERSION")))
+            .timeout(timeout)
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .redirect(redirect::Policy::custom(redirected))
+            .dns_resolver(Lookup(Arc::clone(hosts)))
+    };
+    match builder().build() {
+        // A machine without certificates can still download over plain HTTP.
+        Err(_) if plain => builder().tls_certs_only([]).build(),
+        built => built,
+    }
+}
+
+fn redirected(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    if REDIRECTS_MAX < attempt.previous().len() {
+        return attempt.error(format!("more than {REDIRECTS_MAX} redirects"));
+    }
+    if matches!(attempt.url().scheme(), "http" | "https") {
+        return attempt.follow();
+    }
+    let scheme = attempt.url().scheme().to_owned();
+    attempt.error(format!("a redirect to `{scheme}:`, which is neither http nor https"))
+}
+
+fn conditions(known: Option<&Known>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let Some(known) = known else { return headers };
+    for (name, value) in [(IF_NONE_MATCH, &known.etag), (IF_MODIFIED_SINCE, &known.last_modified)] {
+        if let Some(value) = value.as_deref().and_then(|value| value.parse().ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+/// Seconds or a date (RFC 9110 section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?;
+    Duration::try_from(date.timestamp().duration_since(now)).ok()
+}
+
+fn explain_status(status: StatusCode) -> String {
+    let advice = match status.as_u16() {
+        300..=399 => "it leads nowhere that can be followed; look for the list's own address",
+        404 | 410 => "the list has moved or ended; look for its new address",
+        401 | 403 => "the server does not give it to us; check the address, or ask its author",
+        400..=499 if status != StatusCode::TOO_MANY_REQUESTS => "check the address in the configuration",
+        _ => "nothing to do: it is tried again by itself",
+    };
+    format!("was answered with {status} instead of the list; {advice}")
+}
+
+fn explain(error: &reqwest::Error, timeout: Duration) -> String {
+    let cause = innermost(error);
+    if error.is_timeout() {
+        format!("did not arrive within {timeout:?}; it is tried again by itself")
+    } else if error.is_redirect() {
+        format!("can't be followed: {cause}; look for the list's own address")
+    } else if error.is_connect() {
+        format!("can't be reached ({cause}); it is tried again by itself")
+    } else if error.is_body() || error.is_decode() {
+        format!("came incomplete or garbled ({cause}); it is tried again by itself")
+    } else {
+        format!("could not be downloaded ({cause}); it is tried again by itself")
+    }
+}
+
+/// The cause that stands at the bottom: what wraps it says only that a request failed.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// The URL as it may be shown and logged: without user name and password.
+fn without_secrets(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
+            // Both fail only for URLs that can't have them.
+            let _ = (parsed.set_username(""), parsed.set_password(None));
+            parsed.into()
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Resolves list hosts over the daemon's own upstreams: the machine's resolver may be the daemon that is just starting.
+struct Lookup(Arc<dyn HostLookup>);
+
+impl dns::Resolve for Lookup {
+    fn resolve(&self, name: dns::Name) -> dns::Resolving {
+        let host = name.as_str().to_owned();
+        let looked_up = self.0.lookup(host.clone());
+        Box::pin(async move {
+            let addresses = looked_up.await.and_then(|addresses| match addresses.is_empty() {
+                true => Err("it has no address".to_owned()),
+                false => Ok(addresses),
+            });
+            let addresses = addresses.map_err(|error| format!("the host {host} was not found: {error}"))?;
+            // Port 0 stands for the one of the URL.
+            let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(addresses) as dns::Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(without_secrets("https://me:secret@lists.example/a"), "https://lists.example/a");
+        assert_eq!(without_secrets("https://lists.example/a"), "https://lists.example/a");
+    }
+
+    #[test]
+    fn a_busy_server_says_when_to_come_back() {
+        let now: Timestamp = "2015-10-21T07:28:00Z".parse().unwrap();
+        for (value, expected) in [
+            ("120", Some(120)),
+            ("Wed, 21 Oct 2015 07:38:00 GMT", Some(600)),
+            ("Wed, 21 Oct 2015 07:18:00 GMT", None),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+            assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{value}");
+        }
+    }
+}

@@ -1,0 +1,741 @@
+//! What a person sees of the lists: a server that behaves and misbehaves, files that are saved, and restarts.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_ENCODING, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use jiff::{SignedDuration, Timestamp};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::device::DeviceTable;
+use crate::name::DomainName;
+use crate::policy::Verdict;
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// Small, so that what is too large comes soon.
+const SIZE_MAX: u64 = 64 * 1024;
+/// Long enough for a busy machine. What a person is promised is measured where it is promised.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the server of lists answers next.
+#[derive(Clone)]
+enum Answer {
+    Text(String),
+    /// With this tag, and 304 to whoever has it.
+    Tagged(&'static str, String),
+    Encoded(&'static str, Vec<u8>),
+    Status(u16),
+    Busy {
+        seconds: u32,
+    },
+    Redirect(String),
+    Endless,
+    Hang,
+}
+
+#[derive(Clone)]
+struct Server {
+    answer: Arc<Mutex<Answer>>,
+    asked: Arc<Mutex<Vec<HeaderMap>>>,
+    url: String,
+    task: Arc<tokio::task::AbortHandle>,
+}
+
+impl Server {
+    async fn start(text: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/list.txt", listener.local_addr().unwrap());
+        let answer = Arc::new(Mutex::new(Answer::Text(text.to_owned())));
+        let asked = Arc::<Mutex<Vec<HeaderMap>>>::default();
+        let state = (Arc::clone(&answer), Arc::clone(&asked));
+        let router = axum::Router::new().fallback(respond).with_state(state);
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { answer, asked, url, task: Arc::new(task.abort_handle()) }
+    }
+
+    fn set(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    fn text(&self, text: &str) {
+        self.set(Answer::Text(text.to_owned()));
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn last_asked(&self) -> HeaderMap {
+        self.asked.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+type Shared = (Arc<Mutex<Answer>>, Arc<Mutex<Vec<HeaderMap>>>);
+
+async fn respond(State((answer, asked)): State<Shared>, request: Request) -> Response {
+    asked.lock().unwrap().push(request.headers().clone());
+    let answer = answer.lock().unwrap().clone();
+    match answer {
+        Answer::Text(text) => text.into_response(),
+        Answer::Tagged(tag, _) if request.headers().get(IF_NONE_MATCH).is_some_and(|known| known == tag) => {
+            StatusCode::NOT_MODIFIED.into_response()
+        }
+        Answer::Tagged(tag, text) => ([(ETAG, tag)], text).into_response(),
+        Answer::Encoded(encoding, body) => ([(CONTENT_ENCODING, encoding)], body).into_response(),
+        Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Answer::Busy { seconds } => {
+            (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, seconds.to_string())]).into_response()
+        }
+        // The path grows, so that a chain of redirects is no loop.
+        Answer::Redirect(to) if request.uri().path().len() < 128 => {
+            (StatusCode::FOUND, [(LOCATION, to.replace("{path}", request.uri().path()))]).into_response()
+        }
+        Answer::Redirect(_) => "redirected.example\n".into_response(),
+        Answer::Endless => {
+            let line = Bytes::from_static(b"pixel.example\n");
+            let lines = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(line.clone()));
+            Body::from_stream(lines).into_response()
+        }
+        Answer::Hang => std::future::pending().await,
+    }
+}
+
+struct TestClock(Mutex<Timestamp>);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// Knows one host.
+struct Hosts;
+
+impl HostLookup for Hosts {
+    fn lookup(&self, host: String) -> Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>> + Send>> {
+        Box::pin(async move {
+            match &*host {
+                "lists.example" => Ok(vec![[127, 0, 0, 1].into()]),
+                _ => Err("NXDOMAIN".to_owned()),
+            }
+        })
+    }
+}
+
+/// A household: a directory, a configuration, and the lists while they run.
+struct Home {
+    directory: tempfile::TempDir,
+    options: FeedOptions,
+    policy: Arc<LivePolicy>,
+    clock: Arc<TestClock>,
+    feed: Option<Feed>,
+}
+
+impl Home {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = FeedOptions {
+            data_dir: Some(directory.path().join("data")),
+            sources: Vec::new(),
+            own: Vec::new(),
+            own_file: "pixelsink.toml".into(),
+            size_max: SIZE_MAX,
+            timeout: Duration::from_secs(10),
+        };
+        let clock = Arc::new(TestClock(Mutex::new("2026-01-02T12:00:00Z".parse().unwrap())));
+        Self { directory, options, policy: Arc::default(), clock, feed: None }
+    }
+
+    fn with(mut self, name: &str, origin: Origin) -> Self {
+        self.options.sources.push(source(name, origin));
+        self
+    }
+
+    fn with_url(self, server: &Server) -> Self {
+        self.with("net", Origin::Url(server.url.clone()))
+    }
+
+    /// Starts, or stops and starts anew; nothing is in force before.
+    async fn start(&mut self) {
+        self.feed = None;
+        self.policy = Arc::default();
+        let (policy, clock) = (Arc::clone(&self.policy), Arc::clone(&self.clock));
+        let feed = Feed::start(self.options.clone(), policy, Arc::new(Hosts), clock).await;
+        self.feed = Some(feed);
+    }
+
+    async fn started(mut self) -> Self {
+        self.start().await;
+        self.quiet().await;
+        self
+    }
+
+    fn feed(&self) -> &Feed {
+        self.feed.as_ref().unwrap()
+    }
+
+    fn status(&self) -> SourceStatus {
+        self.feed().status()[0].clone()
+    }
+
+    fn problem(&self) -> String {
+        self.status().problem.unwrap_or_default()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn rules_file(&self) -> PathBuf {
+        self.path("data/rules.toml")
+    }
+
+    async fn refresh(&self) -> SourceStatus {
+        self.feed().refresh(None).await.unwrap()[0].clone()
+    }
+
+    async fn quiet(&self) {
+        until("no refresh runs", PATIENCE, || self.feed().status().iter().all(|source| !source.refreshing))
+            .await;
+    }
+
+    fn pass(&self, hours: i64) {
+        *self.clock.0.lock().unwrap() += SignedDuration::from_hours(hours);
+    }
+
+    fn verdict(&self, name: &str) -> String {
+        let device = DeviceTable::default().identify([192, 0, 2, 1].into());
+        match self.policy.current().judge(&device, DomainName::parse(name).unwrap().as_ref()) {
+            Verdict::Pass => "pass".to_owned(),
+            Verdict::Allow(rule) => format!("allow {}:{}", rule.list, rule.line),
+            Verdict::Block(rule) => format!("block {}:{}", rule.list, rule.line),
+        }
+    }
+
+    #[track_caller]
+    fn check(&self, name: &str, expected: &str) {
+        assert_eq!(self.verdict(name), expected, "{name}; problem: {:?}", self.problem_of_any());
+    }
+
+    fn problem_of_any(&self) -> Vec<Option<String>> {
+        self.feed().status().into_iter().map(|source| source.problem).collect()
+    }
+
+    async fn write(&self, action: Action, rule: &str) -> Result<OwnChange, FeedError> {
+        self.feed().write_own(action, OwnRule::parse(rule).unwrap()).await
+    }
+}
+
+fn source(name: &str, origin: Origin) -> SourceOptions {
+    let kind = Action::Block;
+    SourceOptions { name: name.into(), kind, origin, format: None, subdomains: false, refresh: 24 * HOUR }
+}
+
+/// Waits for what is to be seen within a time, and fails after it.
+#[track_caller]
+fn until(what: &str, time: Duration, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let place = std::panic::Location::caller();
+    async move {
+        let end = Instant::now() + time;
+        while !is_so() {
+            assert!(Instant::now() < end, "{place}: not seen within {time:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_downloaded_by_itself_and_follows_its_server() {
+    let server = Server::start("one.example\n").await;
+    let home = Home::new().with_url(&server).started().await;
+    until("the list is in force", PATIENCE, || home.verdict("one.example") == "block net:1").await;
+    assert_eq!(server.last_asked()[USER_AGENT], concat!("pixelsink/", env!("CARGO_PKG_VERSION")));
+    server.text("# changed\ntwo.example\nthree.example\n");
+    let status = home.refresh().await;
+    home.check("one.example", "pass");
+    home.check("two.example", "block net:2");
+    assert_eq!((status.rules, status.format, status.problem), (2, Some(crate::list::Format::Domains), None));
+    assert_eq!(status.revision, Some(home.clock.now()));
+    let next = status.next.unwrap();
+    assert!(home.clock.now() + SignedDuration::from_hours(24) <= next, "{next}");
+}
+
+#[tokio::test]
+async fn a_list_that_did_not_change_is_not_downloaded_again() {
+    let server = Server::start("").await;
+    server.set(Answer::Tagged("\"1\"", "one.example\n".to_owned()));
+    let mut home = Home::new().with_url(&server).started().await;
+    let fetched = home.clock.now();
+    home.pass(30);
+    let status = home.refresh().await;
+    assert_eq!(server.last_asked()[IF_NONE_MATCH], "\"1\"");
+    assert_eq!((status.revision, status.checked), (Some(fetched), Some(home.clock.now())));
+    assert_eq!(status.problem, None);
+    home.check("one.example", "block net:1");
+    // Nor after a restart, which asks nothing while the list is fresh ...
+    let asked = server.asked();
+    home.pass(23);
+    home.start().await;
+    home.check("one.example", "block net:1");
+    assert_eq!(home.status().revision, Some(fetched));
+    assert!(!home.status().refreshing);
+    assert_eq!(server.asked(), asked);
+    // ... and asks by itself, with the tag, when it is not.
+    home.pass(23);
+    home.start().await;
+    home.quiet().await;
+    until("the server was asked", PATIENCE, || server.asked() == asked + 1).await;
+    assert_eq!(server.last_asked()[IF_NONE_MATCH], "\"1\"");
+}
+
+#[tokio::test]
+async fn whatever_the_server_does_the_last_good_list_stays_and_the_reason_is_told() {
+    let server = Server::start("good.example\n").await;
+    let mut home = Home::new().with_url(&server);
+    home.options.timeout = Duration::from_secs(2);
+    let mut home = home.started().await;
+    let zstd = |text: &[u8]| zstd::encode_all(text, 3).unwrap();
+    let cases = [
+        (Answer::Status(500), "was answered with 500 Internal Server Error"),
+        (Answer::Status(404), "look for its new address"),
+        (Answer::Status(304), "304"),
+        (Answer::Status(204), "204"),
+        (Answer::Text("<!DOCTYPE html>\n<title>Login</title>\n".into()), "is an HTML page and not a list"),
+        (Answer::Text(String::new()), "has no rule in it"),
+        (Answer::Text("# all gone\n".into()), "has no rule in it"),
+        (Answer::Text("bad.example\n\0\0\0".into()), "not text but binary"),
+        (Answer::Text("this is no list\n".repeat(40)), "40 of 40 lines make no sense"),
+        (Answer::Endless, "larger than the 64 KiB allowed"),
+        (Answer::Encoded("gzip", include_bytes!("testdata/bomb.txt.gz").into()), "larger than the 64 KiB"),
+        (Answer::Encoded("zstd", zstd(&vec![b'\n'; 1 << 22])), "larger than the 64 KiB allowed"),
+        (Answer::Encoded("gzip", b"this is not gzip".into()), "came incomplete or garbled"),
+        (Answer::Text(String::from_utf8_lossy(b"PK\x03\x04").into_owned()), "is a zip file"),
+        (Answer::Redirect("file:///etc/passwd".into()), "leads nowhere that can be followed"),
+        (Answer::Redirect("ftp://127.0.0.1/list".into()), "neither http nor https"),
+        (Answer::Redirect("http://127.0.0.1:1/".into()), "can't be reached"),
+        (Answer::Hang, "did not arrive within 2s"),
+    ];
+    for (answer, expected) in cases {
+        server.set(answer);
+        let status = home.refresh().await;
+        let problem = status.problem.unwrap_or_default();
+        assert!(problem.contains(expected), "{problem:?} does not tell {expected:?}");
+        assert!(problem.contains("127.0.0.1"), "the URL is named: {problem}");
+        home.check("good.example", "block net:1");
+        assert_eq!(status.rules, 1);
+        let next = status.next.unwrap();
+        assert!(next <= home.clock.now() + SignedDuration::from_hours(24), "{next}");
+    }
+    // After a restart too, the server gone altogether.
+    server.task.abort();
+    home.pass(48);
+    home.start().await;
+    home.check("good.example", "block net:1");
+    home.quiet().await;
+}
+
+#[tokio::test]
+async fn a_list_that_failed_comes_back() {
+    let server = Server::start("").await;
+    server.set(Answer::Busy { seconds: 1200 });
+    let home = Home::new().with_url(&server).started().await;
+    let status = home.status();
+    assert_eq!((status.rules, status.revision, status.format), (0, None, None));
+    assert!(home.problem().contains("503"), "{}", home.problem());
+    // Not a day later: when the server said.
+    let next = home.status().next.unwrap();
+    assert_eq!(next, home.clock.now() + SignedDuration::from_mins(20));
+    server.text("one.example\n");
+    assert_eq!(home.refresh().await.problem, None);
+    home.check("one.example", "block net:1");
+}
+
+#[tokio::test]
+async fn a_list_that_ends_early_is_not_taken() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\none.example\n";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    let home = Home::new().with("net", Origin::Url(url)).started().await;
+    assert!(home.problem().contains("came incomplete"), "{}", home.problem());
+    home.check("one.example", "pass");
+}
+
+#[tokio::test]
+async fn every_encoding_is_read() {
+    let server = Server::start("plain.example\n").await;
+    let home = Home::new().with_url(&server).started().await;
+    let zstd = zstd::encode_all(&b"packed.example\n"[..], 3).unwrap();
+    let gzip: &[u8] = include_bytes!("testdata/list.txt.gz");
+    let brotli: &[u8] = include_bytes!("testdata/list.txt.br");
+    for (encoding, body) in [("zstd", &*zstd), ("gzip", gzip), ("br", brotli)] {
+        server.text("plain.example\n");
+        assert_eq!(home.refresh().await.problem, None);
+        home.check("packed.example", "pass");
+        server.set(Answer::Encoded(encoding, body.into()));
+        assert_eq!(home.refresh().await.problem, None, "{encoding}");
+        home.check("packed.example", "block net:1");
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_followed_but_not_for_ever() {
+    let server = Server::start("").await;
+    server.set(Answer::Redirect("{path}/0123456789".to_owned()));
+    let home = Home::new().with_url(&server).started().await;
+    assert!(home.problem().contains("more than 5 redirects"), "{}", home.problem());
+    assert_eq!(server.asked(), 6);
+    server.set(Answer::Redirect("{path}/0123456789012345678901234567890".to_owned()));
+    assert_eq!(home.refresh().await.problem, None);
+    home.check("redirected.example", "block net:1");
+}
+
+#[tokio::test]
+async fn hosts_are_looked_up_over_the_daemons_own_upstreams() {
+    let server = Server::start("one.example\n").await;
+    let url = server.url.replace("127.0.0.1", "lists.example");
+    let home = Home::new()
+        .with("net", Origin::Url(url))
+        .with("gone", Origin::Url("http://gone.example/list.txt".into()))
+        .with("ftp", Origin::Url("ftp://lists.example/list.txt".into()))
+        .started()
+        .await;
+    home.refresh().await;
+    home.check("one.example", "block net:1");
+    let problems = home.problem_of_any();
+    assert!(problems[1].as_ref().unwrap().contains("gone.example was not found: NXDOMAIN"), "{problems:?}");
+    assert!(problems[2].as_ref().unwrap().contains("neither http nor https"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_revision_is_set_aside_and_fetched_anew() {
+    let server = Server::start("one.example\n").await;
+    let mut home = Home::new().with_url(&server).started().await;
+    let kept = home.path("data/lists/net/current.zst");
+    std::fs::write(&kept, "rubbish").unwrap();
+    server.set(Answer::Hang);
+    home.start().await;
+    assert!(home.problem().contains("current.zst.damaged"), "{}", home.problem());
+    home.check("one.example", "pass");
+    server.text("one.example\n");
+    home.start().await;
+    until("the list is there again", PATIENCE, || home.verdict("one.example") == "block net:1").await;
+    assert!(home.path("data/lists/net/current.zst.damaged").exists());
+}
+
+#[tokio::test]
+async fn a_changed_url_is_asked_without_the_old_tag_and_the_old_list_serves_meanwhile() {
+    let (old, new) = (Server::start("").await, Server::start("").await);
+    old.set(Answer::Tagged("\"1\"", "old.example\n".to_owned()));
+    new.set(Answer::Status(500));
+    let mut home = Home::new().with_url(&old).started().await;
+    home.refresh().await;
+    home.options.sources[0].origin = Origin::Url(new.url.clone());
+    home.start().await;
+    home.check("old.example", "block net:1");
+    home.quiet().await;
+    until("the new server was asked", PATIENCE, || new.asked() == 1).await;
+    assert!(!new.last_asked().contains_key(IF_NONE_MATCH));
+    home.check("old.example", "block net:1");
+    new.text("new.example\n");
+    home.refresh().await;
+    home.check("old.example", "pass");
+    home.check("new.example", "block net:1");
+}
+
+#[tokio::test]
+async fn a_list_that_can_not_be_kept_is_in_force_all_the_same() {
+    let server = Server::start("one.example\n").await;
+    let home = Home::new().with_url(&server);
+    // A file where the directory should be: refused to root too.
+    std::fs::create_dir_all(home.path("data")).unwrap();
+    std::fs::write(home.path("data/lists"), "").unwrap();
+    let home = home.started().await;
+    home.refresh().await;
+    home.check("one.example", "block net:1");
+    assert!(home.problem().contains("could not be kept in"), "{}", home.problem());
+}
+
+#[tokio::test]
+async fn without_a_data_directory_all_is_in_memory() {
+    let server = Server::start("one.example\n").await;
+    let mut home = Home::new().with_url(&server);
+    home.options.data_dir = None;
+    let home = home.started().await;
+    assert_eq!(home.refresh().await.problem, None);
+    home.check("one.example", "block net:1");
+    assert_eq!(home.write(Action::Allow, "one.example").await, Ok(OwnChange::Written));
+    home.check("one.example", "allow own rules:4");
+    assert_eq!(home.feed().own_rules()[0].file, "own rules".into());
+    assert!(std::fs::read_dir(home.directory.path()).unwrap().next().is_none());
+}
+
+#[tokio::test]
+async fn a_changed_configuration_touches_only_what_changed() {
+    let server = Server::start("net.example\n").await;
+    let mut home = Home::new()
+        .with_url(&server)
+        .with("mine", Origin::Inline("mine.example\n".into()))
+        .with(
+            "built-in",
+            Origin::BuiltIn(crate::list::parse(b"||in.example^", Default::default()).rules.into()),
+        )
+        .started()
+        .await;
+    home.refresh().await;
+    home.check("a.in.example", "block built-in:1");
+    home.check("mine.example", "block mine:1");
+    let asked = server.asked();
+    home.options.sources[1].kind = Action::Allow;
+    home.options.sources[1].subdomains = true;
+    home.options.sources.remove(2);
+    home.options.sources.push(source("more", Origin::Inline("more.example\n".into())));
+    home.feed().reconfigure(home.options.clone()).await.unwrap();
+    home.check("a.mine.example", "allow mine:1");
+    home.check("a.in.example", "pass");
+    home.check("more.example", "block more:1");
+    home.check("net.example", "block net:1");
+    assert_eq!(server.asked(), asked);
+    let names: Vec<_> = home.feed().status().iter().map(|source| source.options.name.to_string()).collect();
+    assert_eq!(names, ["net", "mine", "more"]);
+    // A list that is taken out and put in again comes back from the disk.
+    let net = home.options.sources.remove(0);
+    home.feed().reconfigure(home.options.clone()).await.unwrap();
+    home.check("net.example", "pass");
+    home.options.sources.push(net);
+    home.feed().reconfigure(home.options.clone()).await.unwrap();
+    home.check("net.example", "block net:1");
+    assert_eq!(server.asked(), asked);
+    assert_eq!(home.feed().refresh(Some("nothing")).await, Err(FeedError::UnknownList("nothing".into())));
+}
+
+#[tokio::test]
+async fn a_saved_file_takes_effect_within_a_second() {
+    let home = Home::new();
+    let path = home.path("mine.txt");
+    std::fs::write(&path, "one.example\n").unwrap();
+    let home = home.with("mine", Origin::File(path.clone())).started().await;
+    home.check("one.example", "block mine:1");
+    assert_eq!(home.status().next, None);
+    let soon = Duration::from_secs(1);
+    // As a shell writes, and as an editor saves.
+    std::fs::write(&path, "# two\ntwo.example\n").unwrap();
+    until("written over", soon, || home.verdict("two.example") == "block mine:2").await;
+    home.check("one.example", "pass");
+    for name in ["three.example", "four.example"] {
+        std::fs::write(home.path("mine.txt.swp"), format!("{name}\n")).unwrap();
+        std::fs::rename(home.path("mine.txt.swp"), &path).unwrap();
+        until("renamed over", soon, || home.verdict(name) == "block mine:1").await;
+    }
+    // Through a link, which is saved where it points to.
+    let (linked, elsewhere) = (home.path("linked.txt"), home.path("elsewhere"));
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::write(elsewhere.join("real.txt"), "five.example\n").unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("real.txt"), &linked).unwrap();
+    let mut options = home.options.clone();
+    options.sources.push(source("linked", Origin::File(linked)));
+    home.feed().reconfigure(options).await.unwrap();
+    home.check("five.example", "block linked:1");
+    std::fs::write(elsewhere.join("real.txt"), "six.example\n").unwrap();
+    until("written through a link", soon, || home.verdict("six.example") == "block linked:1").await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_delays_no_one_else() {
+    let (slow, quick) = (Server::start("").await, Server::start("quick.example\n").await);
+    slow.set(Answer::Hang);
+    let home = Home::new();
+    let path = home.path("mine.txt");
+    std::fs::write(&path, "one.example\n").unwrap();
+    let mut home = home
+        .with("mine", Origin::File(path.clone()))
+        .with("slow", Origin::Url(slow.url.clone()))
+        .with("quick", Origin::Url(quick.url.clone()));
+    home.start().await;
+    home.check("one.example", "block mine:1");
+    until("the quick list", PATIENCE, || home.verdict("quick.example") == "block quick:1").await;
+    std::fs::write(&path, "two.example\n").unwrap();
+    until("saved", Duration::from_secs(1), || home.verdict("two.example") == "block mine:1").await;
+    assert!(home.feed().status()[1].refreshing);
+    assert_eq!(home.write(Action::Allow, "two.example").await, Ok(OwnChange::Written));
+    home.check("two.example", "allow own rules:4");
+}
+
+#[tokio::test]
+async fn a_moved_data_directory_is_used_from_then_on() {
+    let server = Server::start("one.example\n").await;
+    let mut home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    home.options.data_dir = Some(home.path("moved"));
+    home.feed().reconfigure(home.options.clone()).await.unwrap();
+    home.check("one.example", "block net:1");
+    assert!(home.status().next.is_some());
+    assert_eq!(home.refresh().await.problem, None);
+    assert!(home.path("moved/lists/net/current.zst").exists());
+    home.write(Action::Allow, "one.example").await.unwrap();
+    assert!(home.path("moved/rules.toml").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_vanishes_or_is_no_list_leaves_its_last_good_text_in_force() {
+    let home = Home::new();
+    let path = home.path("mine.txt");
+    std::fs::write(&path, "one.example\n").unwrap();
+    let mut home = home.with("mine", Origin::File(path.clone())).started().await;
+    std::fs::remove_file(&path).unwrap();
+    until("it is told", PATIENCE, || home.problem().contains("mine.txt can't be read")).await;
+    home.check("one.example", "block mine:1");
+    home.start().await;
+    home.check("one.example", "block mine:1");
+    assert!(home.problem().contains("last good text stays in force"), "{}", home.problem());
+    std::fs::write(&path, "<html>\n").unwrap();
+    until("it is told", PATIENCE, || home.problem().contains("HTML page")).await;
+    home.check("one.example", "block mine:1");
+    std::fs::write(&path, "two.example\n").unwrap();
+    until("the file is good again", PATIENCE, || home.verdict("two.example") == "block mine:1").await;
+    assert_eq!(home.problem(), "");
+    // A directory in its place is no reason to stop either.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    until("it is told", PATIENCE, || home.problem().contains("it is not a file")).await;
+    home.check("two.example", "block mine:1");
+}
+
+#[tokio::test]
+async fn a_file_that_can_not_be_watched_is_looked_at_all_the_same() {
+    let home = Home::new();
+    let path = home.path("not-there-yet/mine.txt");
+    let home = home.with("mine", Origin::File(path.clone())).started().await;
+    until("it is told", PATIENCE, || home.problem().contains("can't be watched")).await;
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "one.example\n").unwrap();
+    home.refresh().await;
+    home.check("one.example", "block mine:1");
+}
+
+#[tokio::test]
+async fn own_rules_are_in_force_at_once_and_comments_stay() {
+    let mut home = Home::new().with("mine", Origin::Inline("||pixel.example^\n".into()));
+    let rule = |text| OwnRule::parse(text).unwrap();
+    home.options.own = vec![(Action::Block, rule("tv.example"), 7), (Action::Allow, rule("=a.example"), 8)];
+    let mut home = home.started().await;
+    home.check("tv.example", "block pixelsink.toml:7");
+    assert_eq!(home.write(Action::Allow, "pixel.example").await, Ok(OwnChange::Written));
+    home.check("a.pixel.example", "allow own rules:4");
+    assert_eq!(home.write(Action::Allow, "||pixel.example^").await, Ok(OwnChange::Unchanged));
+    assert_eq!(home.write(Action::Block, "tv.example").await, Ok(OwnChange::Unchanged));
+    // The page's word is newer than the configuration's.
+    assert_eq!(home.write(Action::Allow, "tv.example").await, Ok(OwnChange::Written));
+    home.check("tv.example", "allow own rules:5");
+    // A person writes comments, and the page leaves them.
+    let text = "# for the\n# kitchen radio\n[rules]\nblock = [\n  \"radio.example\", # noisy\n]\n";
+    std::fs::write(home.rules_file(), text).unwrap();
+    until("own edit", Duration::from_secs(1), || home.verdict("radio.example") == "block own rules:5").await;
+    home.check("tv.example", "block pixelsink.toml:7");
+    home.write(Action::Block, "more.example").await.unwrap();
+    let written = std::fs::read_to_string(home.rules_file()).unwrap();
+    assert_eq!(written, text.replace("noisy\n", "noisy\n  \"more.example\",\n"));
+    home.start().await;
+    home.check("more.example", "block own rules:6");
+    let removable: Vec<_> = home.feed().own_rules().iter().map(|rule| (rule.line, rule.removable)).collect();
+    assert_eq!(removable, [(5, true), (6, true), (7, false), (8, false)]);
+    assert_eq!(home.feed().forget_own(rule("more.example")).await, Ok(OwnChange::Removed));
+    assert_eq!(home.feed().forget_own(rule("more.example")).await, Ok(OwnChange::Absent));
+    assert_eq!(home.feed().forget_own(rule("tv.example")).await, Ok(OwnChange::Absent));
+    assert_eq!(std::fs::read_to_string(home.rules_file()).unwrap(), text);
+    home.check("more.example", "pass");
+}
+
+#[tokio::test]
+async fn own_rules_that_someone_broke_stay_as_they_were_and_are_not_written_over() {
+    let mut home = Home::new().started().await;
+    home.write(Action::Block, "one.example").await.unwrap();
+    let good = std::fs::read_to_string(home.rules_file()).unwrap();
+    let broken = good.replace("block = [", "block = [[");
+    std::fs::write(home.rules_file(), &broken).unwrap();
+    until("it is told", Duration::from_secs(1), || home.feed().own_problem().is_some()).await;
+    let problem = home.feed().own_problem().unwrap();
+    assert!(problem.contains("rules.toml: line "), "{problem}");
+    home.check("one.example", "block own rules:4");
+    let refused = home.write(Action::Block, "two.example").await.unwrap_err().to_string();
+    assert!(refused.contains("mend the file first"), "{refused}");
+    assert_eq!(std::fs::read_to_string(home.rules_file()).unwrap(), broken);
+    // Over a restart too.
+    home.start().await;
+    home.check("one.example", "block own rules:4");
+    assert!(home.feed().own_problem().unwrap().contains("what it said before stays in force"));
+    std::fs::write(home.rules_file(), good.replace("one", "two")).unwrap();
+    until("mended", Duration::from_secs(1), || home.feed().own_problem().is_none()).await;
+    home.check("two.example", "block own rules:4");
+    home.check("one.example", "pass");
+}
+
+#[tokio::test]
+async fn own_rules_that_can_not_be_written_are_refused_with_the_reason() {
+    let mut home = Home::new();
+    std::fs::write(home.path("data"), "a file where the directory should be").unwrap();
+    home = home.started().await;
+    let refused = home.write(Action::Block, "two.example").await.unwrap_err().to_string();
+    assert!(refused.contains("nothing was changed") || refused.contains("can't be read"), "{refused}");
+    home.check("two.example", "pass");
+}
+
+#[tokio::test]
+async fn all_work_ends_with_the_last_handle() {
+    let server = Server::start("").await;
+    server.set(Answer::Hang);
+    let mut home = Home::new().with_url(&server);
+    home.start().await;
+    let feed = home.feed().clone();
+    home.feed = None;
+    let waiting = tokio::spawn({
+        let view = Arc::downgrade(&feed.view);
+        async move { view }
+    });
+    let view = waiting.await.unwrap();
+    drop(feed);
+    until("the task let go of everything", PATIENCE, || view.strong_count() == 0).await;
+}
+
+/// Every kept file is of the list's directory; nothing else is written.
+#[tokio::test]
+async fn what_is_kept_is_where_it_is_said_to_be() {
+    let server = Server::start("one.example\n").await;
+    let home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    let mut names: Vec<String> = files(&home.path("data"));
+    names.sort();
+    assert_eq!(names, ["current.json", "current.zst"]);
+    let note = std::fs::read_to_string(home.path("data/lists/net/current.json")).unwrap();
+    let note: serde_json::Value = serde_json::from_str(&note).unwrap();
+    assert_eq!(note["url"], server.url);
+    assert_eq!(note["size"], 12);
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    entries
+        .flat_map(|entry| match entry.file_type().unwrap().is_dir() {
+            true => files(&entry.path()),
+            false => vec![entry.file_name().into_string().unwrap()],
+        })
+        .collect()
+}
