@@ -1,17 +1,75 @@
 //! Events remembered, counted and looked up.
+//!
+//! One thread owns an SQLite database. Events go through a bounded queue into tables in memory, where they can be read
+//! at once; every `flush_interval` they are moved into the file in one transaction, which is all that the card sees.
+//! Events are written once and only for their time; whatever the page asks often is answered from hourly counts, which
+//! are exact.
+//!
+//! The way of an event: [`History`] (the handle) -> `thread` (takes turns) -> `write` (into memory) -> `flush` (into the
+//! file, see `attach`) -> `retention` (out of it). The way of a question: [`History`] -> `thread` -> `read` (counts) or
+//! `events` (single ones). `schema` has the tables, `fault` what can go wrong with them.
+//!
+//! Whatever becomes of the file, the history goes on in memory and says so in [`Health::problem`]. A file that is
+//! damaged or too new is set aside (`aside`).
 
+mod aside;
+mod attach;
+mod attribution;
+mod events;
+mod fault;
+mod flush;
+mod memory;
+mod read;
+mod retention;
+mod schema;
+mod store;
+mod thread;
 mod view;
+mod write;
 
-pub use view::*;
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tracing::error;
+
+pub use self::view::DeviceCount;
+pub use self::view::EventFilter;
+pub use self::view::Health;
+pub use self::view::HourCount;
+pub use self::view::NameCount;
+pub use self::view::Remembered;
+pub use self::view::RememberedVerdict;
+pub use self::view::Span;
+pub use self::view::Totals;
+pub use self::view::TrackerCount;
+
+use self::fault::Fault;
+use self::store::Store;
+use self::thread::Task;
+use self::thread::Worker;
 use crate::clock::Clock;
 use crate::device::DeviceKey;
-use crate::event::{EventSink, QueryEvent};
+use crate::event::EventSink;
+use crate::event::QueryEvent;
 use crate::tracker::Catalogue;
+
+/// Events that may wait to be taken. It takes memory only while they do: at most about 10 MB.
+const EVENTS_WAITING_MAX: usize = 65_536;
+/// Questions that may wait to be answered; whoever asks more waits before asking.
+const REQUESTS_WAITING_MAX: usize = 64;
 
 /// What the history is to keep, and where.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,22 +80,26 @@ pub struct HistoryOptions {
     pub flush_interval: Duration,
     /// How long single events are kept.
     pub events_kept: Duration,
-    /// How long the hourly counts are kept.
+    /// How long the hourly counts are kept; at least as long as events.
     pub counts_kept: Duration,
     /// How large the file may grow, in octets; the oldest events go first.
     pub size_max: u64,
 }
 
-/// A handle to the history. Cheap to clone.
+/// A handle to the history. Cheap to clone. When the last one is dropped, what waits is written and the thread ends.
 #[derive(Clone)]
 pub struct History {
-    _private: (),
+    events: mpsc::Sender<QueryEvent>,
+    dropped: Arc<AtomicU64>,
+    requests: SyncSender<Task>,
+    /// One permit for each place in `requests`: waiting for it does not block the caller's thread.
+    places: Arc<Semaphore>,
 }
 
 /// The history can't answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HistoryError {
-    /// The daemon is stopping.
+    /// The daemon is stopping, or the history's thread has ended.
     #[error("the history is closed")]
     Closed,
     /// SQLite said no.
@@ -48,62 +110,107 @@ pub enum HistoryError {
 impl History {
     /// Opens the history and starts its thread. Never fails: what is damaged is set aside, what can't be written lives in memory.
     pub fn open(options: HistoryOptions, catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>) -> Self {
-        let _ = (options, catalogue, clock);
-        Self { _private: () }
+        let (events, events_taken) = mpsc::channel(EVENTS_WAITING_MAX);
+        let (requests, requests_taken) = sync_channel(REQUESTS_WAITING_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&dropped);
+        // The file is opened in the thread: a large one on a slow card must not delay the first answer.
+        let begin = move || Ok(Worker::new(Store::open(options, catalogue, clock)?, events_taken, counter));
+        let thread = std::thread::Builder::new().name("history".to_owned());
+        if let Err(error) = thread.spawn(move || thread::run(&requests_taken, begin)) {
+            error!(%error, "there is no history: its thread could not be started");
+        }
+        let places = Arc::new(Semaphore::new(REQUESTS_WAITING_MAX));
+        Self { events, dropped, requests, places }
     }
+
     /// How much happened.
-    pub async fn totals(&self, _span: Span, _device: Option<DeviceKey>) -> Result<Totals, HistoryError> {
-        Err(HistoryError::Closed)
+    pub async fn totals(&self, span: Span, device: Option<DeviceKey>) -> Result<Totals, HistoryError> {
+        self.read(move |store| store.totals(span, device)).await
     }
-    /// Every hour of the span in order, also those in which nothing happened.
-    pub async fn hours(
-        &self,
-        _span: Span,
-        _device: Option<DeviceKey>,
-    ) -> Result<Vec<HourCount>, HistoryError> {
-        Err(HistoryError::Closed)
+
+    /// Every hour of the span in order, also those in which nothing happened; the last ten years of a longer span.
+    pub async fn hours(&self, span: Span, device: Option<DeviceKey>) -> Result<Vec<HourCount>, HistoryError> {
+        self.read(move |store| store.hours(span, device)).await
     }
+
     /// The trackers with the most hits.
     pub async fn trackers(
         &self,
-        _span: Span,
-        _device: Option<DeviceKey>,
-        _limit: u32,
+        span: Span,
+        device: Option<DeviceKey>,
+        limit: u32,
     ) -> Result<Vec<TrackerCount>, HistoryError> {
-        Err(HistoryError::Closed)
+        self.read(move |store| store.trackers(span, device, limit)).await
     }
+
     /// Every device that asked within the span, or ever asked; those with the most hits first.
-    pub async fn devices(&self, _span: Span) -> Result<Vec<DeviceCount>, HistoryError> {
-        Err(HistoryError::Closed)
+    ///
+    /// A device that has not asked anything for as long as counts are kept is forgotten.
+    pub async fn devices(&self, span: Span) -> Result<Vec<DeviceCount>, HistoryError> {
+        self.read(move |store| store.devices(span)).await
     }
+
     /// The names with the most hits (`hits_only`) or the most questions.
     pub async fn names(
         &self,
-        _span: Span,
-        _device: Option<DeviceKey>,
-        _hits_only: bool,
-        _limit: u32,
+        span: Span,
+        device: Option<DeviceKey>,
+        hits_only: bool,
+        limit: u32,
     ) -> Result<Vec<NameCount>, HistoryError> {
-        Err(HistoryError::Closed)
+        self.read(move |store| store.names(span, device, hits_only, limit)).await
     }
+
     /// Single events, the latest first.
-    pub async fn events(&self, _filter: EventFilter) -> Result<Vec<Remembered>, HistoryError> {
-        Err(HistoryError::Closed)
+    pub async fn events(&self, filter: EventFilter) -> Result<Vec<Remembered>, HistoryError> {
+        self.read(move |store| store.events(&filter)).await
     }
+
     /// How the history is.
     pub async fn health(&self) -> Result<Health, HistoryError> {
-        Err(HistoryError::Closed)
+        self.ask(|worker| Ok(worker.health())).await
     }
+
     /// Writes what waits in memory.
     pub async fn flush(&self) -> Result<(), HistoryError> {
-        Err(HistoryError::Closed)
+        self.ask(Worker::flush).await
     }
-    /// Writes what waits, closes the file and ends the thread.
+
+    /// Writes what waits, closes the file and ends the thread. Whoever asks later is told that the history is closed.
     pub async fn close(&self) -> Result<(), HistoryError> {
-        Err(HistoryError::Closed)
+        self.ask(Worker::close).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl Fn(&mut Store) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        self.ask(move |worker| worker.read(question)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&mut Worker) -> Result<T, HistoryError> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| HistoryError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let task = move |worker: &mut Worker| {
+            drop(place);
+            // Whoever went away meanwhile needs no answer.
+            if !reply.is_closed() {
+                let _ = reply.send(task(worker));
+            }
+        };
+        self.requests.try_send(Box::new(task)).map_err(|_| HistoryError::Closed)?;
+        answer.await.map_err(|_| HistoryError::Closed)?
     }
 }
 
 impl EventSink for History {
-    fn emit(&self, _event: QueryEvent) {}
+    fn emit(&self, event: QueryEvent) {
+        if self.events.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }

@@ -8,6 +8,9 @@ use crate::policy::RuleRef;
 use crate::tracker::Attribution;
 
 /// A span of time: from `from` on, up to but without `until`.
+///
+/// Counts are kept by the hour (UTC), so a span of counts is rounded outward: the hours of its first and of its last
+/// moment count whole. "Today" in a zone that is half an hour off (India) holds half an hour of yesterday as well.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Span {
     /// The first moment within.
@@ -82,7 +85,7 @@ pub struct EventFilter {
     pub name_contains: Option<String>,
     /// Those before this one, for the next page: [`Remembered::id`].
     pub before: Option<i64>,
-    /// At most so many; the latest first.
+    /// At most so many, and never more than 10,000; the latest first.
     pub limit: u32,
 }
 
@@ -123,7 +126,7 @@ pub struct Remembered {
 pub struct Health {
     /// The file; `None` when the history lives in memory only.
     pub file: Option<std::path::PathBuf>,
-    /// The file's size, in octets.
+    /// The size of the file with its write-ahead log, in octets.
     pub size_bytes: u64,
     /// Events that were lost because they came faster than they could be taken.
     pub dropped: u64,

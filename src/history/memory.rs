@@ -1,0 +1,62 @@
+//! What is in memory has a bound, also when there is no file that would take it.
+
+use super::fault::Fault;
+use super::retention;
+use super::retention::Kept;
+use super::store::Store;
+
+/// Events that memory has room for, about 4 MB: a minute at 1600 queries a second.
+const EVENTS_MAX: u64 = 100_000;
+/// Counts of names that memory has room for, about 4 MB, and as much again for the names.
+const COUNTS_MAX: i64 = 200_000;
+/// What goes at once when there is no more room, so that it does not happen with every event.
+const EVENTS_PER_TRIM: u64 = EVENTS_MAX / 10;
+
+impl Store {
+    /// Forgets the oldest events, and the names of the oldest hours, when there are more than memory has room for. How
+    /// much was asked in total stays known.
+    pub(super) fn trim_memory(&mut self) -> Result<(), Fault> {
+        if self.unflushed <= EVENTS_MAX {
+            return Ok(());
+        }
+        let excess = i64::try_from(self.unflushed - EVENTS_MAX + EVENTS_PER_TRIM).unwrap_or(i64::MAX);
+        let transaction = self.db.unchecked_transaction()?;
+        let rows = "SELECT id FROM main.event ORDER BY id LIMIT ?1";
+        let removed =
+            transaction.execute(&format!("DELETE FROM main.event WHERE id IN ({rows})"), [excess])?;
+        let counts =
+            || transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get::<_, i64>(0));
+        let crowded = COUNTS_MAX < counts()?;
+        while COUNTS_MAX < counts()? {
+            let oldest = "SELECT min(hour) FROM main.count_name";
+            transaction.execute(&format!("DELETE FROM main.count_name WHERE hour = ({oldest})"), [])?;
+        }
+        if crowded {
+            transaction.execute_batch(
+                "DELETE FROM main.name
+                 WHERE id NOT IN (SELECT name FROM main.event UNION SELECT name FROM main.count_name);
+                 DELETE FROM main.rule WHERE id NOT IN (SELECT rule FROM main.event WHERE rule IS NOT NULL);",
+            )?;
+        }
+        transaction.commit()?;
+        if crowded {
+            self.ids.forget();
+        }
+        self.unflushed = self.unflushed.saturating_sub(removed as u64);
+        self.crowded_out += removed as u64;
+        Ok(())
+    }
+
+    /// Forgets what is too old while memory is all there is.
+    pub(super) fn expire_memory(&mut self) -> Result<(), Fault> {
+        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, 0);
+        let transaction = self.db.unchecked_transaction()?;
+        retention::expire(&transaction, "main", &kept)?;
+        retention::delete_unused(&transaction, "main")?;
+        let left: i64 = transaction.query_row("SELECT count(*) FROM main.event", [], |row| row.get(0))?;
+        transaction.commit()?;
+        self.ids.forget();
+        self.unflushed = u64::try_from(left).unwrap_or_default();
+        Ok(())
+    }
+}

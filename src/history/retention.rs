@@ -1,0 +1,184 @@
+//! What is too old, or too much, is forgotten: a bounded part of it with each flush, the oldest first.
+//!
+//! Events go when they are older than `events_kept`, counts when older than `counts_kept`. Where the file is larger than
+//! `size_max`, the oldest events go, and when there are none, the oldest hours of the counts. Names, rules and devices
+//! go when nothing refers to them any more.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+
+use super::HistoryOptions;
+use super::fault::Fault;
+use super::schema::EventId;
+use super::store::day_of;
+use super::store::hour_of;
+use crate::clock::Clock;
+
+/// Events that go in one flush, at least; and twice as many as are added, so that no flood outruns it.
+const EVENTS_PER_ROUND: u64 = 20_000;
+/// Hours of counts that go in one flush.
+const HOURS_PER_ROUND: i64 = 24;
+/// Names, rules and devices that go at once, of each.
+const ROWS_PER_ROUND: i64 = 5_000;
+/// Pages given back to the file system in one flush: 8 MB.
+const PAGES_PER_ROUND: i64 = 2_000;
+/// Free pages that the file keeps, because new rows fill them and no page has to be moved: 4 MB, or an eighth.
+const FREE_PAGES_KEPT: i64 = 1_000;
+/// The smallest limit on the file that is heeded, in octets: the tables alone need a part of it.
+const SIZE_MAX_LEAST: u64 = 1 << 20;
+
+/// How far the wall clock may get ahead of the time that passed before it is mistrusted.
+const STEP_MAX: Duration = Duration::from_secs(3600);
+/// How long nothing is too old after the clock stepped ahead. A clock that stands in 2040 by mistake is set right within
+/// a day, or is what it will be.
+const MISTRUST: Duration = Duration::from_secs(86_400);
+
+/// Watches the wall clock, so that a wrong one does not cost the history.
+pub(super) struct Trust {
+    looked: (Timestamp, Instant),
+    mistrusted_until: Option<Instant>,
+}
+
+impl Trust {
+    pub(super) const fn new(now: Timestamp, instant: Instant) -> Self {
+        Self { looked: (now, instant), mistrusted_until: None }
+    }
+
+    /// Whether the clock can be asked what is old.
+    fn look(&mut self, now: Timestamp, instant: Instant) -> bool {
+        let (then, before) = self.looked;
+        let passed = instant.saturating_duration_since(before);
+        let expected = then.checked_add(passed + STEP_MAX).unwrap_or(Timestamp::MAX);
+        if expected < now {
+            self.mistrusted_until = Some(instant + MISTRUST);
+        }
+        self.looked = (now, instant);
+        self.mistrusted_until.is_none_or(|until| until <= instant)
+    }
+}
+
+/// What is kept.
+pub(super) struct Kept {
+    events_since_ms: i64,
+    counts_since_hour: i64,
+    size_max: i64,
+    events_per_round: i64,
+}
+
+impl Kept {
+    /// What `options` ask for now, when `added` events are about to be added.
+    pub(super) fn new(options: &HistoryOptions, clock: &dyn Clock, trust: &mut Trust, added: u64) -> Self {
+        let now = clock.now();
+        let trusted = trust.look(now, clock.instant());
+        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let since = |kept: Duration| {
+            let kept_ms = i64::try_from(kept.as_millis()).ok().filter(|_| trusted).unwrap_or(i64::MAX);
+            now.as_millisecond().saturating_sub(kept_ms).max(0)
+        };
+        Self {
+            events_since_ms: since(options.events_kept),
+            // Whatever stands in an event stands in a count: so names need no second look before they go.
+            counts_since_hour: hour_of(since(options.counts_kept.max(options.events_kept))),
+            size_max: signed(options.size_max.max(SIZE_MAX_LEAST)),
+            events_per_round: signed(EVENTS_PER_ROUND.saturating_add(added.saturating_mul(2))),
+        }
+    }
+}
+
+/// Forgets in the database `db` ("main" or "file") what is older than it may be.
+pub(super) fn expire(connection: &Connection, db: &str, kept: &Kept) -> Result<(), Fault> {
+    // An event is never later than its identifier says. Where the clock stepped back it is earlier, and whatever came
+    // before it is as old, also what bears a time to come.
+    let last_old = connection.query_row(
+        &format!(
+            "SELECT max(
+                coalesce((SELECT max(id) FROM {db}.event WHERE id < ?1), 0),
+                coalesce((SELECT max(id) FROM (
+                    SELECT id, shift FROM {db}.event INDEXED BY event_stepped
+                    WHERE shift < -60000 ORDER BY id LIMIT ?3) WHERE (id >> 6) + shift < ?2), 0))"
+        ),
+        [EventId::at(kept.events_since_ms).0, kept.events_since_ms, kept.events_per_round],
+        |row| row.get(0),
+    )?;
+    delete_events(connection, db, last_old, kept)?;
+    if let Some(first) = oldest_hour(connection, db)? {
+        delete_hours(connection, db, kept.counts_since_hour.min(first + HOURS_PER_ROUND))?;
+    }
+    Ok(())
+}
+
+/// Forgets the oldest part of the file where it is too large. Whether it was.
+pub(super) fn relieve(connection: &Connection, kept: &Kept) -> Result<bool, Fault> {
+    if used_octets(connection)? <= kept.size_max {
+        return Ok(false);
+    }
+    if delete_events(connection, "file", i64::MAX, kept)? == 0
+        && let Some(first) = oldest_hour(connection, "file")?
+    {
+        delete_hours(connection, "file", first + 1)?;
+    }
+    Ok(true)
+}
+
+/// Deletes rows that were used before anything that is left.
+pub(super) fn delete_unused(connection: &Connection, db: &str) -> Result<(), Fault> {
+    let Some(first_hour) = oldest_hour(connection, db)? else { return Ok(()) };
+    let first_event = format!("SELECT (id >> 6) + shift FROM {db}.event ORDER BY id LIMIT 1");
+    let first_event = connection.query_row(&first_event, [], |row| row.get(0)).optional()?;
+    let delete = |table: &str, used: &str, before: i64| {
+        let rows = format!("SELECT id FROM {db}.{table} WHERE {used} < ?1 LIMIT ?2");
+        let delete = format!("DELETE FROM {db}.{table} WHERE id IN ({rows})");
+        connection.execute(&delete, [before, ROWS_PER_ROUND])
+    };
+    delete("name", "seen", first_hour / 24)?;
+    delete("rule", "seen", first_event.map_or(first_hour / 24, day_of))?;
+    delete("device", "last_ms", first_hour * 3_600_000)?;
+    Ok(())
+}
+
+/// Gives free pages back, if there are many.
+pub(super) fn shrink(connection: &Connection) -> Result<(), Fault> {
+    let free = pragma(connection, "freelist_count")?;
+    let kept = FREE_PAGES_KEPT.max(pragma(connection, "page_count")? / 8);
+    if free <= kept {
+        return Ok(());
+    }
+    let pages = (free - kept).min(PAGES_PER_ROUND);
+    // Each step gives one page back.
+    let mut vacuum = connection.prepare(&format!("PRAGMA file.incremental_vacuum({pages})"))?;
+    let mut steps = vacuum.query([])?;
+    while steps.next()?.is_some() {}
+    Ok(())
+}
+
+/// Deletes the oldest events up to `last`, but none that the counts of the file don't have yet.
+fn delete_events(connection: &Connection, db: &str, last: i64, kept: &Kept) -> Result<usize, Fault> {
+    let counted = if db == "file" { "AND id < (SELECT counted_until FROM file.state)" } else { "" };
+    let rows = format!("SELECT id FROM {db}.event WHERE id <= ?1 {counted} ORDER BY id LIMIT ?2");
+    let delete = format!("DELETE FROM {db}.event WHERE id IN ({rows})");
+    Ok(connection.execute(&delete, [last, kept.events_per_round])?)
+}
+
+fn delete_hours(connection: &Connection, db: &str, until: i64) -> Result<(), Fault> {
+    for table in ["count_device", "count_name"] {
+        connection.execute(&format!("DELETE FROM {db}.{table} WHERE hour < ?1"), [until])?;
+    }
+    Ok(())
+}
+
+fn oldest_hour(connection: &Connection, db: &str) -> Result<Option<i64>, Fault> {
+    Ok(connection.query_row(&format!("SELECT min(hour) FROM {db}.count_device"), [], |row| row.get(0))?)
+}
+
+fn used_octets(connection: &Connection) -> Result<i64, Fault> {
+    let pages = pragma(connection, "page_count")? - pragma(connection, "freelist_count")?;
+    Ok(pages * pragma(connection, "page_size")?)
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i64, Fault> {
+    Ok(connection.pragma_query_value(Some("file"), name, |row| row.get(0))?)
+}

@@ -1,0 +1,288 @@
+//! What the tests of the history share: a clock to turn, and events in few words.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use rusqlite::config::DbConfig;
+
+use super::HistoryOptions;
+use super::Span;
+use super::fault::Fault;
+use super::store::Store;
+use super::view::EventFilter;
+use super::view::RememberedVerdict;
+use super::view::Totals;
+use crate::clock::Clock;
+use crate::device::Device;
+use crate::event::Answered;
+use crate::event::QueryEvent;
+use crate::name::DomainName;
+use crate::policy::RuleRef;
+use crate::policy::Verdict;
+use crate::tracker::Attribution;
+use crate::tracker::Catalogue;
+
+/// The time at which tests begin.
+pub(super) const START: &str = "2026-01-14T12:30:00Z";
+
+/// A clock that tests turn.
+pub(super) struct TestClock {
+    began: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    now: Timestamp,
+    passed: Duration,
+    per_look: Duration,
+}
+
+impl TestClock {
+    pub(super) fn new() -> Arc<Self> {
+        let state = State { now: time(START), passed: Duration::ZERO, per_look: Duration::ZERO };
+        Arc::new(Self { began: Instant::now(), state: Mutex::new(state) })
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&self, duration: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.now += duration;
+        state.passed += duration;
+    }
+
+    /// Sets the wall clock.
+    pub(super) fn set(&self, now: &str) {
+        self.state.lock().unwrap().now = time(now);
+    }
+
+    /// Lets time pass with each look at it, as if everything between two looks took so long.
+    pub(super) fn slow_down(&self, per_look: Duration) {
+        self.state.lock().unwrap().per_look = per_look;
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.state.lock().unwrap().now
+    }
+
+    fn instant(&self) -> Instant {
+        let mut state = self.state.lock().unwrap();
+        let per_look = state.per_look;
+        state.passed += per_look;
+        self.began + state.passed
+    }
+}
+
+pub(super) fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// All of the time that tests know.
+pub(super) fn ever() -> Span {
+    Span { from: time("2025-01-01T00:00:00Z"), until: time("2028-01-01T00:00:00Z") }
+}
+
+/// Options for a file in `dir`: flushed each minute, events for 7 days, counts for 365.
+pub(super) fn options(dir: &Path) -> HistoryOptions {
+    const DAY: u64 = 86_400;
+    HistoryOptions {
+        file: Some(dir.join("history.sqlite3")),
+        flush_interval: Duration::from_secs(60),
+        events_kept: Duration::from_secs(7 * DAY),
+        counts_kept: Duration::from_secs(365 * DAY),
+        size_max: 1 << 30,
+    }
+}
+
+pub(super) fn catalogue() -> Arc<Catalogue> {
+    let text = "[Pixel]\ncompany Meta\nkind conversion-pixel\npixel pixel.example\npixel beacon.example\n";
+    let (catalogue, errors) = Catalogue::parse(text);
+    assert_eq!(errors, []);
+    Arc::new(catalogue)
+}
+
+pub(super) fn store(options: &HistoryOptions, clock: &Arc<TestClock>) -> Store {
+    Store::open(options.clone(), catalogue(), Arc::clone(clock) as Arc<dyn Clock>).unwrap()
+}
+
+/// An event in words: `block tv a.pixel.example`. A name may be escaped (`a\.b`, `\000`).
+pub(super) fn event(clock: &TestClock, words: &str) -> QueryEvent {
+    let mut words = words.split(' ');
+    let mut word = || words.next().unwrap();
+    let rule = |rule: &str| RuleRef { list: "own".into(), line: 7, rule: rule.into() };
+    let verdict = match word() {
+        "pass" => Verdict::Pass,
+        "allow" => Verdict::Allow(rule("@@||pixel.example^")),
+        "block" => Verdict::Block(rule("||pixel.example^")),
+        verdict => panic!("{verdict}"),
+    };
+    let device = device(word());
+    let name = name(word());
+    let answered = Answered::Sinkhole;
+    QueryEvent { at: clock.now(), device, name, qtype: 28, verdict, answered, rcode: 3, latency_us: 90 }
+}
+
+/// A device whose address follows from its name.
+pub(super) fn device(name: &str) -> Device {
+    let last = name.bytes().fold(0, u8::wrapping_add);
+    Device { key: format!("192.168.1.{last}").parse().unwrap(), name: name.into() }
+}
+
+fn name(text: &str) -> DomainName {
+    let mut wire = Vec::new();
+    let mut label = Vec::new();
+    let mut octets = text.bytes();
+    while let Some(octet) = octets.next() {
+        match octet {
+            b'.' => {
+                wire.push(u8::try_from(label.len()).unwrap());
+                wire.append(&mut label);
+            }
+            b'\\' => match octets.next().unwrap() {
+                digit @ b'0'..=b'9' => {
+                    let digits = [digit, octets.next().unwrap(), octets.next().unwrap()];
+                    label.push(std::str::from_utf8(&digits).unwrap().parse().unwrap());
+                }
+                octet => label.push(octet),
+            },
+            octet => label.push(octet),
+        }
+    }
+    wire.push(u8::try_from(label.len()).unwrap());
+    wire.append(&mut label);
+    wire.push(0);
+    DomainName::from_wire(&wire).unwrap()
+}
+
+impl Store {
+    /// Ends as if the process was killed: what is in memory is lost, and the file's log stays as it is.
+    pub(super) fn die(self) {
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    }
+
+    /// Remembers events in words.
+    pub(super) fn hear(&mut self, clock: &TestClock, events: &[&str]) {
+        let events: Vec<_> = events.iter().map(|words| event(clock, words)).collect();
+        assert_eq!(self.remember(&events), 0);
+    }
+
+    /// All answers in words, in an order of their own, for comparing.
+    pub(super) fn tell(&mut self, span: Span) -> Result<Vec<String>, Fault> {
+        let mut lines = Vec::new();
+        let totals = self.totals(span, None)?;
+        lines.push(format!("all {}/{}", totals.hits, totals.queries));
+        for hour in self.hours(span, None)?.iter().filter(|hour| 0 < hour.totals.queries) {
+            lines.push(format!("hour {} {}/{}", hour.hour, hour.totals.hits, hour.totals.queries));
+        }
+        let mut more = Vec::new();
+        for tracker in self.trackers(span, None, u32::MAX)? {
+            let owner = owner(&tracker.attribution);
+            more.push(format!("tracker {owner} {} on {}", tracker.hits, tracker.devices));
+        }
+        for count in self.devices(span)? {
+            let key = count.device.key;
+            let Totals { queries, hits } = count.totals;
+            assert_eq!(self.totals(span, Some(key))?, count.totals);
+            more.push(format!(
+                "device {} {hits}/{queries} by {} from {} to {}",
+                count.device.name, count.trackers, count.first_seen, count.last_seen
+            ));
+            for name in self.names(span, Some(key), false, u32::MAX)? {
+                let Totals { queries, hits } = name.totals;
+                more.push(format!("name {} on {} {hits}/{queries}", name.name, count.device.name));
+            }
+        }
+        for name in self.names(span, None, false, u32::MAX)? {
+            more.push(format!("name {} {}/{}", name.name, name.totals.hits, name.totals.queries));
+        }
+        more.sort();
+        lines.append(&mut more);
+        Ok(lines)
+    }
+
+    /// Single events in words, the latest first.
+    pub(super) fn tell_events(&mut self, filter: &EventFilter) -> Vec<String> {
+        let limit = if filter.limit == 0 { 100 } else { filter.limit };
+        let events = self.events(&EventFilter { limit, ..filter.clone() }).unwrap();
+        assert!(events.is_sorted_by(|later, earlier| earlier.id < later.id));
+        let line = |event: &super::Remembered| {
+            let verdict = match &event.verdict {
+                RememberedVerdict::Pass => "pass".to_owned(),
+                RememberedVerdict::Allow(rule) => format!("allow {}:{} {}", rule.list, rule.line, rule.rule),
+                RememberedVerdict::Block(rule) => format!("block {}:{} {}", rule.list, rule.line, rule.rule),
+            };
+            let (at, device, owner) = (event.at, &event.device.name, owner(&event.attribution));
+            format!("{at} {device} {} {} {} {verdict} ({owner})", event.name, event.qtype, event.rcode)
+        };
+        events.iter().map(line).collect()
+    }
+}
+
+fn owner(attribution: &Attribution) -> String {
+    match attribution {
+        Attribution::Tracker(tracker) => tracker.product.clone(),
+        Attribution::Domain(domain) => domain.to_string(),
+    }
+}
+
+/// What the answers must be, from a list of all that happened: `(at, event)`.
+pub(super) fn model(events: &[QueryEvent], span: Span) -> Vec<String> {
+    let catalogue = catalogue();
+    let hour = |at: Timestamp| at.as_second().div_euclid(3600);
+    let within: Vec<_> = events
+        .iter()
+        .filter(|event| {
+            (hour(span.from)..=hour(span.until - Duration::from_nanos(1))).contains(&hour(event.at))
+        })
+        .collect();
+    let count = |chosen: &dyn Fn(&QueryEvent) -> bool| {
+        let chosen: Vec<_> = within.iter().filter(|event| chosen(event)).collect();
+        let hits = chosen.iter().filter(|event| event.is_hit()).count();
+        (hits, chosen.len())
+    };
+    let (hits, queries) = count(&|_| true);
+    let mut lines = vec![format!("all {hits}/{queries}")];
+    let hours: BTreeMap<_, _> = within.iter().map(|event| (hour(event.at), ())).collect();
+    for (&at, ()) in &hours {
+        let (hits, queries) = count(&|event| hour(event.at) == at);
+        lines.push(format!("hour {} {hits}/{queries}", Timestamp::from_second(at * 3600).unwrap()));
+    }
+    let mut more = std::collections::BTreeSet::new();
+    let owner_of = |event: &QueryEvent| owner(&catalogue.attribute(event.name.as_ref()));
+    for event in &within {
+        let (hits, queries) = count(&|other| other.name == event.name);
+        more.insert(format!("name {} {hits}/{queries}", event.name));
+        let (hits, queries) = count(&|other| other.name == event.name && other.device == event.device);
+        more.insert(format!("name {} on {} {hits}/{queries}", event.name, event.device.name));
+        if event.is_hit() {
+            let same = |other: &QueryEvent| other.is_hit() && owner_of(other) == owner_of(event);
+            let devices: std::collections::BTreeSet<_> =
+                within.iter().filter(|other| same(other)).map(|other| other.device.key).collect();
+            more.insert(format!("tracker {} {} on {}", owner_of(event), count(&same).0, devices.len()));
+        }
+    }
+    for event in events {
+        let of_device = |other: &QueryEvent| other.device == event.device;
+        let (hits, queries) = count(&of_device);
+        let trackers: std::collections::BTreeSet<_> = within
+            .iter()
+            .filter(|other| of_device(other) && other.is_hit())
+            .map(|other| owner_of(other))
+            .collect();
+        let times = events.iter().filter(|other| of_device(other)).map(|other| other.at);
+        let (first, last) = (times.clone().min().unwrap(), times.max().unwrap());
+        more.insert(format!(
+            "device {} {hits}/{queries} by {} from {first} to {last}",
+            event.device.name,
+            trackers.len()
+        ));
+    }
+    lines.extend(more);
+    lines
+}

@@ -1,0 +1,180 @@
+//! What is remembered is found again.
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::history::EventFilter;
+use crate::history::Span;
+use crate::history::flush::Counts;
+use crate::history::testkit::TestClock;
+use crate::history::testkit::device;
+use crate::history::testkit::ever;
+use crate::history::testkit::options;
+use crate::history::testkit::store;
+use crate::history::testkit::time;
+
+#[test]
+fn a_hit_shows_at_once_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(
+        &clock,
+        &["block tv a.pixel.example", "pass phone www.shop.example", "allow phone pixel.example"],
+    );
+    let check = |store: &mut crate::history::store::Store| {
+        let lines = [store.tell(ever()).unwrap(), store.tell_events(&EventFilter::default())].concat();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(lines.join("\n"), @r"
+            all 1/3
+            hour 2026-01-14T12:00:00Z 1/3
+            device phone 0/2 by 0 from 2026-01-14T12:30:00Z to 2026-01-14T12:30:00Z
+            device tv 1/1 by 1 from 2026-01-14T12:30:00Z to 2026-01-14T12:30:00Z
+            name a.pixel.example 1/1
+            name a.pixel.example on tv 1/1
+            name pixel.example 0/1
+            name pixel.example on phone 0/1
+            name www.shop.example 0/1
+            name www.shop.example on phone 0/1
+            tracker Pixel 1 on 1
+            2026-01-14T12:30:00Z phone pixel.example 28 3 allow own:7 @@||pixel.example^ (Pixel)
+            2026-01-14T12:30:00Z phone www.shop.example 28 3 pass (shop.example)
+            2026-01-14T12:30:00Z tv a.pixel.example 28 3 block own:7 ||pixel.example^ (Pixel)
+            ");
+        }
+    };
+    check(&mut store);
+    store.flush(Counts::Due).unwrap();
+    check(&mut store);
+    store.close().unwrap();
+    check(&mut crate::history::testkit::store(&options(dir.path()), &clock));
+}
+
+#[test]
+fn events_are_found_by_what_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    let heard = [
+        "block tv a.pixel.example",
+        "pass tv a_b.example",
+        "pass phone axb.example",
+        r"pass phone 100%.example",
+        r"pass phone odd\.dot\000.example",
+        "block phone beacon.example",
+    ];
+    for (index, words) in heard.iter().enumerate() {
+        store.hear(&clock, &[words]);
+        // Some are in the file, some in memory.
+        if index == 2 {
+            store.flush(Counts::Due).unwrap();
+        }
+    }
+    let mut check = |filter: EventFilter, expected: &[&str]| {
+        let found = store.tell_events(&filter);
+        let names: Vec<_> = found.iter().filter_map(|line| line.split(' ').nth(2)).collect();
+        assert_eq!(names, expected, "{filter:?}");
+    };
+    let containing = |text: &str| EventFilter { name_contains: Some(text.to_owned()), ..Default::default() };
+    check(containing("a_B"), &["a_b.example"]);
+    check(containing("%"), &["100%.example"]);
+    check(containing("L.ex"), &["a.pixel.example"]);
+    check(containing(r"\000"), &[r"odd\.dot\000.example"]);
+    check(containing("nothing"), &[]);
+    let hits = EventFilter { hits_only: true, ..Default::default() };
+    check(hits, &["beacon.example", "a.pixel.example"]);
+    let tv = EventFilter { device: Some(device("tv").key), ..Default::default() };
+    check(tv.clone(), &["a_b.example", "a.pixel.example"]);
+    check(EventFilter { hits_only: true, ..tv }, &["a.pixel.example"]);
+    check(EventFilter { device: Some(device("unknown").key), ..Default::default() }, &[]);
+    check(EventFilter { limit: 1, ..Default::default() }, &["beacon.example"]);
+}
+
+#[test]
+fn events_come_page_by_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    for number in 0..200 {
+        store.hear(&clock, &[&format!("pass tv n{number}.example")]);
+        if number % 30 == 0 {
+            store.flush(Counts::Due).unwrap();
+        }
+        if number % 7 == 0 {
+            clock.pass(Duration::from_millis(1));
+        }
+    }
+    let (mut names, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.events(&EventFilter { before, limit: 33, ..Default::default() }).unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        names.extend(page.into_iter().map(|event| event.name.to_string()));
+    }
+    let expected: Vec<_> = (0..200).rev().map(|number| format!("n{number}.example")).collect();
+    assert_eq!(names, expected);
+    assert_eq!(store.events(&EventFilter { limit: 0, ..Default::default() }), Ok(vec![]));
+}
+
+#[test]
+fn a_span_holds_the_hours_of_its_first_and_its_last_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    for at in ["2026-01-13T18:10:00Z", "2026-01-13T18:40:00Z", "2026-01-14T05:00:00Z", "2026-01-14T19:00:00Z"]
+    {
+        clock.set(at);
+        store.hear(&clock, &["block tv pixel.example"]);
+    }
+    // "Today" in India begins at 18:30 UTC.
+    let span = Span { from: time("2026-01-13T18:30:00Z"), until: time("2026-01-14T18:30:00Z") };
+    assert_eq!(store.totals(span, None).unwrap().hits, 3);
+    let hours = store.hours(span, None).unwrap();
+    assert_eq!(hours.len(), 25);
+    assert_eq!((hours[0].hour, hours[0].totals.hits), (time("2026-01-13T18:00:00Z"), 2));
+    assert_eq!(hours[24].hour, time("2026-01-14T18:00:00Z"));
+    // Up to, but without.
+    let span = Span { from: time("2026-01-14T05:00:00Z"), until: time("2026-01-14T19:00:00Z") };
+    assert_eq!(store.totals(span, None).unwrap().hits, 1);
+    let nothing = Span { from: span.until, until: span.from };
+    assert_eq!(store.hours(nothing, None).unwrap(), []);
+    assert_eq!(store.totals(nothing, None).unwrap().queries, 0);
+}
+
+#[test]
+fn a_device_bears_the_name_that_it_had_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    let mut event = crate::history::testkit::event(&clock, "pass tv www.shop.example");
+    store.remember(&[event.clone()]);
+    store.flush(Counts::Due).unwrap();
+    event.device.name = "Kitchen TV".into();
+    store.remember(&[event]);
+    for _ in 0..2 {
+        let devices = store.devices(ever()).unwrap();
+        assert_eq!(devices.len(), 1);
+        assert_eq!(&*devices[0].device.name, "Kitchen TV");
+        store.flush(Counts::Due).unwrap();
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_breaks_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    for at in ["2026-01-14T12:00:00Z", "2027-05-01T00:00:00Z", "1970-01-01T00:00:30Z", "2026-01-14T12:00:01Z"]
+    {
+        clock.set(at);
+        store.hear(&clock, &["pass tv www.shop.example"]);
+        store.flush(Counts::Due).unwrap();
+    }
+    assert_eq!(clock.now(), time("2026-01-14T12:00:01Z"));
+    let lines = store.tell_events(&EventFilter::default());
+    let times: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(
+        times,
+        ["2026-01-14T12:00:01Z", "1970-01-01T00:00:30Z", "2027-05-01T00:00:00Z", "2026-01-14T12:00:00Z"]
+    );
+}

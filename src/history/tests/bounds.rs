@@ -1,0 +1,185 @@
+//! Everything has a bound.
+
+use std::time::Duration;
+
+use crate::history::EventFilter;
+use crate::history::HistoryError;
+use crate::history::HistoryOptions;
+use crate::history::flush::Counts;
+use crate::history::testkit::TestClock;
+use crate::history::testkit::event;
+use crate::history::testkit::ever;
+use crate::history::testkit::options;
+use crate::history::testkit::store;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn what_is_too_old_is_forgotten() {
+    for in_file in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = TestClock::new();
+        let mut options =
+            HistoryOptions { events_kept: 7 * DAY, counts_kept: 30 * DAY, ..options(dir.path()) };
+        if !in_file {
+            options.file = None;
+        }
+        let mut store = store(&options, &clock);
+        store.hear(&clock, &["block tv pixel.example"]);
+        store.flush(Counts::Due).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..40 {
+            clock.pass(DAY);
+            store.hear(&clock, &["pass phone www.shop.example"]);
+            store.flush(Counts::Due).unwrap();
+            let hits = EventFilter { hits_only: true, ..Default::default() };
+            let hits = (
+                store.events(&EventFilter { limit: 9, ..hits }).unwrap().len(),
+                store.totals(ever(), None).unwrap().hits,
+            );
+            let rows = |sql: &str| store.db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            let db = if in_file { "file" } else { "main" };
+            let rules = rows(&format!("SELECT count(*) FROM {db}.rule"));
+            let names = rows(&format!("SELECT count(*) FROM {db}.name"));
+            let devices = rows(&format!("SELECT count(*) FROM {db}.device"));
+            if seen.last() != Some(&(hits, rules, names, devices)) {
+                seen.push((hits, rules, names, devices));
+            }
+        }
+        // Events go first, then their rule; counts, names and devices after a month.
+        let expected = [((1, 1), 1, 2, 2), ((0, 1), 0, 2, 2), ((0, 0), 0, 1, 1)];
+        assert_eq!(seen, expected, "in file: {in_file}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_for_a_while_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["block tv pixel.example"]);
+    store.flush(Counts::Due).unwrap();
+    clock.set("2040-01-01T00:00:00Z");
+    store.flush(Counts::Due).unwrap();
+    clock.pass(Duration::from_secs(3600));
+    store.flush(Counts::Due).unwrap();
+    assert_eq!(store.tell_events(&EventFilter::default()).len(), 1);
+    // If it stays there, it is what it is.
+    clock.pass(2 * DAY);
+    store.flush(Counts::Due).unwrap();
+    assert_eq!(store.tell_events(&EventFilter::default()).len(), 0);
+}
+
+#[test]
+fn events_from_a_clock_that_was_ahead_are_forgotten_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    clock.set("2027-05-01T00:00:00Z");
+    store.hear(&clock, &["pass tv ahead.example"]);
+    clock.set("2026-01-14T12:00:00Z");
+    for number in 0..10 {
+        store.hear(&clock, &[&format!("pass tv n{number}.example")]);
+        store.flush(Counts::Due).unwrap();
+        clock.pass(DAY);
+    }
+    store.flush(Counts::Due).unwrap();
+    let names = store.tell_events(&EventFilter::default());
+    assert_eq!(names.len(), 7, "{names:#?}");
+}
+
+#[test]
+fn a_file_that_is_too_large_loses_its_oldest_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let options = HistoryOptions { size_max: 2 << 20, ..options(dir.path()) };
+    let mut store = store(&options, &clock);
+    for round in 0..40 {
+        let events: Vec<_> =
+            (0..10_000).map(|number| event(&clock, &format!("pass tv n{}.example", number % 50))).collect();
+        store.remember(&events);
+        store.hear(&clock, &[&format!("block tv r{round}.pixel.example")]);
+        clock.pass(Duration::from_secs(600));
+        store.flush(Counts::Due).unwrap();
+    }
+    let size = store.health(0).size_bytes;
+    // The log comes on top, and a flush may be more than the last one made room for.
+    assert!(size < (2 << 20) + (5 << 20), "{size}");
+    let pages: i64 = store.db.query_row("PRAGMA file.page_count", [], |row| row.get(0)).unwrap();
+    assert!(pages * 4096 < 3 << 20, "{pages}");
+    let hits = store.tell_events(&EventFilter { hits_only: true, ..Default::default() });
+    assert!(hits[0].contains("r39.") && hits.len() < 40, "{}", hits.len());
+    assert_eq!(store.totals(ever(), None).unwrap().queries, 40 * 10_001);
+}
+
+#[test]
+fn a_smaller_limit_gives_the_disk_its_room_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut first = store(&options(dir.path()), &clock);
+    for _ in 0..60 {
+        let events: Vec<_> = (0..10_000).map(|_| event(&clock, "pass tv www.shop.example")).collect();
+        first.remember(&events);
+        clock.pass(Duration::from_secs(600));
+        first.flush(Counts::Due).unwrap();
+    }
+    first.close().unwrap();
+    let before = first.health(0).size_bytes;
+    let options = HistoryOptions { size_max: 1 << 20, ..options(dir.path()) };
+    let mut second = store(&options, &clock);
+    for _ in 0..60 {
+        clock.pass(Duration::from_secs(60));
+        second.flush(Counts::Due).unwrap();
+    }
+    second.close().unwrap();
+    let after = second.health(0).size_bytes;
+    assert!((10 << 20) < before && after < 6 << 20, "{before} {after}");
+    assert_eq!(second.totals(ever(), None).unwrap().queries, 0);
+}
+
+#[test]
+fn memory_keeps_the_latest_events_and_all_totals() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let data = dir.path().join("data");
+    std::fs::write(&data, "a file stands in the way").unwrap();
+    let mut store = store(&options(&data), &clock);
+    for round in 0..26 {
+        // Each name once: the worst that a device can do.
+        let words = |number| format!("pass tv n{}.example", round * 10_000 + number);
+        let events: Vec<_> = (0..10_000).map(|number| event(&clock, &words(number))).collect();
+        store.remember(&events);
+        store.trim_memory().unwrap();
+        clock.pass(Duration::from_secs(600));
+    }
+    assert!(store.flush(Counts::Due).is_err());
+    let count = |table| {
+        store
+            .db
+            .query_row(&format!("SELECT count(*) FROM main.{table}"), [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    assert!(count("event") <= 100_000 && count("count_name") <= 200_000 && count("name") <= 200_000);
+    assert_eq!(count("event"), store.health(0).unflushed as i64);
+    assert_eq!(store.totals(ever(), None).unwrap().queries, 260_000);
+    assert!(store.tell_events(&EventFilter { limit: 1, ..Default::default() })[0].contains("n259999."));
+    std::fs::remove_file(&data).unwrap();
+    store.flush(Counts::Due).unwrap();
+    assert_eq!(store.totals(ever(), None).unwrap().queries, 260_000);
+}
+
+#[test]
+fn a_question_that_takes_too_long_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    for number in 0..5000 {
+        store.hear(&clock, &[&format!("block tv n{number}.pixel.example")]);
+    }
+    let names = |store: &mut crate::history::store::Store| store.names(ever(), None, false, 10);
+    clock.slow_down(Duration::from_secs(2));
+    let answer = store.read(names);
+    assert_eq!(answer, Err(HistoryError::Database("this took too long; ask for a shorter span".to_owned())));
+    clock.slow_down(Duration::ZERO);
+    assert_eq!(store.read(names).unwrap().len(), 10);
+}

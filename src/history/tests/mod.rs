@@ -1,0 +1,7 @@
+//! The history as a whole, under what may happen to it.
+
+mod answers;
+mod bounds;
+mod faults;
+mod handle;
+mod model;

@@ -1,0 +1,287 @@
+//! Events written into memory: rows for what is new, the event, the counts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::ToSql;
+use rusqlite::params;
+use rusqlite::params_from_iter;
+use tracing::error;
+
+use super::fault::Fault;
+use super::schema::EventId;
+use super::store::Store;
+use super::store::day_of;
+use super::store::hour_of;
+use crate::device::Device;
+use crate::device::DeviceKey;
+use crate::event::QueryEvent;
+use crate::name::DomainName;
+use crate::policy::RuleRef;
+use crate::policy::Verdict;
+
+/// How many names, rules or devices are known without asking the database: for names about 5 MB.
+const KNOWN_MAX: usize = 50_000;
+
+/// The verdict as it stands in `meta` and in the counts.
+pub(super) const PASS: i64 = 0;
+/// See [`PASS`].
+pub(super) const ALLOW: i64 = 1;
+/// See [`PASS`].
+pub(super) const BLOCK: i64 = 2;
+
+impl Store {
+    /// Remembers events. Whatever is wrong with the file, they are in memory afterwards.
+    ///
+    /// Returns how many were lost: none, unless there is no memory.
+    pub(super) fn remember(&mut self, events: &[QueryEvent]) -> u64 {
+        let Err(fault) = self.write(events) else { return 0 };
+        // Only looking for a name in the file can fail in a way that can be mended: by doing without the file.
+        match fault {
+            Fault::Damaged(_) if self.attached => self.replace_file(&fault),
+            _ if self.attached => {
+                self.detach();
+                self.report_trouble(&fault);
+            }
+            _ => self.ids.forget(),
+        }
+        let Err(fault) = self.write(events) else { return 0 };
+        error!(?fault, events = events.len(), "events were lost");
+        self.ids.forget();
+        events.len() as u64
+    }
+
+    fn write(&mut self, events: &[QueryEvent]) -> Result<(), Fault> {
+        self.ids.begin(&self.db, self.attached)?;
+        let transaction = self.db.unchecked_transaction()?;
+        for event in events {
+            self.ids.write(&transaction, event)?;
+        }
+        self.ids.write_devices(&transaction)?;
+        transaction.commit()?;
+        self.unflushed += events.len() as u64;
+        Ok(())
+    }
+}
+
+/// A row that stands in memory, and the last day on which it is said to have been used.
+struct Known {
+    id: i64,
+    seen: i64,
+}
+
+/// A device that stands in memory.
+struct KnownDevice {
+    id: i64,
+    name: Arc<str>,
+    first_ms: i64,
+    last_ms: i64,
+    changed: bool,
+}
+
+/// Gives out identifiers, and knows those of the rows in memory.
+#[derive(Default)]
+pub(super) struct Ids {
+    /// Whether the next ones have been worked out.
+    begun: bool,
+    attached: bool,
+    next_name: i64,
+    next_device: i64,
+    next_rule: i64,
+    last_event: EventId,
+    names: HashMap<DomainName, Known>,
+    rules: HashMap<RuleRef, Known>,
+    devices: HashMap<DeviceKey, KnownDevice>,
+}
+
+impl Ids {
+    /// Forgets everything: the rows in memory have changed.
+    pub(super) fn forget(&mut self) {
+        *self = Self { last_event: self.last_event, ..Self::default() };
+    }
+
+    /// The identifier that the next event is greater than.
+    pub(super) const fn last_event(&self) -> EventId {
+        self.last_event
+    }
+
+    /// Works out the next identifiers, unless they are known.
+    pub(super) fn begin(&mut self, db: &Connection, attached: bool) -> Result<(), Fault> {
+        if self.begun {
+            return Ok(());
+        }
+        let max = |table| -> Result<i64, Fault> {
+            let max = |db_name| {
+                let max = format!("SELECT coalesce(max(id), 0) FROM {db_name}.{table}");
+                db.query_row(&max, [], |row| row.get::<_, i64>(0))
+            };
+            Ok(max("main")?.max(if attached { max("file")? } else { 0 }))
+        };
+        self.next_name = max("name")? + 1;
+        self.next_device = max("device")? + 1;
+        self.next_rule = max("rule")? + 1;
+        self.last_event = self.last_event.max(EventId(max("event")?));
+        self.attached = attached;
+        self.begun = true;
+        Ok(())
+    }
+
+    fn write(&mut self, db: &Connection, event: &QueryEvent) -> Result<(), Fault> {
+        // A clock that was never set may stand before 1970; hours and days are not negative.
+        let at_ms = event.at.as_millisecond().max(0);
+        let (verdict, rule) = match &event.verdict {
+            Verdict::Pass => (PASS, None),
+            Verdict::Allow(rule) => (ALLOW, Some(rule)),
+            Verdict::Block(rule) => (BLOCK, Some(rule)),
+        };
+        let name = self.name(db, &event.name, day_of(at_ms))?;
+        let rule = rule.map(|rule| self.rule(db, rule, day_of(at_ms))).transpose()?;
+        let device = self.device(db, &event.device, at_ms)?;
+        let id = self.last_event.next(at_ms);
+        self.last_event = id;
+        let meta = i64::from(event.rcode) << 18 | i64::from(event.qtype) << 2 | verdict;
+        let mut add = db.prepare_cached("INSERT INTO main.event VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        add.execute(params![id.0, at_ms - id.ms(), device, name, meta, rule])?;
+        let mut count = db.prepare_cached(
+            "INSERT INTO main.count_device VALUES (?1, ?2, ?3, 1) ON CONFLICT DO UPDATE SET n = n + 1",
+        )?;
+        count.execute([hour_of(at_ms), device, verdict])?;
+        let mut count = db.prepare_cached(
+            "INSERT INTO main.count_name VALUES (?1, ?2, ?3, ?4, 1) ON CONFLICT DO UPDATE SET n = n + 1",
+        )?;
+        count.execute([hour_of(at_ms), device, name, verdict])?;
+        Ok(())
+    }
+
+    fn name(&mut self, db: &Connection, name: &DomainName, day: i64) -> Result<i64, Fault> {
+        if let Some(known) = self.names.get(name)
+            && day <= known.seen
+        {
+            return Ok(known.id);
+        }
+        let known = settle(db, &NAME, self.attached, &[&name.as_ref().as_wire()], self.next_name, day)?;
+        self.next_name = self.next_name.max(known.id + 1);
+        let id = known.id;
+        if KNOWN_MAX <= self.names.len() {
+            self.names.clear();
+        }
+        self.names.insert(name.clone(), known);
+        Ok(id)
+    }
+
+    fn rule(&mut self, db: &Connection, rule: &RuleRef, day: i64) -> Result<i64, Fault> {
+        if let Some(known) = self.rules.get(rule)
+            && day <= known.seen
+        {
+            return Ok(known.id);
+        }
+        let key: [&dyn ToSql; 3] = [&&*rule.list, &rule.line, &&*rule.rule];
+        let known = settle(db, &RULE, self.attached, &key, self.next_rule, day)?;
+        self.next_rule = self.next_rule.max(known.id + 1);
+        let id = known.id;
+        if KNOWN_MAX <= self.rules.len() {
+            self.rules.clear();
+        }
+        self.rules.insert(rule.clone(), known);
+        Ok(id)
+    }
+
+    fn device(&mut self, db: &Connection, device: &Device, at_ms: i64) -> Result<i64, Fault> {
+        if let Some(known) = self.devices.get_mut(&device.key) {
+            known.changed = true;
+            known.first_ms = known.first_ms.min(at_ms);
+            known.last_ms = known.last_ms.max(at_ms);
+            if known.name != device.name {
+                known.name = Arc::clone(&device.name);
+            }
+            return Ok(known.id);
+        }
+        if KNOWN_MAX <= self.devices.len() {
+            self.write_devices(db)?;
+            self.devices.clear();
+        }
+        let key = device.key.to_string();
+        let find = |sql| {
+            let row =
+                |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+            db.prepare_cached(sql)?.query_row([&key], row).optional()
+        };
+        let mut found = find("SELECT id, first_ms, last_ms FROM main.device WHERE key = ?1")?;
+        let in_memory = found.is_some();
+        if found.is_none() && self.attached {
+            found = find("SELECT id, first_ms, last_ms FROM file.device WHERE key = ?1")?;
+        }
+        let (id, first_ms, last_ms) = found.unwrap_or((self.next_device, at_ms, at_ms));
+        self.next_device = self.next_device.max(id + 1);
+        if !in_memory {
+            let mut add = db.prepare_cached("INSERT INTO main.device VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            add.execute(params![id, key, &*device.name, first_ms, last_ms])?;
+        }
+        let (first_ms, last_ms) = (first_ms.min(at_ms), last_ms.max(at_ms));
+        let known = KnownDevice { id, name: Arc::clone(&device.name), first_ms, last_ms, changed: true };
+        self.devices.insert(device.key, known);
+        Ok(id)
+    }
+
+    /// Writes what changed about devices: once for many events.
+    fn write_devices(&mut self, db: &Connection) -> Result<(), Fault> {
+        let mut update =
+            db.prepare_cached("UPDATE main.device SET name = ?2, first_ms = ?3, last_ms = ?4 WHERE id = ?1")?;
+        for device in self.devices.values_mut().filter(|device| device.changed) {
+            update.execute(params![device.id, &*device.name, device.first_ms, device.last_ms])?;
+            device.changed = false;
+        }
+        Ok(())
+    }
+}
+
+/// How rows of one table are found and made.
+struct Table {
+    in_memory: &'static str,
+    in_file: &'static str,
+    add: &'static str,
+    touch: &'static str,
+}
+
+const NAME: Table = Table {
+    in_memory: "SELECT id, seen FROM main.name WHERE wire = ?1",
+    in_file: "SELECT id, seen FROM file.name WHERE wire = ?1",
+    add: "INSERT INTO main.name (wire, id, seen) VALUES (?1, ?2, ?3)",
+    touch: "UPDATE main.name SET seen = ?2 WHERE id = ?1",
+};
+
+const RULE: Table = Table {
+    in_memory: "SELECT id, seen FROM main.rule WHERE list = ?1 AND line = ?2 AND rule = ?3",
+    in_file: "SELECT id, seen FROM file.rule WHERE list = ?1 AND line = ?2 AND rule = ?3",
+    add: "INSERT INTO main.rule (list, line, rule, id, seen) VALUES (?1, ?2, ?3, ?4, ?5)",
+    touch: "UPDATE main.rule SET seen = ?2 WHERE id = ?1",
+};
+
+/// Sees to it that a row stands in memory: found there, copied from the file, or made with the identifier `next`.
+fn settle(
+    db: &Connection,
+    table: &Table,
+    attached: bool,
+    key: &[&dyn ToSql],
+    next: i64,
+    day: i64,
+) -> Result<Known, Fault> {
+    let find = |sql| {
+        let row = |row: &rusqlite::Row<'_>| Ok(Known { id: row.get(0)?, seen: row.get(1)? });
+        db.prepare_cached(sql)?.query_row(key, row).optional()
+    };
+    if let Some(Known { id, seen }) = find(table.in_memory)? {
+        if seen < day {
+            db.prepare_cached(table.touch)?.execute([id, day])?;
+        }
+        return Ok(Known { id, seen: seen.max(day) });
+    }
+    let found = if attached { find(table.in_file)? } else { None };
+    let known =
+        found.map_or(Known { id: next, seen: day }, |Known { id, seen }| Known { id, seen: seen.max(day) });
+    let values = key.iter().copied().chain([&known.id as &dyn ToSql, &known.seen]);
+    db.prepare_cached(table.add)?.execute(params_from_iter(values))?;
+    Ok(known)
+}
