@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::disk::{self, Mark};
 use super::download::{self, Failure, Fetched, Known, Request};
 use super::guard::{Intake, Refusal};
-use super::revision::{Origin, Revision, Shelf};
+use super::revision::{Provenance, Revision, Shelf};
 use super::text::Text;
 use super::{HostLookup, background};
 use crate::clock::Clock;
@@ -50,7 +50,7 @@ pub(super) enum Refreshed {
     /// The file was not touched; whatever was wrong with it still is.
     Untouched,
     /// The text in force is the newest, and this is what is known of it.
-    Same { origin: Origin, unkept: Option<String> },
+    Same { provenance: Provenance, unkept: Option<String> },
     /// A new text; `unkept` says why it would not survive a restart.
     New { revision: Revision, unkept: Option<String> },
 }
@@ -65,22 +65,27 @@ async fn download(url: String, subject: Subject, means: Means) -> Result<Refresh
     // Never closed, so that a permit always comes.
     let _permit = downloads.acquire_owned().await;
     let Subject { options, current, shelf } = subject;
-    let same_place = current.as_ref().map(|revision| &revision.origin).filter(|origin| origin.url == url);
+    let same_place =
+        current.as_ref().map(|revision| &revision.provenance).filter(|provenance| provenance.url == url);
     let known = same_place
-        .map(|origin| Known { etag: origin.etag.clone(), last_modified: origin.last_modified.clone() })
+        .map(|provenance| Known {
+            etag: provenance.etag.clone(),
+            last_modified: provenance.last_modified.clone(),
+        })
         .filter(|known| known.etag.is_some() || known.last_modified.is_some());
     let request = Request { url: url.clone(), known, options, size_max, timeout };
     let fetched = download::fetch(request, hosts, clock.now()).await?;
     let now = clock.now();
     match (fetched, current) {
         (Fetched::Text { text, etag, last_modified }, current) => {
-            let origin = Origin { url, etag, last_modified, fetched: now, checked: now };
-            Ok(take(text, origin, current, shelf).await)
+            let provenance = Provenance { url, etag, last_modified, fetched: now, checked: now };
+            Ok(take(text, provenance, current, shelf).await)
         }
         (Fetched::Unchanged, Some(current)) => {
-            let origin = Origin { checked: now, ..current.origin };
-            let unkept = keep(Revision { text: current.text, origin: origin.clone() }, shelf, true).await;
-            Ok(Refreshed::Same { origin, unkept })
+            let provenance = Provenance { checked: now, ..current.provenance };
+            let unkept =
+                keep(Revision { text: current.text, provenance: provenance.clone() }, shelf, true).await;
+            Ok(Refreshed::Same { provenance, unkept })
         }
         // Without a text no condition is sent, and a 304 is a failure.
         (Fetched::Unchanged, None) => Ok(Refreshed::Untouched),
@@ -88,15 +93,21 @@ async fn download(url: String, subject: Subject, means: Means) -> Result<Refresh
 }
 
 /// Takes a guarded text over; one that is in force already is not written again.
-async fn take(text: Text, origin: Origin, current: Option<Revision>, shelf: Option<Shelf>) -> Refreshed {
+async fn take(
+    text: Text,
+    provenance: Provenance,
+    current: Option<Revision>,
+    shelf: Option<Shelf>,
+) -> Refreshed {
     match current {
         Some(current) if current.text.digest() == text.digest() => {
-            let origin = Origin { fetched: current.origin.fetched, ..origin };
-            let unkept = keep(Revision { text: current.text, origin: origin.clone() }, shelf, true).await;
-            Refreshed::Same { origin, unkept }
+            let provenance = Provenance { fetched: current.provenance.fetched, ..provenance };
+            let unkept =
+                keep(Revision { text: current.text, provenance: provenance.clone() }, shelf, true).await;
+            Refreshed::Same { provenance, unkept }
         }
         _ => {
-            let revision = Revision { text: Arc::new(text), origin };
+            let revision = Revision { text: Arc::new(text), provenance };
             let unkept = keep(revision.clone(), shelf, false).await;
             Refreshed::New { revision, unkept }
         }
@@ -167,7 +178,7 @@ pub(super) async fn file(
             let now = means.clock.now();
             let saved = mark.and_then(|mark| Timestamp::try_from(mark.modified).ok()).unwrap_or(now);
             let url = format!("file:{}", place.display());
-            let new = Origin { url, etag: None, last_modified: None, fetched: saved, checked: now };
+            let new = Provenance { url, etag: None, last_modified: None, fetched: saved, checked: now };
             Ok(take(text, new, current, shelf).await)
         }
         Err(what) => Err(failure(what)),

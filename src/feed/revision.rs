@@ -22,12 +22,12 @@ const NOTE_SIZE_MAX: u64 = 64 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Revision {
     pub(super) text: Arc<Text>,
-    pub(super) origin: Origin,
+    pub(super) provenance: Provenance,
 }
 
 /// Where and when a text came from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Origin {
+pub(super) struct Provenance {
     /// The URL it was downloaded from, or `file:` and the path.
     pub(super) url: String,
     /// What the server called it.
@@ -89,13 +89,13 @@ impl Shelf {
         for name in ["current.json", "next.json"] {
             let Some(note) = self.note(name) else { continue };
             match Text::from_zst(zst.clone(), &note.sha256, note.size) {
-                Ok(text) => match note.origin() {
-                    Ok(origin) => {
+                Ok(text) => match note.provenance() {
+                    Ok(provenance) => {
                         // Ends what a power cut interrupted; a failure leaves it as good as it was.
                         if name == "next.json" {
                             let _ = fs::rename(self.file(name), self.file("current.json"));
                         }
-                        return Kept::Revision(Revision { text: Arc::new(text), origin });
+                        return Kept::Revision(Revision { text: Arc::new(text), provenance });
                     }
                     Err(error) => problem = format!("{name}: {error}"),
                 },
@@ -158,13 +158,13 @@ impl Shelf {
 
 impl Note {
     fn new(revision: &Revision) -> Self {
-        let Revision { text, origin } = revision;
+        let Revision { text, provenance } = revision;
         Self {
-            url: origin.url.clone(),
-            etag: origin.etag.clone(),
-            last_modified: origin.last_modified.clone(),
-            fetched: origin.fetched.to_string(),
-            checked: origin.checked.to_string(),
+            url: provenance.url.clone(),
+            etag: provenance.etag.clone(),
+            last_modified: provenance.last_modified.clone(),
+            fetched: provenance.fetched.to_string(),
+            checked: provenance.checked.to_string(),
             sha256: text.digest().to_owned(),
             size: text.size(),
         }
@@ -176,10 +176,10 @@ impl Note {
         Ok(json)
     }
 
-    fn origin(self) -> Result<Origin, jiff::Error> {
+    fn provenance(self) -> Result<Provenance, jiff::Error> {
         let Self { url, etag, last_modified, fetched, checked, .. } = self;
         let (fetched, checked) = (fetched.parse()?, checked.parse()?);
-        Ok(Origin { url, etag, last_modified, fetched, checked })
+        Ok(Provenance { url, etag, last_modified, fetched, checked })
     }
 }
 
@@ -208,18 +208,18 @@ mod tests {
         writer.push(text.as_bytes()).unwrap();
         let time = Timestamp::UNIX_EPOCH;
         let url = "https://lists.example/a".to_owned();
-        let origin =
-            Origin { url, etag: Some("\"1\"".into()), last_modified: None, fetched: time, checked: time };
-        Revision { text: Arc::new(writer.finish().unwrap()), origin }
+        let provenance =
+            Provenance { url, etag: Some("\"1\"".into()), last_modified: None, fetched: time, checked: time };
+        Revision { text: Arc::new(writer.finish().unwrap()), provenance }
     }
 
     #[track_caller]
     fn check(shelf: &Shelf, expected: Option<&Revision>) {
         let kept = match shelf.load(1024) {
-            Kept::Revision(kept) => Some((kept.text, kept.origin)),
+            Kept::Revision(kept) => Some((kept.text, kept.provenance)),
             Kept::Nothing | Kept::Damaged(_) => None,
         };
-        assert_eq!(kept, expected.map(|revision| (revision.text.clone(), revision.origin.clone())));
+        assert_eq!(kept, expected.map(|revision| (revision.text.clone(), revision.provenance.clone())));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Source {
         match kept {
             Kept::Nothing => {}
             Kept::Revision(revision) => {
-                self.checked = Some(revision.origin.checked);
+                self.checked = Some(revision.provenance.checked);
                 self.revision = Some(revision);
             }
             Kept::Damaged(problem) => {
@@ -137,9 +137,9 @@ impl Source {
     /// Sets when it is looked for next, counted from the last success: what was kept may be fresh enough.
     pub(super) fn schedule(&mut self, now: Timestamp, chance: u64) {
         let Origin::Url(url) = &self.options.origin else { return };
-        let fresh = self.revision.as_ref().filter(|revision| revision.origin.url == *url);
+        let fresh = self.revision.as_ref().filter(|revision| revision.provenance.url == *url);
         let wait = fresh.map_or(Duration::ZERO, |revision| {
-            schedule::after_success(revision.origin.checked, now, self.options.refresh, chance)
+            schedule::after_success(revision.provenance.checked, now, self.options.refresh, chance)
         });
         self.wait(wait, now);
     }
@@ -159,9 +159,9 @@ impl Source {
         self.checked = Some(now);
         let is_new = match result {
             Ok(Refreshed::Untouched) => false,
-            Ok(Refreshed::Same { origin, unkept }) => {
+            Ok(Refreshed::Same { provenance, unkept }) => {
                 if let Some(revision) = &mut self.revision {
-                    revision.origin = origin;
+                    revision.provenance = provenance;
                 }
                 self.succeeded(unkept);
                 false
@@ -206,8 +206,8 @@ impl Source {
     pub(super) fn status(&self) -> SourceStatus {
         let Outcome { format, rules, report, problem } = &self.outcome;
         let (revision, watched) = match &self.options.origin {
-            Origin::Url(_) => (self.revision.as_ref().map(|revision| revision.origin.fetched), false),
-            Origin::File(_) => (self.revision.as_ref().map(|revision| revision.origin.fetched), true),
+            Origin::Url(_) => (self.revision.as_ref().map(|revision| revision.provenance.fetched), false),
+            Origin::File(_) => (self.revision.as_ref().map(|revision| revision.provenance.fetched), true),
             Origin::Inline(_) | Origin::BuiltIn(_) => (Some(self.since), true),
         };
         let problems: Vec<&str> = [&self.failure, &self.unkept, problem, &self.unwatched]

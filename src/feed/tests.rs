@@ -416,6 +416,7 @@ async fn hosts_are_looked_up_over_the_daemons_own_upstreams() {
         .with("net", Origin::Url(url))
         .with("gone", Origin::Url("http://gone.example/list.txt".into()))
         .with("ftp", Origin::Url("ftp://lists.example/list.txt".into()))
+        .with("tls", Origin::Url(server.url.replace("http:", "https:")))
         .started()
         .await;
     home.refresh().await;
@@ -423,6 +424,9 @@ async fn hosts_are_looked_up_over_the_daemons_own_upstreams() {
     let problems = home.problem_of_any();
     assert!(problems[1].as_ref().unwrap().contains("gone.example was not found: NXDOMAIN"), "{problems:?}");
     assert!(problems[2].as_ref().unwrap().contains("neither http nor https"), "{problems:?}");
+    // A server without TLS; or a machine without certificates.
+    let tls = problems[3].as_ref().unwrap();
+    assert!(tls.contains("can't be reached") || tls.contains("`ca-certificates`"), "{problems:?}");
 }
 
 #[tokio::test]
