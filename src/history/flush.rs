@@ -21,10 +21,8 @@ const COUNTS_MAX: i64 = 50_000;
 /// Rows of these tables are copied whenever events are, since events refer to them; all of it takes no write if nothing
 /// is new.
 const COPY_ROWS: &str = "
-    INSERT INTO file.name SELECT * FROM main.name WHERE true
-        ON CONFLICT (id) DO UPDATE SET seen = excluded.seen WHERE seen < excluded.seen;
-    INSERT INTO file.rule SELECT * FROM main.rule WHERE true
-        ON CONFLICT (id) DO UPDATE SET seen = excluded.seen WHERE seen < excluded.seen;
+    INSERT INTO file.name SELECT * FROM main.name WHERE true ON CONFLICT (id) DO NOTHING;
+    INSERT INTO file.rule SELECT * FROM main.rule WHERE true ON CONFLICT (id) DO NOTHING;
     INSERT INTO file.device SELECT * FROM main.device WHERE true
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, first_ms = min(first_ms, excluded.first_ms),
             last_ms = max(last_ms, excluded.last_ms)
@@ -39,6 +37,10 @@ const MOVE_COUNTS: &str = "
         ON CONFLICT DO UPDATE SET n = n + excluded.n;
     INSERT INTO file.count_name SELECT * FROM main.count_name WHERE true
         ON CONFLICT DO UPDATE SET n = n + excluded.n;
+    UPDATE file.name SET seen = m.now FROM (SELECT id AS this, seen AS now FROM main.name) AS m
+        WHERE id = this AND seen < now;
+    UPDATE file.rule SET seen = m.now FROM (SELECT id AS this, seen AS now FROM main.rule) AS m
+        WHERE id = this AND seen < now;
     DELETE FROM main.count_device;
     DELETE FROM main.count_name;
     DELETE FROM main.name;

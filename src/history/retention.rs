@@ -14,6 +14,7 @@ use rusqlite::OptionalExtension;
 use super::HistoryOptions;
 use super::fault::Fault;
 use super::schema::EventId;
+use super::schema::SEEN_DAYS;
 use super::store::day_of;
 use super::store::hour_of;
 use crate::clock::Clock;
@@ -134,8 +135,8 @@ pub(super) fn delete_unused(connection: &Connection, db: &str) -> Result<(), Fau
         let delete = format!("DELETE FROM {db}.{table} WHERE id IN ({rows})");
         connection.execute(&delete, [before, ROWS_PER_ROUND])
     };
-    delete("name", "seen", first_hour / 24)?;
-    delete("rule", "seen", first_event.map_or(first_hour / 24, day_of))?;
+    delete("name", "seen", first_hour / 24 - SEEN_DAYS)?;
+    delete("rule", "seen", first_event.map_or(first_hour / 24, day_of) - SEEN_DAYS)?;
     delete("device", "last_ms", first_hour * 3_600_000)?;
     Ok(())
 }

@@ -7,8 +7,8 @@
 //! `event.id` is `milliseconds << 6 | sequence` (see [`EventId`]), always greater than the one before. `shift` is what
 //! must be added to the identifier's milliseconds to get what the clock said: 0 unless the clock stepped back or more
 //! than 64 events met in one millisecond. `meta` packs `rcode << 18 | qtype << 2 | verdict`, which takes one or two
-//! octets for what homes ask. Hours are counted from 1970 in UTC; so are the days of `seen`, the last day on which a row
-//! was used.
+//! octets for what homes ask. Hours are counted from 1970 in UTC; so are the days of `seen`, which is at most
+//! [`SEEN_DAYS`] older than the last day on which a row was used.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -46,6 +46,10 @@ const MIGRATIONS: [&str; 1] = ["
 
 /// The tables that are read from memory and file as if they were one.
 const UNITED: [&str; 3] = ["event", "count_device", "count_name"];
+
+/// How exactly the last use of a name or a rule is known, in days. Names lie all over the table, so that noting each use
+/// of them would write more than their events do.
+pub(super) const SEEN_DAYS: i64 = 7;
 
 /// Bits of an event's identifier below its milliseconds.
 const SEQUENCE_BITS: u32 = 6;

@@ -93,8 +93,8 @@ impl Worker {
     }
 
     fn flush_if_due(&mut self) {
-        let due = self.flushed + self.store.options.flush_interval;
-        if due <= self.store.clock.instant() {
+        let waited = self.store.clock.instant().saturating_duration_since(self.flushed);
+        if self.store.options.flush_interval <= waited {
             // The store has told what is wrong, and tries again.
             let _ = self.flush();
         }

@@ -12,6 +12,7 @@ use tracing::error;
 
 use super::fault::Fault;
 use super::schema::EventId;
+use super::schema::SEEN_DAYS;
 use super::store::Store;
 use super::store::day_of;
 use super::store::hour_of;
@@ -157,7 +158,7 @@ impl Ids {
 
     fn name(&mut self, db: &Connection, name: &DomainName, day: i64) -> Result<i64, Fault> {
         if let Some(known) = self.names.get(name)
-            && day <= known.seen
+            && day < known.seen + SEEN_DAYS
         {
             return Ok(known.id);
         }
@@ -173,7 +174,7 @@ impl Ids {
 
     fn rule(&mut self, db: &Connection, rule: &RuleRef, day: i64) -> Result<i64, Fault> {
         if let Some(known) = self.rules.get(rule)
-            && day <= known.seen
+            && day < known.seen + SEEN_DAYS
         {
             return Ok(known.id);
         }
@@ -273,15 +274,21 @@ fn settle(
         db.prepare_cached(sql)?.query_row(key, row).optional()
     };
     if let Some(Known { id, seen }) = find(table.in_memory)? {
-        if seen < day {
-            db.prepare_cached(table.touch)?.execute([id, day])?;
+        let now = seen_on(seen, day);
+        if seen < now {
+            db.prepare_cached(table.touch)?.execute([id, now])?;
         }
-        return Ok(Known { id, seen: seen.max(day) });
+        return Ok(Known { id, seen: now });
     }
     let found = if attached { find(table.in_file)? } else { None };
-    let known =
-        found.map_or(Known { id: next, seen: day }, |Known { id, seen }| Known { id, seen: seen.max(day) });
+    let known = found
+        .map_or(Known { id: next, seen: day }, |Known { id, seen }| Known { id, seen: seen_on(seen, day) });
     let values = key.iter().copied().chain([&known.id as &dyn ToSql, &known.seen]);
     db.prepare_cached(table.add)?.execute(params_from_iter(values))?;
     Ok(known)
+}
+
+/// The day that stands for a use on `day`.
+const fn seen_on(seen: i64, day: i64) -> i64 {
+    if day < seen + SEEN_DAYS { seen } else { day }
 }
