@@ -16,4 +16,7 @@ pub mod server;
 pub mod feed;
 pub mod history;
 pub mod metrics;
+pub mod web;
 pub mod config;
+pub mod cli;
+pub mod daemon;

@@ -32,8 +32,14 @@ pub(super) fn run(options: &Options) -> ExitCode {
     match options.output {
         Output::Json => {
             let checked = match &loaded {
-                Ok(config) => Checked { file: file(config), problems: Vec::new(), warnings: warnings(config) },
-                Err(error) => Checked { file: Some(error.file.display().to_string()), problems: problems(error), warnings: Vec::new() },
+                Ok(config) => {
+                    Checked { file: file(config), problems: Vec::new(), warnings: warnings(config) }
+                }
+                Err(error) => Checked {
+                    file: Some(error.file.display().to_string()),
+                    problems: problems(error),
+                    warnings: Vec::new(),
+                },
             };
             let _ = print_json(&checked);
         }
@@ -52,7 +58,8 @@ pub(super) fn run(options: &Options) -> ExitCode {
                 let colour = stderr.is_terminal();
                 let count = error.problems.len();
                 let noun = if count == 1 { "problem" } else { "problems" };
-                let _ = writeln!(stderr, "{}\n\n{}: {count} {noun}", error.render(colour), error.file.display());
+                let _ =
+                    writeln!(stderr, "{}\n\n{}: {count} {noun}", error.render(colour), error.file.display());
             }
         },
     }

@@ -70,8 +70,16 @@ impl Daemon {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, CliError> {
-        let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
-        read(self.request(Method::GET, &format!("{path}?{}", query.join("&")))).await
+        read(self.request(Method::GET, &with_query(path, query))).await
+    }
+
+    /// Asks for something to be taken away.
+    pub(super) async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        read(self.request(Method::DELETE, &with_query(path, query))).await
     }
 
     /// Wishes for something.
@@ -99,6 +107,11 @@ async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CliErro
     }
     let refused: api::Error = serde_json::from_slice(&body).map_err(wrong)?;
     Err(CliError::Refused(refused.error))
+}
+
+fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+    let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
+    format!("{path}?{}", query.join("&"))
 }
 
 /// Percent-encodes all that has a meaning in a query string (RFC 3986 section 2.3).

@@ -17,7 +17,9 @@ pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(
             let reports = reports.as_ref().map(|reports| format!(": {reports}")).unwrap_or_default();
             print(&format!("It belongs to {}{reports}", who(&explanation.who)));
         }
-        Who::Domain { domain } if *domain != explanation.name => print(&format!("It belongs to {domain}, of which the catalogue knows nothing.")),
+        Who::Domain { domain } if *domain != explanation.name => {
+            print(&format!("It belongs to {domain}, of which the catalogue knows nothing."))
+        }
         Who::Domain { .. } => print("The catalogue knows nothing of it."),
     }
     if explanation.rules.is_empty() {
@@ -30,7 +32,7 @@ pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(
         let action = if rule.action == Action::Allow { "allow" } else { "block" };
         rows.add_row([decides, action, &rule.rule.rule, &rule.rule.list, &rule.rule.line.to_string()]);
     }
-    print_table(&rows);
+    print_table(&mut rows);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::client::Daemon;
 use super::output::{local, number, print, print_json, print_table, table};
 use super::{CliError, Output};
 use crate::config::Config;
-use crate::web::api::{List, RefreshWish};
+use crate::web::api::{Done, List, RefreshWish};
 
 pub(super) async fn status(config: &Config, output: Output) -> Result<(), CliError> {
     let lists: Vec<List> = Daemon::find(config)?.get("lists", &[]).await?;
@@ -21,10 +21,19 @@ pub(super) async fn refresh(
     config: &Config,
     output: Output,
 ) -> Result<ExitCode, CliError> {
-    let wish = RefreshWish { list: name };
-    let lists: Vec<List> = Daemon::find(config)?.send(Method::POST, "lists/refresh", &wish).await?;
-    show(&lists, output)?;
+    let daemon = Daemon::find(config)?;
+    let wish = RefreshWish { list: name.clone() };
+    let refreshed: Result<Done, CliError> = daemon.send(Method::POST, "lists/refresh", &wish).await;
+    let mut lists: Vec<List> = daemon.get("lists", &[]).await?;
+    lists.retain(|list| name.as_ref().is_none_or(|name| *name == list.name));
     let failed = lists.iter().any(|list| list.problem.is_some());
+    // A list that failed is shown with its reason; any other refusal is told as it is.
+    if let Err(error) = refreshed
+        && !(failed && matches!(error, CliError::Refused(_)))
+    {
+        return Err(error);
+    }
+    show(&lists, output)?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -45,7 +54,7 @@ fn show(lists: &[List], output: Output) -> Result<(), CliError> {
             &list.next.as_deref().map_or("-".to_owned(), |next| local(Some(next))),
         ]);
     }
-    print_table(&rows);
+    print_table(&mut rows);
     for list in lists {
         for skipped in &list.skipped {
             let lines = if skipped.count == 1 { "line" } else { "lines" };

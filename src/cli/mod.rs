@@ -108,7 +108,9 @@ pub enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No daemon answers.
-    #[error("no daemon answers at {tried}; start it with `pixelsink run`, or name its configuration with --config")]
+    #[error(
+        "no daemon answers at {tried}; start it with `pixelsink run`, or name its configuration with --config"
+    )]
     NotRunning {
         /// The sockets that were tried.
         tried: String,
@@ -157,7 +159,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
     match command {
         Subcommands::Run | Subcommands::Check => {}
         Subcommands::Explain { name } => explain::run(&name, &config, output).await?,
-        Subcommands::Lists { command: None | Some(ListsCommand::Status) } => lists::status(&config, output).await?,
+        Subcommands::Lists { command: None | Some(ListsCommand::Status) } => {
+            lists::status(&config, output).await?
+        }
         Subcommands::Lists { command: Some(ListsCommand::Refresh { name }) } => {
             return lists::refresh(name, &config, output).await;
         }

@@ -23,15 +23,18 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
 /// A table without lines, as `ls` and `ps` print them; it wraps only where there is a terminal to fit.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     if io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table
 }
 
-/// Prints a table without the padding at its lines' ends.
-pub(super) fn print_table(table: &Table) {
+/// Prints a table, its columns two blanks apart.
+pub(super) fn print_table(table: &mut Table) {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     for line in table.lines() {
         print(line.trim_end());
     }
@@ -57,7 +60,7 @@ pub(super) fn who(who: &api::Who) -> String {
 pub(super) fn local(time: Option<&str>) -> String {
     let Some(time) = time else { return "never".to_owned() };
     match time.parse::<jiff::Timestamp>() {
-        Ok(at) => at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
+        Ok(at) => at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
         Err(_) => time.to_owned(),
     }
 }

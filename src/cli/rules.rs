@@ -19,14 +19,13 @@ pub(super) enum Wish {
 
 pub(super) async fn write(wish: Wish, rule: &str, config: &Config, output: Output) -> Result<(), CliError> {
     let rule = OwnRule::parse(rule).map_err(|error| CliError::Usage(format!("`{rule}`: {error}")))?;
-    let (method, action) = match wish {
-        Wish::Allow => (Method::POST, Action::Allow),
-        Wish::Block => (Method::POST, Action::Block),
-        // Taking back names the rule only; what it asked for does not matter.
-        Wish::Forget => (Method::DELETE, Action::Block),
+    let (daemon, rule) = (Daemon::find(config)?, rule.to_string());
+    let write = |action| RuleWish { action, rule: rule.clone() };
+    let done: Done = match wish {
+        Wish::Allow => daemon.send(Method::POST, "rules", &write(Action::Allow)).await?,
+        Wish::Block => daemon.send(Method::POST, "rules", &write(Action::Block)).await?,
+        Wish::Forget => daemon.delete("rules", &[("rule", &rule)]).await?,
     };
-    let wish = RuleWish { action, rule: rule.to_string() };
-    let done: Done = Daemon::find(config)?.send(method, "rules", &wish).await?;
     if output == Output::Json {
         return print_json(&done);
     }

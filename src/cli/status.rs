@@ -23,12 +23,26 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError>
     row("data", status.data_dir.unwrap_or_else(|| "nowhere, kept in memory only".to_owned()));
     row("answers DNS on", status.dns_listen.join(", "));
     row("asks", status.upstreams.join(", "));
-    row("rules", format!("{} of lists, {} of your own", number(status.list_rules as u64), number(status.own_rules as u64)));
+    row(
+        "rules",
+        format!(
+            "{} of lists, {} of your own",
+            number(status.list_rules as u64),
+            number(status.own_rules as u64)
+        ),
+    );
     row("last 24 hours", format!("{} questions, {} blocked", number(day.queries), number(day.hits)));
     let history = &status.history;
     let written = local(history.flushed.as_deref());
-    row("history", format!("{} KiB, written {written}, {} events waiting", number(history.size_bytes / 1024), number(history.unflushed)));
-    print_table(&rows);
+    row(
+        "history",
+        format!(
+            "{} KiB, written {written}, {} events waiting",
+            number(history.size_bytes / 1024),
+            number(history.unflushed)
+        ),
+    );
+    print_table(&mut rows);
     for problem in status.problems.iter().chain(&history.problem) {
         print(&format!("problem: {problem}"));
     }

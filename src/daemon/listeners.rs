@@ -16,7 +16,8 @@ use crate::server::{Listener, Responder};
 use crate::web;
 
 /// Where queries are answered too when there is no configuration file, so that trying it out needs no privilege.
-pub(super) const TRIAL_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5300);
+pub(super) const TRIAL_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5300);
 
 /// The listeners of one kind, by the address that was asked for.
 #[derive(Default)]
@@ -114,7 +115,8 @@ impl Listeners {
             });
             match listener {
                 Ok(listener) => {
-                    let (bound, cancel) = (listener.local_addr().unwrap_or(address), self.cancel.child_token());
+                    let (bound, cancel) =
+                        (listener.local_addr().unwrap_or(address), self.cancel.child_token());
                     info!("the page is at http://{bound}/");
                     self.spawn(web::serve(listener, self.page.clone(), cancel.clone()));
                     let mut served = self.web.lock().unwrap_or_else(PoisonError::into_inner);

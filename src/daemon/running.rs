@@ -77,7 +77,11 @@ impl Running {
             warn!("the built-in list: {mistake}");
         }
         let catalogue = Arc::new(catalogue);
-        let history = History::open(history_options(&config, data.path.as_deref()), Arc::clone(&catalogue), Arc::clone(&clock));
+        let history = History::open(
+            history_options(&config, data.path.as_deref()),
+            Arc::clone(&catalogue),
+            Arc::clone(&clock),
+        );
         let metrics = Arc::new(Metrics::default());
         let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
         let events = Events { history: history.clone(), metrics: Arc::clone(&metrics), live: live.clone() };
@@ -88,7 +92,12 @@ impl Running {
         let resolver = Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)));
         let access = config.server.access.clone();
         let responder = Responder::new(
-            Arc::clone(&clock), Arc::clone(&devices), Arc::clone(&policy), Arc::clone(&resolver), Arc::new(events), access,
+            Arc::clone(&clock),
+            Arc::clone(&devices),
+            Arc::clone(&policy),
+            Arc::clone(&resolver),
+            Arc::new(events),
+            access,
         );
         let responder = Arc::new(responder);
         let feed_options = feed_options(&config, data.path.clone(), &catalogue);
@@ -258,7 +267,9 @@ impl Running {
                 Ok(Done(format!("The configuration was read again and is in force.{restart}")))
             }
             Err(refused) => {
-                let problem = format!("The configuration was not taken over; the one before stays in force: {refused:#}");
+                let problem = format!(
+                    "The configuration was not taken over; the one before stays in force: {refused:#}"
+                );
                 error!("{problem}");
                 self.reload_problem.store(Arc::new(Some(problem.clone())));
                 Err(Refused::Failed(problem))
@@ -303,7 +314,12 @@ impl Running {
         }
         web::About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            config_file: self.options.config.as_ref().map(|file| file.display().to_string()).or_else(default_file),
+            config_file: self
+                .options
+                .config
+                .as_ref()
+                .map(|file| file.display().to_string())
+                .or_else(default_file),
             data_dir: self.data_dir.as_ref().map(|directory| directory.display().to_string()),
             dns_listen: self.reachable_addresses(),
             upstreams: upstreams.into_iter().map(|upstream| upstream.address.to_string()).collect(),
@@ -342,14 +358,18 @@ impl Running {
                 let change = self.feed.write_own(Action::Allow, rule.clone()).await.map_err(refused)?;
                 Ok(Done(match change {
                     OwnChange::Unchanged => format!("{rule} was let through already."),
-                    _ => format!("{rule} is let through from now on. Devices may keep the old answer for {ttl} seconds."),
+                    _ => format!(
+                        "{rule} is let through from now on. Devices may keep the old answer for {ttl} seconds."
+                    ),
                 }))
             }
             Command::Block(rule) => {
                 let change = self.feed.write_own(Action::Block, rule.clone()).await.map_err(refused)?;
                 Ok(Done(match change {
                     OwnChange::Unchanged => format!("{rule} was blocked already."),
-                    _ => format!("{rule} is blocked from now on. Devices may keep the old answer until its time is over."),
+                    _ => format!(
+                        "{rule} is blocked from now on. Devices may keep the old answer until its time is over."
+                    ),
                 }))
             }
             Command::Forget(rule) => match self.feed.forget_own(rule.clone()).await.map_err(refused)? {
@@ -360,8 +380,10 @@ impl Running {
             },
             Command::Refresh(name) => {
                 let lists = self.feed.refresh(name.as_deref()).await.map_err(refused)?;
-                let failed: Vec<String> =
-                    lists.iter().filter_map(|list| Some(format!("{}: {}", list.options.name, list.problem.as_ref()?))).collect();
+                let failed: Vec<String> = lists
+                    .iter()
+                    .filter_map(|list| Some(format!("{}: {}", list.options.name, list.problem.as_ref()?)))
+                    .collect();
                 if failed.is_empty() {
                     Ok(Done(match lists.as_slice() {
                         [list] => format!("{} is up to date, with {} rules.", list.options.name, list.rules),

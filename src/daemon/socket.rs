@@ -19,15 +19,20 @@ pub(super) fn path(data_dir: Option<&Path>) -> Option<PathBuf> {
 /// Binds it; who may connect is told by its permissions: the daemon's user and its group.
 pub(super) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        anyhow::bail!("another pixelsink answers at {}; stop it first, or give this one another data_dir", path.display());
+        anyhow::bail!(
+            "another pixelsink answers at {}; stop it first, or give this one another data_dir",
+            path.display()
+        );
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("removing the socket {} of an earlier run", path.display()));
+            return Err(error)
+                .with_context(|| format!("removing the socket {} of an earlier run", path.display()));
         }
         _ => {}
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("listening on the socket {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("listening on the socket {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
         .with_context(|| format!("setting the permissions of {}", path.display()))?;
     Ok(listener)

@@ -79,8 +79,10 @@ fn there_is_enough_of_every_kind() {
 #[test]
 fn the_default_breaks_nothing_that_people_ask_for() {
     let ruleset = ruleset(&catalogue(), &[Level::Pixel]);
-    let blocked: Vec<&str> =
-        NEEDED.split_ascii_whitespace().filter(|needed| ruleset.lookup(name(needed).as_ref()).is_some()).collect();
+    let blocked: Vec<&str> = NEEDED
+        .split_ascii_whitespace()
+        .filter(|needed| ruleset.lookup(name(needed).as_ref()).is_some())
+        .collect();
     assert!(blocked.is_empty(), "blocked by default: {}", blocked.join(" "));
 }
 
@@ -122,7 +124,12 @@ fn no_entry_covers_a_public_suffix_or_repeats_another() {
     for entry in catalogue.entries() {
         for parent in entry.name.as_ref().ancestors().skip(1).map(|parent| parent.to_owned()) {
             let above = seen.get(&parent);
-            assert!(above != Some(&entry.level), "line {}: {} is covered by {parent}", entry.line, entry.name);
+            assert!(
+                above != Some(&entry.level),
+                "line {}: {} is covered by {parent}",
+                entry.line,
+                entry.name
+            );
             // Otherwise blocking what is above by default would block this one too.
             assert!(
                 above.is_none_or(|above| entry.level <= *above),
@@ -155,9 +162,11 @@ fn a_name_is_told_with_its_company() {
         ("www.google-analytics.com", "Google"),
         ("connect.facebook.net", "Meta"),
         ("list-manage.com", "Intuit"),
-        ("t.yesware.com", "Vendasta"),
+        ("t.yesware.com", "Yesware"),
     ] {
-        let Attribution::Tracker(tracker) = catalogue.attribute(name(text).as_ref()) else { panic!("{text}") };
+        let Attribution::Tracker(tracker) = catalogue.attribute(name(text).as_ref()) else {
+            panic!("{text}")
+        };
         let told = [Some(tracker.company.as_str()), tracker.parent.as_deref()];
         assert!(told.contains(&Some(company)), "{text} belongs to {told:?}");
     }

@@ -8,7 +8,8 @@ use crate::support::client::Ask;
 use crate::support::daemon::{BINARY, Daemon, Home};
 use crate::support::upstream::Upstream;
 
-const LIST: &str = "[[lists]]\nname = \"trackers\"\nrules = [\"# head\", \"||pixel.example^\", \"||site.example/ad.gif\"]\n";
+const LIST: &str =
+    "[[lists]]\nname = \"trackers\"\nrules = [\"# head\", \"||pixel.example^\", \"||site.example/ad.gif\"]\n";
 
 /// Without what changes from run to run.
 fn steady(text: &str, home: &Home) -> String {
@@ -19,7 +20,13 @@ fn steady(text: &str, home: &Home) -> String {
         for word in line.split(' ') {
             let date = word.len() == 10 && word.matches('-').count() == 2;
             let time = word.len() == 5 && word.as_bytes()[2] == b':';
-            words.push(if date { "DATE" } else if time { "TIME" } else { word });
+            words.push(if date {
+                "DATE"
+            } else if time {
+                "TIME"
+            } else {
+                word
+            });
         }
         steady.push_str(words.join(" ").trim_end());
         steady.push('\n');
@@ -43,7 +50,10 @@ fn explain_names_rule_list_and_line() {
     The catalogue knows nothing of it.
     ");
     let built_in = daemon.run(&["explain", "www.google-analytics.com"]);
-    assert!(built_in.starts_with("www.google-analytics.com is blocked by ||google-analytics.com^ (pixelsink, line "));
+    assert!(
+        built_in
+            .starts_with("www.google-analytics.com is blocked by ||google-analytics.com^ (pixelsink, line ")
+    );
     assert!(built_in.contains("Google Analytics by Google"), "{built_in}");
     daemon.run(&["allow", "pixel.example"]);
     let explained = daemon.run(&["explain", "t.pixel.example"]);
@@ -74,7 +84,9 @@ fn status_tells_how_the_daemon_is() {
     let daemon = Daemon::start(upstream.address, LIST);
     Ask::new("pixel.example", RecordType::A).of(daemon.dns);
     let status = daemon.run(&["status"]);
-    for told in ["1 questions, 1 blocked", &daemon.dns.to_string(), &upstream.address.to_string(), "pixelsink.toml"] {
+    for told in
+        ["1 questions, 1 blocked", &daemon.dns.to_string(), &upstream.address.to_string(), "pixelsink.toml"]
+    {
         assert!(status.contains(told), "{status}");
     }
 }
@@ -83,7 +95,9 @@ fn status_tells_how_the_daemon_is() {
 fn without_a_daemon_that_is_said() {
     let home = Home::new();
     home.configure("127.0.0.1:9".parse().unwrap(), "");
-    for arguments in [&["status"][..], &["explain", "a.example"], &["lists", "refresh"], &["allow", "a.example"]] {
+    for arguments in
+        [&["status"][..], &["explain", "a.example"], &["lists", "refresh"], &["allow", "a.example"]]
+    {
         let output = home.run(arguments);
         let said = steady(&String::from_utf8_lossy(&output.stderr), &home);
         assert!(!output.status.success());
@@ -101,7 +115,7 @@ fn a_wrong_rule_or_list_is_refused_with_the_reason() {
         (&["block", "/^ads/"], "regular expressions are not read"),
         (&["forget", "never.example"], "There is no rule `never.example`"),
         (&["lists", "refresh", "nothing"], "there is no list named `nothing`"),
-        (&["explain", "a b"], "a b"),
+        (&["explain", "a b"], "` ` does not belong into a domain name"),
     ] {
         let output = daemon.home().run(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -125,10 +139,16 @@ fn check_prints_all_problems_at_once() {
 #[test]
 fn check_warns_of_a_list_that_can_not_be_read() {
     let home = Home::new();
-    home.configure("127.0.0.1:9".parse().unwrap(), "[[lists]]\nname = \"mine\"\npath = \"/nowhere/mine.txt\"\n");
+    home.configure(
+        "127.0.0.1:9".parse().unwrap(),
+        "[[lists]]\nname = \"mine\"\npath = \"/nowhere/mine.txt\"\n",
+    );
     let output = home.run(&["check"]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("warning: list `mine`: /nowhere/mine.txt can't be read"), "{said}");
+    assert!(
+        output.status.success() && said.contains("warning: list `mine`: /nowhere/mine.txt can't be read"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -136,5 +156,8 @@ fn help_and_version_are_there() {
     let help = Command::new(BINARY).arg("--help").output().unwrap();
     insta::assert_snapshot!(String::from_utf8_lossy(&help.stdout));
     let version = Command::new(BINARY).arg("--version").output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&version.stdout).trim(), concat!("pixelsink ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        String::from_utf8_lossy(&version.stdout).trim(),
+        concat!("pixelsink ", env!("CARGO_PKG_VERSION"))
+    );
 }

@@ -39,7 +39,11 @@ fn an_answer_that_does_not_fit_is_truncated_and_whole_over_tcp() {
     ask.tcp = true;
     let answer = ask.of(daemon.dns);
     assert_eq!((answer.message.metadata.truncation, answer.message.answers.len()), (false, 100));
-    assert_eq!((upstream.asked(), upstream.asked_over_tcp()), (2, 1), "asked once, again over TCP, then kept");
+    assert_eq!(
+        (upstream.asked(), upstream.asked_over_tcp()),
+        (2, 1),
+        "asked once, again over TCP, then kept"
+    );
 }
 
 #[test]
@@ -73,7 +77,8 @@ fn ttls_count_down_in_the_cache_and_end() {
 
 #[test]
 fn edns_of_another_version_is_told_ours() {
-    let daemon = Daemon::start(Upstream::generous().address, "");
+    let upstream = Upstream::generous();
+    let daemon = Daemon::start(upstream.address, "");
     let mut packet = Ask::new("www.example", RecordType::A).message().to_vec().unwrap();
     // The OPT record is the last one: root, TYPE, CLASS, extended RCODE, VERSION, flags, RDLENGTH.
     let version = packet.len() - 5;
@@ -86,7 +91,8 @@ fn edns_of_another_version_is_told_ours() {
 
 #[test]
 fn a_response_is_never_answered() {
-    let daemon = Daemon::start(Upstream::generous().address, "");
+    let upstream = Upstream::generous();
+    let daemon = Daemon::start(upstream.address, "");
     let mut packet = Ask::new("www.example", RecordType::A).message().to_vec().unwrap();
     packet[2] |= 0x80;
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -128,7 +134,8 @@ fn when_one_upstream_fails_the_next_one_answers() {
     let home = crate::support::daemon::Home::new();
     home.configure(silent.address, "");
     let text = std::fs::read_to_string(home.config()).unwrap();
-    let servers = format!("\"udp://{}\", \"udp://{}\", \"tcp://{}\"", silent.address, broken.address, good.address);
+    let servers =
+        format!("\"udp://{}\", \"udp://{}\", \"tcp://{}\"", silent.address, broken.address, good.address);
     std::fs::write(home.config(), text.replace(&format!("\"udp://{}\"", silent.address), &servers)).unwrap();
     let daemon = home.start();
     let begun = Instant::now();

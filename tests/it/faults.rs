@@ -32,7 +32,11 @@ fn a_port_that_is_taken_is_named_with_its_holder() {
     let home = Home::new();
     home.configure(Upstream::generous().address, LIST);
     let text = std::fs::read_to_string(home.config()).unwrap();
-    std::fs::write(home.config(), text.replace("dns.listen = [\"127.0.0.1:0\"]", &format!("dns.listen = [\"{taken}\"]"))).unwrap();
+    std::fs::write(
+        home.config(),
+        text.replace("dns.listen = [\"127.0.0.1:0\"]", &format!("dns.listen = [\"{taken}\"]")),
+    )
+    .unwrap();
     let said = home.start_fails();
     assert!(said.contains(&format!("can't listen on {taken} (udp)")), "{said}");
     assert!(said.contains(&format!("(process {}) has it", std::process::id())), "{said}");
@@ -54,7 +58,10 @@ fn a_wrong_configuration_is_shown_with_all_its_problems() {
     let home = Home::new();
     std::fs::write(home.config(), "colour = 1\n[blocking]\nmode = \"hide\"\n").unwrap();
     let said = home.start_fails();
-    assert!(said.contains("colour") && said.contains("blocking.mode") && said.contains("pixelsink.toml:3:8"), "{said}");
+    assert!(
+        said.contains("colour") && said.contains("blocking.mode") && said.contains("pixelsink.toml:3:8"),
+        "{said}"
+    );
     let missing = Home::new();
     assert!(missing.start_fails().contains("can't be read"));
 }
@@ -66,7 +73,8 @@ fn a_wrong_configuration_at_a_reload_changes_nothing() {
     home.configure(upstream.address, LIST);
     let daemon = home.start();
     let good = std::fs::read_to_string(home.config()).unwrap();
-    std::fs::write(home.config(), good.replace("||pixel.example^", "||other.example^").replace("1s", "soon")).unwrap();
+    std::fs::write(home.config(), good.replace("||pixel.example^", "||other.example^").replace("1s", "soon"))
+        .unwrap();
     daemon.signal("HUP");
     eventually("it is told", || problems(&daemon).contains("`soon` is not a duration").then_some(()));
     assert!(blocks(&daemon, "pixel.example") && !blocks(&daemon, "other.example"));
@@ -120,7 +128,9 @@ fn a_data_directory_that_can_not_be_written_costs_memory_only() {
     assert!(blocks(&daemon, "pixel.example"));
     let told = problems(&daemon);
     assert!(told.contains("can't be written") && told.contains("data_dir"), "{told}");
-    eventually("the hit is on the page all the same", || daemon.get("/log").contains("pixel.example").then_some(()));
+    eventually("the hit is on the page all the same", || {
+        daemon.get("/log").contains("pixel.example").then_some(())
+    });
     assert_eq!(std::fs::read(home.path().join("data")).unwrap(), b"", "what was there is still there");
 }
 
@@ -131,7 +141,8 @@ fn history_file(home: &Home) -> std::path::PathBuf {
 /// The files that were set aside beside the history.
 fn set_aside(home: &Home) -> Vec<String> {
     let data: &Path = &home.path().join("data");
-    let names = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names =
+        std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.contains("damaged")).collect()
 }
 
@@ -164,14 +175,16 @@ fn a_crash_loses_no_more_than_what_was_not_flushed() {
         Ask::new(&format!("t{number}.pixel.example"), RecordType::A).of(daemon.dns);
     }
     eventually("all of them are in the file", || {
-        (daemon.api("status")["history"]["unflushed"] == 0 && daemon.api("totals?hours=1")["hits"] == 50).then_some(())
+        (daemon.api("status")["history"]["unflushed"] == 0 && daemon.api("totals?hours=1")["hits"] == 50)
+            .then_some(())
     });
     // More hits come in while it is killed.
     let dns = daemon.dns;
     let hits = std::thread::spawn(move || {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         for number in 0..2_000 {
-            let packet = Ask::new(&format!("u{number}.pixel.example"), RecordType::A).message().to_vec().unwrap();
+            let packet =
+                Ask::new(&format!("u{number}.pixel.example"), RecordType::A).message().to_vec().unwrap();
             let _ = socket.send_to(&packet, dns);
         }
     });

@@ -31,7 +31,10 @@ fn refresh(daemon: &Daemon) -> Option<String> {
 }
 
 fn config(server: &ListServer) -> String {
-    format!("builtin.levels = []\ndownload.size_max = \"1MiB\"\ndownload.timeout = \"3s\"\n[[lists]]\nname = \"remote\"\nurl = \"{}\"\n", server.url())
+    format!(
+        "builtin.levels = []\ndownload.size_max = \"1MiB\"\ndownload.timeout = \"3s\"\n[[lists]]\nname = \"remote\"\nurl = \"{}\"\n",
+        server.url()
+    )
 }
 
 #[test]
@@ -52,8 +55,11 @@ fn a_list_changes_stays_fails_and_comes_back() {
     for (reply, reason) in [
         (Reply::status(500, "oops"), "500"),
         (Reply::status(404, "no such list"), "404"),
-        (Reply::status(200, "<!DOCTYPE html><html><body>Log in to the hotel's network</body></html>"), "HTML"),
-        (Reply::status(200, ""), "empty"),
+        (
+            Reply::status(200, "<!DOCTYPE html><html><body>Log in to the hotel's network</body></html>"),
+            "HTML",
+        ),
+        (Reply::status(200, ""), "has no rule in it (0 lines)"),
         (Reply::status(200, "# nothing but\n# comments\n"), "no rule"),
         (Reply { body: b"\x7fELF\0\0\0\0".to_vec(), ..Reply::status(200, "") }, "binary"),
         (Reply { endless: true, ..Reply::status(200, "||one.example^\n") }, "1 MiB"),

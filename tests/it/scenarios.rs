@@ -130,7 +130,11 @@ fn play(name: &str) {
         };
         let same = found.len() == act.body.len() && found.iter().zip(&act.body).all(alike);
         let (found, expected) = (found.join("\n    "), act.body.join("\n    "));
-        assert!(same, "{name}.txt:{}: {}\n  came\n    {found}\n  expected\n    {expected}", act.line, act.head);
+        assert!(
+            same,
+            "{name}.txt:{}: {}\n  came\n    {found}\n  expected\n    {expected}",
+            act.line, act.head
+        );
     }
 }
 
@@ -175,8 +179,13 @@ fn told(event: &serde_json::Value) -> String {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let verdict = &event["verdict"];
     let rule = &verdict["rule"];
-    let mut told =
-        format!("{}, {} {}: {}", text(&event["device"]["name"]), text(&event["name"]), text(&event["qtype"]), text(&verdict["is"]));
+    let mut told = format!(
+        "{}, {} {}: {}",
+        text(&event["device"]["name"]),
+        text(&event["name"]),
+        text(&event["qtype"]),
+        text(&verdict["is"])
+    );
     if rule.is_object() {
         let _ = write!(told, ", {}:{} {}", text(&rule["list"]), rule["line"], text(&rule["rule"]));
     }

@@ -11,8 +11,12 @@ fn root() -> &'static Path {
 
 #[test]
 fn the_shipped_configuration_is_right() {
-    let output =
-        Command::new(BINARY).arg("check").arg("--config").arg(root().join("config/pixelsink.toml")).output().unwrap();
+    let output = Command::new(BINARY)
+        .arg("check")
+        .arg("--config")
+        .arg(root().join("config/pixelsink.toml"))
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("nothing is wrong"), "{said}");
 }

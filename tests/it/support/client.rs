@@ -107,7 +107,12 @@ impl Answer {
             words.push("AD".to_owned());
         }
         let record = |record: &hickory_proto::rr::Record| {
-            format!("{} {} {}", record.record_type(), record.data, record.ttl)
+            // A target that shares its end with the question comes back in the question's letter case.
+            let data = match &record.data {
+                RData::CNAME(target) => target.to_string().to_ascii_lowercase(),
+                data => data.to_string(),
+            };
+            format!("{} {data} {}", record.record_type(), record.ttl)
         };
         words.extend(message.answers.iter().map(record));
         let soa = message.authorities.iter().filter(|record| matches!(record.data, RData::SOA(_)));
