@@ -16,4 +16,5 @@ pub mod server;
 pub mod feed;
 pub mod history;
 pub mod metrics;
+pub mod web;
 pub mod config;
