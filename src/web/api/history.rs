@@ -1,0 +1,173 @@
+//! What happened: counts over a span of time, and single questions.
+
+#![expect(unused_qualifications, reason = "`utoipa::path` writes out the paths of parameter types")]
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use jiff::Timestamp;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::types::timestamp;
+use super::{Answer, DeviceCount, Error, Event, HourCount, NameCount, Totals, TrackerCount};
+use crate::device::DeviceKey;
+use crate::history::{EventFilter, Span};
+use crate::web::Web;
+use crate::web::errors::Failure;
+use crate::web::view::Times;
+
+/// How many rows an answer has unless it is asked for more.
+const ROWS_DEFAULT: u32 = 50;
+/// How many rows an answer has at most.
+const ROWS_MAX: u32 = 1_000;
+/// The longest span of [`Asked::hours`]: a year.
+const HOURS_MAX: u32 = 366 * 24;
+
+/// Of what counts are wanted.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(super) struct Asked {
+    /// The last so many hours of the clock, 24 unless said.
+    hours: Option<u32>,
+    /// The first moment (RFC 3339), in place of `hours`.
+    from: Option<String>,
+    /// The first moment after; now, unless said.
+    until: Option<String>,
+    /// One device only: its MAC or IP address.
+    device: Option<String>,
+    /// Blocked names only (`names`).
+    hits_only: bool,
+    /// At most so many rows.
+    limit: Option<u32>,
+}
+
+/// Which questions are wanted.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(in crate::web) struct AskedEvents {
+    /// Those of one device only: its MAC or IP address.
+    pub(in crate::web) device: Option<String>,
+    /// Blocked ones only.
+    pub(in crate::web) hits_only: bool,
+    /// For names that contain this text.
+    pub(in crate::web) name_contains: Option<String>,
+    /// Those before the one with this `id`.
+    pub(in crate::web) before: Option<i64>,
+    /// At most so many.
+    pub(in crate::web) limit: Option<u32>,
+}
+
+impl Asked {
+    fn span(&self, web: &Web) -> Result<Span, Failure> {
+        let times = Times::new(web);
+        let Some(from) = &self.from else {
+            return Ok(times.last_hours(self.hours.unwrap_or(24).clamp(1, HOURS_MAX)));
+        };
+        let until = self.until.as_deref().map(moment).transpose()?.unwrap_or(times.now);
+        let span = Span { from: moment(from)?, until };
+        // An empty span is no mistake; one that runs backwards is, and one of centuries would be answered by the hour.
+        let hours = (span.until.as_second() - span.from.as_second()) / 3_600;
+        if span.until < span.from || i64::from(HOURS_MAX) < hours {
+            return Err(Failure::bad_request("`from` must be before `until`, by a year at most."));
+        }
+        Ok(span)
+    }
+
+    fn device(&self) -> Result<Option<DeviceKey>, Failure> {
+        device_key(self.device.as_deref())
+    }
+
+    fn limit(&self) -> u32 {
+        rows(self.limit)
+    }
+}
+
+impl AskedEvents {
+    pub(in crate::web) fn filter(self) -> Result<EventFilter, Failure> {
+        let name = self.name_contains.map(|name| name.trim().to_ascii_lowercase());
+        Ok(EventFilter {
+            device: device_key(self.device.as_deref())?,
+            hits_only: self.hits_only,
+            name_contains: name.filter(|name| !name.is_empty()),
+            before: self.before,
+            limit: rows(self.limit),
+        })
+    }
+}
+
+fn rows(limit: Option<u32>) -> u32 {
+    limit.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX)
+}
+
+fn moment(text: &str) -> Result<Timestamp, Failure> {
+    text.parse().map_err(|error| Failure::bad_request(format!("`{text}` is not a time: {error}.")))
+}
+
+fn device_key(text: Option<&str>) -> Result<Option<DeviceKey>, Failure> {
+    let key = text.filter(|text| !text.is_empty()).map(|text| text.parse::<DeviceKey>()).transpose();
+    key.map_err(|error| Failure::bad_request(format!("`device`: {error}.")))
+}
+
+/// How much happened.
+#[utoipa::path(get, path = "/api/v1/totals", params(Asked), responses((status = 200, body = Totals), (status = 400, body = Error), (status = 503, body = Error)))]
+pub(super) async fn totals(State(web): State<Arc<Web>>, Query(asked): Query<Asked>) -> Answer<Totals> {
+    let span = asked.span(&web)?;
+    let totals = web.parts.history.totals(span, asked.device()?).await?;
+    let (from, until) = (timestamp(span.from), timestamp(span.until));
+    Ok(Json(Totals { from, until, queries: totals.queries, hits: totals.hits }))
+}
+
+/// Every hour of the span in order, also those in which nothing happened.
+#[utoipa::path(get, path = "/api/v1/hours", params(Asked), responses((status = 200, body = Vec<HourCount>), (status = 400, body = Error), (status = 503, body = Error)))]
+pub(super) async fn hours(State(web): State<Arc<Web>>, Query(asked): Query<Asked>) -> Answer<Vec<HourCount>> {
+    let hours = web.parts.history.hours(asked.span(&web)?, asked.device()?).await?;
+    Ok(Json(hours.into_iter().map(Into::into).collect()))
+}
+
+/// The trackers with the most hits.
+#[utoipa::path(get, path = "/api/v1/trackers", params(Asked), responses((status = 200, body = Vec<TrackerCount>), (status = 400, body = Error), (status = 503, body = Error)))]
+pub(super) async fn trackers(
+    State(web): State<Arc<Web>>,
+    Query(asked): Query<Asked>,
+) -> Answer<Vec<TrackerCount>> {
+    let trackers = web.parts.history.trackers(asked.span(&web)?, asked.device()?, asked.limit()).await?;
+    Ok(Json(trackers.iter().map(Into::into).collect()))
+}
+
+/// Every device, those with the most hits first.
+#[utoipa::path(get, path = "/api/v1/devices", params(Asked), responses((status = 200, body = Vec<DeviceCount>), (status = 400, body = Error), (status = 503, body = Error)))]
+pub(super) async fn devices(
+    State(web): State<Arc<Web>>,
+    Query(asked): Query<Asked>,
+) -> Answer<Vec<DeviceCount>> {
+    let wanted = asked.device()?;
+    let mut counts = web.parts.history.devices(asked.span(&web)?).await?;
+    counts.retain(|count| wanted.is_none_or(|key| count.device.key == key));
+    let on_network = web.parts.devices.current().devices();
+    let addresses =
+        |key| on_network.iter().find(|(device, _)| device.key == key).map_or(&[][..], |(_, it)| it);
+    let with_addresses = |count| DeviceCount::new(count, addresses(count.device.key));
+    Ok(Json(counts.iter().map(with_addresses).collect()))
+}
+
+/// The names with the most questions, or with the most hits.
+#[utoipa::path(get, path = "/api/v1/names", params(Asked), responses((status = 200, body = Vec<NameCount>), (status = 400, body = Error), (status = 503, body = Error)))]
+pub(super) async fn names(State(web): State<Arc<Web>>, Query(asked): Query<Asked>) -> Answer<Vec<NameCount>> {
+    let span = asked.span(&web)?;
+    let names = web.parts.history.names(span, asked.device()?, asked.hits_only, asked.limit()).await?;
+    Ok(Json(names.iter().map(Into::into).collect()))
+}
+
+/// Single questions, the latest first.
+#[utoipa::path(get, path = "/api/v1/events", params(AskedEvents), responses((status = 200, body = Vec<Event>), (status = 400, body = Error), (status = 503, body = Error)))]
+pub(super) async fn events(
+    State(web): State<Arc<Web>>,
+    Query(asked): Query<AskedEvents>,
+) -> Answer<Vec<Event>> {
+    let events = web.parts.history.events(asked.filter()?).await?;
+    Ok(Json(events.iter().map(Into::into).collect()))
+}

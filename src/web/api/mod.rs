@@ -1,0 +1,138 @@
+//! The JSON API under `/api/v1/`: what the page shows and does, for programs and for the command line.
+//!
+//! The types here are written for this boundary and converted from the inner ones; what they say stays said. The
+//! description at `/api/v1/openapi.json` is made from them.
+
+pub(super) mod lists;
+
+mod history;
+mod rules;
+mod types;
+
+pub(super) use history::AskedEvents;
+pub use types::*;
+
+use types::timestamp;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+
+use super::Web;
+use super::errors::Failure;
+use super::live;
+
+/// A JSON answer, or why there is none.
+type Answer<T> = Result<Json<T>, Failure>;
+
+/// All of the API but the refresh of lists, which is given more time than the rest.
+pub(super) fn routes() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/totals", get(history::totals))
+        .route("/api/v1/hours", get(history::hours))
+        .route("/api/v1/trackers", get(history::trackers))
+        .route("/api/v1/devices", get(history::devices))
+        .route("/api/v1/names", get(history::names))
+        .route("/api/v1/events", get(history::events))
+        .route("/api/v1/events/live", get(live::stream))
+        .route("/api/v1/lists", get(lists::lists))
+        .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
+        .route("/api/v1/explain", get(rules::explain))
+        .route("/api/v1/openapi.json", get(description))
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "pixelsink", description = "Which device was tracked by whom, with what, how often."),
+    paths(
+        status,
+        history::totals,
+        history::hours,
+        history::trackers,
+        history::devices,
+        history::names,
+        history::events,
+        live::stream,
+        lists::lists,
+        lists::refresh,
+        rules::rules,
+        rules::write,
+        rules::forget,
+        rules::explain,
+    ),
+    components(schemas(Error, Skipped))
+)]
+struct Description;
+
+async fn description() -> Response {
+    Json(Description::openapi()).into_response()
+}
+
+/// How the daemon is, and what is wrong with it.
+#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status), (status = 503, body = Error)))]
+async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
+    let health = web.parts.history.health().await?;
+    let about = (web.parts.about)();
+    let policy = web.parts.policy.current();
+    let uptime = web.parts.clock.now().as_second() - web.parts.started.as_second();
+    Ok(Json(Status {
+        version: about.version,
+        started: timestamp(web.parts.started),
+        uptime_secs: u64::try_from(uptime).unwrap_or_default(),
+        config_file: about.config_file,
+        data_dir: about.data_dir,
+        dns_listen: about.dns_listen.iter().map(ToString::to_string).collect(),
+        upstreams: about.upstreams,
+        list_rules: policy.lists.ruleset.len(),
+        own_rules: policy.own.ruleset.len(),
+        history: (&health).into(),
+        problems: about.problems,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::Action as ListAction;
+    use crate::name::DomainName;
+    use crate::policy::{Explained, RuleRef as Ref};
+    use crate::tracker::Attribution;
+
+    #[test]
+    fn the_strongest_rule_is_the_verdict() {
+        let name = DomainName::parse("a.pixel.example").unwrap();
+        let explained = |action, rule: &str| {
+            let rule = Ref { list: "l".into(), line: 7, rule: rule.into() };
+            Explained { rule, action, own: false }
+        };
+        let rules =
+            [explained(ListAction::Block, "||pixel.example^"), explained(ListAction::Allow, "@@||example^")];
+        let explanation = Explanation::new(&name, &rules, &Attribution::Domain(name.clone()));
+        let json = serde_json::to_value(&explanation).unwrap();
+        assert_eq!(
+            json["verdict"],
+            serde_json::json!({"is": "block", "rule": {"list": "l", "line": 7, "rule": "||pixel.example^"}})
+        );
+        assert_eq!(json["rules"][1]["action"], "allow");
+        assert_eq!(json["who"], serde_json::json!({"is": "domain", "domain": "a.pixel.example"}));
+    }
+
+    #[test]
+    fn the_description_has_every_route_and_every_type_it_speaks_of() {
+        let text = Description::openapi().to_json().unwrap();
+        let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(description["openapi"], "3.1.0");
+        let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
+        assert_eq!(paths.len(), 12, "{paths:?}");
+        let schemas = description["components"]["schemas"].as_object().unwrap();
+        for part in text.split("#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name} is not described");
+        }
+    }
+}

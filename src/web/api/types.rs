@@ -1,0 +1,545 @@
+//! What the API says and takes. Times are RFC 3339 in UTC.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::event::{QueryEvent, qtype_name};
+use crate::feed::{OwnRuleStatus, SourceStatus};
+use crate::history;
+use crate::list;
+use crate::name::DomainName;
+use crate::policy;
+use crate::tracker::Attribution;
+use crate::web::view::origin_text;
+
+/// A time as the API writes it.
+pub(super) fn timestamp(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// Why a request was not granted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Error {
+    /// For people: what, why, and what to do.
+    pub error: String,
+}
+
+/// What came of a wish.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Done {
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// How the daemon is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// When it started.
+    pub started: String,
+    /// How long it has been running.
+    pub uptime_secs: u64,
+    /// The configuration file, where there is one.
+    pub config_file: Option<String>,
+    /// Where it keeps what must last.
+    pub data_dir: Option<String>,
+    /// Where it answers DNS.
+    pub dns_listen: Vec<String>,
+    /// Whom it asks.
+    pub upstreams: Vec<String>,
+    /// How many rules of lists are in force.
+    pub list_rules: usize,
+    /// How many rules of the person's own are in force.
+    pub own_rules: usize,
+    /// How the history is.
+    pub history: HistoryHealth,
+    /// What is wrong, for people.
+    pub problems: Vec<String>,
+}
+
+/// How the history is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct HistoryHealth {
+    /// The file; null when the history lives in memory only.
+    pub file: Option<String>,
+    /// The file's size, in octets.
+    pub size_bytes: u64,
+    /// Questions that were not written down because they came too fast.
+    pub dropped: u64,
+    /// Questions that are not in the file yet.
+    pub unflushed: u64,
+    /// The last time the file was written.
+    pub flushed: Option<String>,
+    /// What is wrong and what to do about it.
+    pub problem: Option<String>,
+}
+
+impl From<&history::Health> for HistoryHealth {
+    fn from(health: &history::Health) -> Self {
+        Self {
+            file: health.file.as_ref().map(|file| file.display().to_string()),
+            size_bytes: health.size_bytes,
+            dropped: health.dropped,
+            unflushed: health.unflushed,
+            flushed: health.flushed.map(timestamp),
+            problem: health.problem.clone(),
+        }
+    }
+}
+
+/// How much happened.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Totals {
+    /// The first moment that is counted.
+    pub from: String,
+    /// The first moment that is not counted any more.
+    pub until: String,
+    /// All questions.
+    pub queries: u64,
+    /// Those that were blocked.
+    pub hits: u64,
+}
+
+/// One hour.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct HourCount {
+    /// Its first moment.
+    pub hour: String,
+    /// All questions.
+    pub queries: u64,
+    /// Those that were blocked.
+    pub hits: u64,
+}
+
+impl From<history::HourCount> for HourCount {
+    fn from(count: history::HourCount) -> Self {
+        Self { hour: timestamp(count.hour), queries: count.totals.queries, hits: count.totals.hits }
+    }
+}
+
+/// Whose a name is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Who {
+    /// A tracker of the catalogue.
+    Tracker {
+        /// The product.
+        product: String,
+        /// The company that it belongs to.
+        company: String,
+        /// The group that the company belongs to.
+        parent: Option<String>,
+        /// What it is there for, in a word: `conversion-pixel`, `smart-tv-telemetry`, ...
+        kind: String,
+        /// What it reports about a person.
+        reports: Option<String>,
+    },
+    /// Nobody that the catalogue knows.
+    Domain {
+        /// The registrable domain.
+        domain: String,
+    },
+}
+
+impl From<&Attribution> for Who {
+    fn from(attribution: &Attribution) -> Self {
+        match attribution {
+            Attribution::Tracker(tracker) => Self::Tracker {
+                product: tracker.product.clone(),
+                company: tracker.company.clone(),
+                parent: tracker.parent.clone(),
+                kind: tracker.kind.as_str().to_owned(),
+                reports: tracker.reports.clone(),
+            },
+            Attribution::Domain(domain) => Self::Domain { domain: domain.to_string() },
+        }
+    }
+}
+
+/// One tracker.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct TrackerCount {
+    /// Who it is.
+    pub who: Who,
+    /// How often it was blocked.
+    pub hits: u64,
+    /// On how many devices.
+    pub devices: u64,
+}
+
+impl From<&history::TrackerCount> for TrackerCount {
+    fn from(count: &history::TrackerCount) -> Self {
+        Self { who: (&count.attribution).into(), hits: count.hits, devices: count.devices }
+    }
+}
+
+/// A device.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Device {
+    /// Its MAC or IP address, by which it is asked for.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&crate::device::Device> for Device {
+    fn from(device: &crate::device::Device) -> Self {
+        Self { key: device.key.to_string(), name: device.name.to_string() }
+    }
+}
+
+/// What one device asked.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct DeviceCount {
+    /// The device.
+    pub device: Device,
+    /// Its addresses on the network now.
+    pub addresses: Vec<String>,
+    /// All its questions within the span.
+    pub queries: u64,
+    /// Those that were blocked.
+    pub hits: u64,
+    /// How many distinct trackers were blocked on it within the span.
+    pub trackers: u64,
+    /// When it asked for the first time, ever.
+    pub first_seen: String,
+    /// When it asked last.
+    pub last_seen: String,
+}
+
+impl DeviceCount {
+    pub(super) fn new(count: &history::DeviceCount, addresses: &[std::net::IpAddr]) -> Self {
+        Self {
+            device: (&count.device).into(),
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            queries: count.totals.queries,
+            hits: count.totals.hits,
+            trackers: count.trackers,
+            first_seen: timestamp(count.first_seen),
+            last_seen: timestamp(count.last_seen),
+        }
+    }
+}
+
+/// One name.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct NameCount {
+    /// The name.
+    pub name: String,
+    /// Whose it is.
+    pub who: Who,
+    /// How often it was asked for.
+    pub queries: u64,
+    /// How often it was blocked.
+    pub hits: u64,
+}
+
+impl From<&history::NameCount> for NameCount {
+    fn from(count: &history::NameCount) -> Self {
+        let history::NameCount { name, attribution, totals } = count;
+        Self { name: name.to_string(), who: attribution.into(), queries: totals.queries, hits: totals.hits }
+    }
+}
+
+/// A rule and where it stands.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct RuleRef {
+    /// The list.
+    pub list: String,
+    /// The line in that list, from 1.
+    pub line: u32,
+    /// The rule in its shortest form.
+    pub rule: String,
+}
+
+impl From<&policy::RuleRef> for RuleRef {
+    fn from(rule: &policy::RuleRef) -> Self {
+        Self { list: rule.list.to_string(), line: rule.line, rule: rule.rule.to_string() }
+    }
+}
+
+/// What was said of a question.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(tag = "is", content = "rule", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// No rule speaks of the name.
+    Pass,
+    /// This rule lets it through.
+    Allow(RuleRef),
+    /// This rule blocks it.
+    Block(RuleRef),
+}
+
+impl From<&policy::Verdict> for Verdict {
+    fn from(verdict: &policy::Verdict) -> Self {
+        match verdict {
+            policy::Verdict::Pass => Self::Pass,
+            policy::Verdict::Allow(rule) => Self::Allow(rule.into()),
+            policy::Verdict::Block(rule) => Self::Block(rule.into()),
+        }
+    }
+}
+
+impl From<&history::RememberedVerdict> for Verdict {
+    fn from(verdict: &history::RememberedVerdict) -> Self {
+        match verdict {
+            history::RememberedVerdict::Pass => Self::Pass,
+            history::RememberedVerdict::Allow(rule) => Self::Allow(rule.into()),
+            history::RememberedVerdict::Block(rule) => Self::Block(rule.into()),
+        }
+    }
+}
+
+/// One question.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Event {
+    /// Its place in the history; a live event has none yet.
+    pub id: Option<i64>,
+    /// When.
+    pub at: String,
+    /// Who asked.
+    pub device: Device,
+    /// For which name.
+    pub name: String,
+    /// For which type: `A`, `AAAA`, `HTTPS`, `TYPE65280`, ...
+    pub qtype: String,
+    /// What was said of it.
+    pub verdict: Verdict,
+    /// The RCODE of the answer.
+    pub rcode: u16,
+    /// Whose name it is.
+    pub who: Who,
+}
+
+impl From<&history::Remembered> for Event {
+    fn from(event: &history::Remembered) -> Self {
+        Self {
+            id: Some(event.id),
+            at: timestamp(event.at),
+            device: (&event.device).into(),
+            name: event.name.to_string(),
+            qtype: qtype_name(event.qtype).into_owned(),
+            verdict: (&event.verdict).into(),
+            rcode: event.rcode,
+            who: (&event.attribution).into(),
+        }
+    }
+}
+
+impl Event {
+    pub(in crate::web) fn live(event: &QueryEvent, attribution: &Attribution) -> Self {
+        Self {
+            id: None,
+            at: timestamp(event.at),
+            device: (&event.device).into(),
+            name: event.name.to_string(),
+            qtype: qtype_name(event.qtype).into_owned(),
+            verdict: (&event.verdict).into(),
+            rcode: event.rcode,
+            who: attribution.into(),
+        }
+    }
+}
+
+/// Live events that were left out of a stream, since they came faster than it takes them.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Skipped {
+    /// How many.
+    pub count: u64,
+}
+
+/// What a rule asks for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Let the name through.
+    Allow,
+    /// Block the name.
+    Block,
+}
+
+impl From<list::Action> for Action {
+    fn from(action: list::Action) -> Self {
+        match action {
+            list::Action::Allow => Self::Allow,
+            list::Action::Block => Self::Block,
+        }
+    }
+}
+
+/// One list and how it is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct List {
+    /// Its name.
+    pub name: String,
+    /// What its plain lines ask for.
+    pub kind: Action,
+    /// Where its text comes from.
+    pub origin: String,
+    /// The syntax that was found: `hosts`, `domains`, `wildcard`, `adblock`.
+    pub format: Option<String>,
+    /// Whether its exact names cover everything below them too.
+    pub subdomains: bool,
+    /// How many of its rules are in force.
+    pub rules: usize,
+    /// How many lines its text has.
+    pub lines: u32,
+    /// How many of them gave one rule or more.
+    pub rule_lines: u32,
+    /// How many are comments or empty.
+    pub comments: u32,
+    /// The others, by reason.
+    pub skipped: Vec<SkippedLines>,
+    /// When the text in force was fetched or saved.
+    pub revision: Option<String>,
+    /// When it was last looked for.
+    pub checked: Option<String>,
+    /// When it will be looked for next.
+    pub next: Option<String>,
+    /// Whether a refresh is running.
+    pub refreshing: bool,
+    /// Why the last refresh failed, and what to do; the last good text stays in force.
+    pub problem: Option<String>,
+}
+
+/// Lines of a list that were skipped for one reason.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct SkippedLines {
+    /// The reason, in a word.
+    pub reason: String,
+    /// The reason, for people.
+    pub text: String,
+    /// How many.
+    pub count: u32,
+    /// The first of them.
+    pub first: Vec<SkippedLine>,
+}
+
+/// A line of a list that was skipped.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct SkippedLine {
+    /// Where it stands, from 1.
+    pub line: u32,
+    /// What it says, shortened.
+    pub text: String,
+}
+
+impl From<&SourceStatus> for List {
+    fn from(status: &SourceStatus) -> Self {
+        let report = &status.report;
+        let skipped = |skipped: &list::SkipCount| SkippedLines {
+            reason: skipped.skip.as_str().to_owned(),
+            text: skipped.skip.to_string(),
+            count: skipped.count,
+            first: skipped
+                .first
+                .iter()
+                .map(|first| SkippedLine { line: first.line, text: first.text.clone() })
+                .collect(),
+        };
+        Self {
+            name: status.options.name.to_string(),
+            kind: status.options.kind.into(),
+            origin: origin_text(&status.options.origin),
+            format: status.format.map(|format| format.as_str().to_owned()),
+            subdomains: status.options.subdomains,
+            rules: status.rules,
+            lines: report.lines,
+            rule_lines: report.rule_lines,
+            comments: report.comments + report.blank,
+            skipped: report.skipped().map(skipped).collect(),
+            revision: status.revision.map(timestamp),
+            checked: status.checked.map(timestamp),
+            next: status.next.map(timestamp),
+            refreshing: status.refreshing,
+            problem: status.problem.clone(),
+        }
+    }
+}
+
+/// Which list to refresh.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct RefreshWish {
+    /// Its name; all of them when left out.
+    #[serde(default)]
+    pub list: Option<String>,
+}
+
+/// A rule that a person wants to write.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct RuleWish {
+    /// What it asks for.
+    pub action: Action,
+    /// `name` (and everything below it), `=name` (that name only) or `*.name` (what is below it).
+    pub rule: String,
+}
+
+/// One rule of the person's own.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct OwnRule {
+    /// What it asks for.
+    pub action: Action,
+    /// The rule, as a person writes it.
+    pub rule: String,
+    /// The file it stands in.
+    pub file: String,
+    /// Its line there, from 1.
+    pub line: u32,
+    /// Whether it can be taken back here; otherwise it is to be taken out of its file.
+    pub removable: bool,
+}
+
+impl From<&OwnRuleStatus> for OwnRule {
+    fn from(status: &OwnRuleStatus) -> Self {
+        Self {
+            action: status.action.into(),
+            rule: status.rule.to_string(),
+            file: status.file.to_string(),
+            line: status.line,
+            removable: status.removable,
+        }
+    }
+}
+
+/// What would be said of a name, and why.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Explanation {
+    /// The name.
+    pub name: String,
+    /// What would be said of it.
+    pub verdict: Verdict,
+    /// Whose it is.
+    pub who: Who,
+    /// Every rule that covers it, the strongest first: the first one decides.
+    pub rules: Vec<ExplainedRule>,
+}
+
+/// One rule that covers a name.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct ExplainedRule {
+    /// The rule.
+    pub rule: RuleRef,
+    /// What it asks for.
+    pub action: Action,
+    /// Whether a person wrote it.
+    pub own: bool,
+}
+
+impl Explanation {
+    pub(super) fn new(name: &DomainName, rules: &[policy::Explained], attribution: &Attribution) -> Self {
+        let verdict = match rules.first() {
+            None => Verdict::Pass,
+            Some(first) if first.action == list::Action::Allow => Verdict::Allow((&first.rule).into()),
+            Some(first) => Verdict::Block((&first.rule).into()),
+        };
+        let explained = |explained: &policy::Explained| ExplainedRule {
+            rule: (&explained.rule).into(),
+            action: explained.action.into(),
+            own: explained.own,
+        };
+        let rules = rules.iter().map(explained).collect();
+        Self { name: name.to_string(), verdict, who: attribution.into(), rules }
+    }
+}

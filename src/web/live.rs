@@ -1,0 +1,150 @@
+//! Events as they happen, as server-sent events (HTML Living Standard, section 9.2).
+//!
+//! A stream never holds anything up: what comes faster than it is read, or than a person could read, is left out and
+//! told by number.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Extension, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, stream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::Web;
+use super::api::{self, AskedEvents, Error, Skipped};
+use super::errors::Failure;
+use crate::event::QueryEvent;
+use crate::history::EventFilter;
+
+/// How many events a stream carries a second; a person reads none of the rest, and each costs a browser a row.
+const EVENTS_PER_SECOND_MAX: u32 = 40;
+/// How often a silent stream shows that it is alive, so that neither side takes the other for gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Questions as they are answered: events named `query` ([`api::Event`]) and `skipped` ([`Skipped`]).
+#[utoipa::path(get, path = "/api/v1/events/live", params(AskedEvents), responses((status = 200, body = api::Event, content_type = "text/event-stream"), (status = 400, body = Error), (status = 503, body = Error)))]
+pub(super) async fn stream(
+    State(web): State<Arc<Web>>,
+    stop: Option<Extension<CancellationToken>>,
+    Query(asked): Query<AskedEvents>,
+) -> Result<Response, Response> {
+    let filter = asked.filter().map_err(IntoResponse::into_response)?;
+    let slot = Arc::clone(&web.live_slots).try_acquire_owned().map_err(|_| too_many())?;
+    let live = Live {
+        receiver: web.parts.live.subscribe(),
+        stop: stop.map(|Extension(stop)| stop).unwrap_or_default(),
+        window: Window { began: web.parts.clock.instant(), sent: 0, skipped: 0 },
+        filter,
+        web,
+        _slot: slot,
+    };
+    Ok(Sse::new(live.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+fn too_many() -> Response {
+    let message = "As many pages as can be are live already. Close one; this page works without, too.";
+    let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, message);
+    ([(RETRY_AFTER, "30")], failure).into_response()
+}
+
+/// One stream.
+struct Live {
+    receiver: Receiver<Arc<QueryEvent>>,
+    stop: CancellationToken,
+    window: Window,
+    filter: EventFilter,
+    web: Arc<Web>,
+    /// Given back when the stream ends.
+    _slot: OwnedSemaphorePermit,
+}
+
+/// The second that is running.
+struct Window {
+    began: Instant,
+    sent: u32,
+    /// Left out and not told yet.
+    skipped: u64,
+}
+
+impl Live {
+    fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        stream::unfold(self, |mut live| async move { live.next().await.map(|event| (Ok(event), live)) })
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                received = self.receiver.recv() => received,
+                () = tokio::time::sleep(Duration::from_secs(1)), if 0 < self.window.skipped => {
+                    return Some(self.tell_skipped());
+                }
+            };
+            match received {
+                Ok(event) if !is_wanted(&self.filter, &event) => {}
+                Ok(event) if self.window.has_room(self.web.parts.clock.instant()) => {
+                    return Some(self.tell(&event));
+                }
+                Ok(_) => self.window.skipped += 1,
+                // The lost ones were never looked at; some may not have been asked for.
+                Err(RecvError::Lagged(lost)) => self.window.skipped += lost,
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    fn tell(&self, event: &QueryEvent) -> Event {
+        let attribution = self.web.parts.catalogue.attribute(event.name.as_ref());
+        named("query", &api::Event::live(event, &attribution))
+    }
+
+    fn tell_skipped(&mut self) -> Event {
+        named("skipped", &Skipped { count: std::mem::take(&mut self.window.skipped) })
+    }
+}
+
+impl Window {
+    /// Takes a place in the second that `now` belongs to, if there is one.
+    fn has_room(&mut self, now: Instant) -> bool {
+        if Duration::from_secs(1) <= now.saturating_duration_since(self.began) {
+            (self.began, self.sent) = (now, 0);
+        }
+        self.sent += 1;
+        self.sent <= EVENTS_PER_SECOND_MAX
+    }
+}
+
+/// Whether an event that just happened is wanted.
+fn is_wanted(filter: &EventFilter, event: &QueryEvent) -> bool {
+    filter.device.is_none_or(|device| event.device.key == device)
+        && (!filter.hits_only || event.is_hit())
+        && filter.name_contains.as_ref().is_none_or(|text| event.name.to_string().contains(text))
+}
+
+fn named(name: &str, data: &impl serde::Serialize) -> Event {
+    // Our types have no maps and no fallible parts, so this can't fail; a comment keeps the stream going if it did.
+    Event::default().event(name).json_data(data).unwrap_or_else(|_| Event::default().comment("unwritable"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_room_for_so_many() {
+        let began = Instant::now();
+        let mut window = Window { began, sent: 0, skipped: 0 };
+        let taken = (0..100).filter(|_| window.has_room(began)).count();
+        assert_eq!(taken, 40);
+        assert!(window.has_room(began + Duration::from_secs(1)));
+    }
+}

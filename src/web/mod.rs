@@ -1,0 +1,197 @@
+//! The page, the JSON API and live events.
+//!
+//! It shows what the other parts know and hands wishes to whoever grants them ([`Control`]); it decides nothing about
+//! queries or lists. What it shows comes from the network, so every text is escaped by its template, the browser is
+//! told to run nothing but our one script ([`guard`]), and no request can cost more than a stated bound.
+//!
+//! A page is a *view*, a plain struct with all that is shown, and a template that renders it. `pages/` gathers views,
+//! `templates/` holds their HTML, `assets/` what browsers load beside it. Nothing is built but by cargo and nothing is
+//! loaded from elsewhere; without JavaScript everything works but the live parts.
+
+pub mod api;
+
+mod actions;
+mod assets;
+mod chart;
+mod connection;
+mod errors;
+mod format;
+mod guard;
+mod live;
+mod notes;
+mod pages;
+mod serve;
+mod view;
+
+pub use serve::{serve, serve_unix};
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::{Semaphore, broadcast};
+use tower_http::compression::CompressionLayer;
+use tower_http::csrf::CsrfLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::clock::Clock;
+use crate::command::{Command, Done, Refused};
+use crate::device::LiveDevices;
+use crate::event::QueryEvent;
+use crate::feed::Feed;
+use crate::history::History;
+use crate::policy::LivePolicy;
+use crate::tracker::Catalogue;
+
+/// The largest request body, in octets: a form with one rule is far smaller.
+const BODY_SIZE_MAX: usize = 64 * 1024;
+/// How long a request may take until its answer begins. Refreshing lists has its own patience (`actions`).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many live streams may be open at once; a browser tab holds one.
+const LIVE_STREAMS_MAX: usize = 32;
+
+/// Where the page is served.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WebOptions {
+    /// The addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Names that browsers may call the page by, besides IP addresses, `localhost` and the names of home networks.
+    pub host_names: Vec<String>,
+}
+
+/// What the page needs of the running daemon.
+pub struct Parts {
+    /// What happened.
+    pub history: History,
+    /// The lists and the person's own rules.
+    pub feed: Feed,
+    /// The policy in force, for explanations.
+    pub policy: Arc<LivePolicy>,
+    /// The devices on the network.
+    pub devices: Arc<LiveDevices>,
+    /// Whose a name is.
+    pub catalogue: Arc<Catalogue>,
+    /// Every event as it happens; live streams subscribe to it.
+    pub live: broadcast::Sender<Arc<QueryEvent>>,
+    /// Grants wishes.
+    pub control: Arc<dyn Control>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where "today" begins and which hour the clock on the wall shows.
+    pub time_zone: TimeZone,
+    /// When the daemon started.
+    pub started: Timestamp,
+    /// The daemon as it is now; asked anew for each page.
+    pub about: Arc<dyn Fn() -> About + Send + Sync>,
+    /// [`WebOptions::host_names`], and the machine's own name.
+    pub host_names: Vec<String>,
+    /// The text of `/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The daemon, as the page tells of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct About {
+    /// Its version.
+    pub version: String,
+    /// The configuration file; `None` when there is none.
+    pub config_file: Option<String>,
+    /// Where it keeps what must last; `None` when nothing does.
+    pub data_dir: Option<String>,
+    /// Where it answers DNS. Addresses that devices can reach stand before wildcard addresses.
+    pub dns_listen: Vec<SocketAddr>,
+    /// Whom it asks.
+    pub upstreams: Vec<String>,
+    /// What is wrong with the daemon and what to do about it, each in one or two sentences.
+    pub problems: Vec<String>,
+}
+
+/// Grants wishes; the daemon implements it.
+pub trait Control: Send + Sync {
+    /// Does what `command` says and tells what came of it. A list refresh may take as long as its downloads.
+    fn execute(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Done, Refused>> + Send + '_>>;
+}
+
+/// What all handlers share.
+struct Web {
+    parts: Arc<Parts>,
+    live_slots: Arc<Semaphore>,
+    notes: notes::Notes,
+}
+
+impl Web {
+    fn new(parts: Arc<Parts>) -> Arc<Self> {
+        let live_slots = Arc::new(Semaphore::new(LIVE_STREAMS_MAX));
+        Arc::new(Self { parts, live_slots, notes: notes::Notes::default() })
+    }
+}
+
+/// Everything, for browsers on the network. Call it once: its clones share their bounds.
+pub fn router(parts: Arc<Parts>) -> Router {
+    let web = Web::new(parts);
+    let limited = Router::new()
+        .merge(pages::routes())
+        .merge(actions::rule_routes())
+        .merge(api::routes())
+        .merge(operations())
+        .route("/assets/{version}/{file}", get(assets::serve))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT));
+    let patient = Router::new()
+        .route("/lists/refresh", post(actions::refresh))
+        .route("/api/v1/lists/refresh", post(api::lists::refresh));
+    limited
+        .merge(patient)
+        .fallback(errors::not_found)
+        .method_not_allowed_fallback(errors::method_not_allowed)
+        .layer(DefaultBodyLimit::disable()) // The layer below counts for everything.
+        .layer(RequestBodyLimitLayer::new(BODY_SIZE_MAX))
+        .layer(CsrfLayer::new())
+        .layer(from_fn(guard::bound_query))
+        .layer(from_fn_with_state(Arc::clone(&web), guard::check_host))
+        .layer(from_fn(errors::dress))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(guard::add_security_headers))
+        .with_state(web)
+}
+
+/// The JSON API only, for the Unix socket: its file permissions are the guard, so there is no check of `Host` or origin.
+pub fn control_router(parts: Arc<Parts>) -> Router {
+    Router::new()
+        .merge(api::routes())
+        .merge(operations())
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .route("/api/v1/lists/refresh", post(api::lists::refresh))
+        .fallback(errors::not_found)
+        .method_not_allowed_fallback(errors::method_not_allowed)
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(BODY_SIZE_MAX))
+        .layer(from_fn(guard::bound_query))
+        .layer(from_fn(errors::dress_as_json))
+        .with_state(Web::new(parts))
+}
+
+/// What monitoring asks for.
+fn operations() -> Router<Arc<Web>> {
+    let metrics = |state: axum::extract::State<Arc<Web>>| async move {
+        // The text ends with `# EOF`, as OpenMetrics has it.
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], (state.parts.metrics)()).into_response()
+    };
+    let health = || async { ([(CACHE_CONTROL, "no-store")], "ok\n") };
+    Router::new().route("/healthz", get(health)).route("/metrics", get(metrics))
+}
+
+#[cfg(test)]
+mod tests;

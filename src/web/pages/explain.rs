@@ -1,0 +1,136 @@
+//! `/explain?name=`: every rule that covers a name, which of them decides, and whose the name is.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::http::Uri;
+use serde::Deserialize;
+
+use super::{Page, page};
+use crate::list::Action;
+use crate::name::DomainName;
+use crate::policy::{Explained, RuleRef};
+use crate::tracker::Attribution;
+use crate::web::Web;
+use crate::web::view::{Frame, RuleButton, Tab, Who};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    name: String,
+}
+
+#[derive(Template)]
+#[template(path = "explain.html")]
+pub(super) struct Explain {
+    pub(super) frame: Frame,
+    /// What was typed.
+    pub(super) typed: String,
+    pub(super) outcome: Outcome,
+}
+
+/// What is said of what was typed.
+pub(super) enum Outcome {
+    /// Nothing was typed.
+    Empty,
+    /// It is not a name.
+    NotAName(String),
+    /// It is one.
+    Name(Box<Explanation>),
+}
+
+pub(super) struct Explanation {
+    pub(super) name: String,
+    /// `blocked`, `allowed` or `passed`.
+    pub(super) word: &'static str,
+    pub(super) rules: Vec<RuleRow>,
+    pub(super) who: Who,
+    pub(super) is_known: bool,
+    pub(super) allow: Option<RuleButton>,
+    pub(super) block: Option<RuleButton>,
+}
+
+/// One rule that covers the name.
+pub(super) struct RuleRow {
+    pub(super) rule: RuleRef,
+    pub(super) action: &'static str,
+    pub(super) own: bool,
+    pub(super) decides: bool,
+}
+
+impl Explanation {
+    pub(super) fn new(
+        name: &DomainName,
+        rules: Vec<Explained>,
+        attribution: &Attribution,
+        back: &str,
+    ) -> Self {
+        let word = match rules.first().map(|first| first.action) {
+            Some(Action::Block) => "blocked",
+            Some(Action::Allow) => "allowed",
+            None => "passed",
+        };
+        let row = |(index, explained): (usize, Explained)| RuleRow {
+            action: match explained.action {
+                Action::Allow => "allows",
+                Action::Block => "blocks",
+            },
+            own: explained.own,
+            decides: index == 0,
+            rule: explained.rule,
+        };
+        let text = name.to_string();
+        // What came over the wire can have octets that no rule is written with.
+        let is_writable = DomainName::parse(&text).as_ref() == Ok(name);
+        let button = |action, label| RuleButton { action, label, rule: text.clone(), back: back.to_owned() };
+        Self {
+            word,
+            rules: rules.into_iter().enumerate().map(row).collect(),
+            who: attribution.into(),
+            is_known: matches!(attribution, Attribution::Tracker(_)),
+            allow: (is_writable && word == "blocked").then(|| button("allow", "Allow")),
+            block: (is_writable && word != "blocked").then(|| button("block", "Block")),
+            name: text,
+        }
+    }
+}
+
+pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Query<Asked>) -> Page {
+    let frame = Frame::new(&web, &uri, Tab::Other);
+    let typed = asked.name.trim();
+    let outcome = match DomainName::parse(host_of(typed)) {
+        _ if typed.is_empty() => Outcome::Empty,
+        Err(error) => Outcome::NotAName(error.to_string()),
+        Ok(name) if name.to_string().parse::<Ipv4Addr>().is_ok() => {
+            Outcome::NotAName("this is an address; rules are about names".to_owned())
+        }
+        Ok(name) => {
+            let rules = web.parts.policy.current().explain(name.as_ref());
+            let attribution = web.parts.catalogue.attribute(name.as_ref());
+            Outcome::Name(Box::new(Explanation::new(&name, rules, &attribution, &frame.here)))
+        }
+    };
+    page(&Explain { typed: typed.to_owned(), outcome, frame })
+}
+
+/// The host of an address that was copied out of a browser; anything else as it is.
+fn host_of(text: &str) -> &str {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let end = text.find(['/', '?', '#', ':']).unwrap_or(text.len());
+    text.get(..end).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_from_a_browser_names_its_host() {
+        assert_eq!(host_of("https://pixel.example:8443/a?b#c"), "pixel.example");
+        assert_eq!(host_of("pixel.example/a"), "pixel.example");
+        assert_eq!(host_of("pixel.example"), "pixel.example");
+        assert_eq!(host_of(""), "");
+    }
+}

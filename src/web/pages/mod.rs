@@ -1,0 +1,40 @@
+//! The pages: one file each gathers what is to be shown and hands it to its template.
+
+mod device;
+mod devices;
+mod explain;
+mod lists;
+mod log;
+mod overview;
+mod rules;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
+
+use super::Web;
+use super::errors::Failure;
+
+pub(super) fn routes() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/devices", get(devices::show))
+        .route("/devices/{key}", get(device::show))
+        .route("/log", get(log::show))
+        .route("/lists", get(lists::show))
+        .route("/rules", get(rules::show))
+        .route("/explain", get(explain::show))
+}
+
+/// A page, or why there is none.
+type Page = Result<Html<String>, Failure>;
+
+fn page(template: &impl Template) -> Page {
+    Ok(Html(template.render()?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! `/rules`: what a person wrote themselves, and a form to write more.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::Uri;
+
+use super::{Page, page};
+use crate::feed::OwnRuleStatus;
+use crate::list::{Action, Scope};
+use crate::web::Web;
+use crate::web::format::percent_encoded;
+use crate::web::view::{Frame, RuleButton, Tab};
+
+#[derive(Template)]
+#[template(path = "rules.html")]
+pub(super) struct Rules {
+    pub(super) frame: Frame,
+    pub(super) rules: Vec<RuleRow>,
+}
+
+/// One rule of the person's own.
+pub(super) struct RuleRow {
+    /// `blocks` or `allows`.
+    pub(super) action: &'static str,
+    pub(super) rule: String,
+    /// The name it is about, for its explanation.
+    pub(super) encoded: String,
+    pub(super) covers: &'static str,
+    pub(super) place: String,
+    pub(super) button: Option<RuleButton>,
+}
+
+impl RuleRow {
+    pub(super) fn new(status: &OwnRuleStatus, back: &str) -> Self {
+        let rule = status.rule.to_string();
+        let forget =
+            || RuleButton { action: "forget", label: "Take back", rule: rule.clone(), back: back.to_owned() };
+        Self {
+            action: match status.action {
+                Action::Allow => "allows",
+                Action::Block => "blocks",
+            },
+            encoded: percent_encoded(&status.rule.name.to_string()),
+            covers: match status.rule.scope {
+                Scope::Exact => "that name only",
+                Scope::Subtree => "the name and everything below it",
+                Scope::Below => "everything below the name",
+            },
+            place: format!("{}, line {}", status.file, status.line),
+            button: status.removable.then(forget),
+            rule,
+        }
+    }
+}
+
+pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri) -> Page {
+    let frame = Frame::new(&web, &uri, Tab::Rules);
+    let rules = web.parts.feed.own_rules();
+    page(&Rules { rules: rules.iter().map(|status| RuleRow::new(status, &frame.here)).collect(), frame })
+}

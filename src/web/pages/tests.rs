@@ -1,0 +1,271 @@
+//! Every template is given texts that a hostile network could hand it; none may come out as anything but text.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::overview::TrackerRow;
+use super::*;
+use crate::device::{Device, DeviceKey};
+use crate::feed::{Origin, OwnRuleStatus, SourceOptions, SourceStatus};
+use crate::history::{DeviceCount, HourCount, RememberedVerdict, Totals, TrackerCount};
+use crate::list::{Action, OwnRule, ParseOptions, parse};
+use crate::name::DomainName;
+use crate::policy::{Explained, RuleRef, Verdict};
+use crate::tracker::{Attribution, Kind, Tracker};
+use crate::web::chart::Chart;
+use crate::web::errors::ErrorPage;
+use crate::web::view::{EventRow, Frame, Prose, RuleButton, Tab, Times, Who};
+
+const HOSTILE: &str =
+    "<img src=x onerror=alert(1)>\"onmouseover=\"x'onfocus='y&\u{0}\u{1b}[31m\r\n</title><script>`{{7*7}}";
+
+/// The same in a name, as it comes over the wire.
+fn hostile_name() -> DomainName {
+    let label = b"<img src=x onerror=y>\"onload=\"'\x00\x1b\r\n<script>";
+    let wire = [&[label.len().try_into().unwrap()], &label[..], b"\x07example\x00"].concat();
+    DomainName::from_wire(&wire).unwrap()
+}
+
+#[track_caller]
+fn check(template: &impl Template) {
+    let html = template.render().unwrap();
+    for broken in
+        ["<img src=x", "<img\\032src", "\"onmouseover", "'onfocus", "\"onload", "<script>", "</title><"]
+    {
+        assert!(!html.contains(broken), "{broken} in {html}");
+    }
+    assert!(html.contains("&#60;img"), "the hostile text is shown: {html}");
+    assert!(html.matches("<script ").count() <= 1, "our own script only: {html}");
+}
+
+fn frame() -> Frame {
+    Frame { note: Some((false, HOSTILE.into())), here: HOSTILE.to_owned(), tab: Tab::Other, version: "0" }
+}
+
+fn times() -> Times {
+    Times { now: Timestamp::UNIX_EPOCH, time_zone: TimeZone::UTC }
+}
+
+fn device() -> Device {
+    Device { key: DeviceKey::Address([192, 0, 2, 1].into()), name: HOSTILE.into() }
+}
+
+fn tracker() -> Attribution {
+    let text = || HOSTILE.to_owned();
+    let tracker = Tracker {
+        product: text(),
+        company: text(),
+        parent: Some(text()),
+        kind: Kind::ConversionPixel,
+        reports: Some(text()),
+    };
+    Attribution::Tracker(Arc::new(tracker))
+}
+
+fn rule() -> RuleRef {
+    RuleRef { list: HOSTILE.into(), line: 1, rule: HOSTILE.into() }
+}
+
+fn button() -> Option<RuleButton> {
+    Some(RuleButton { action: "allow", label: "Allow", rule: HOSTILE.to_owned(), back: HOSTILE.to_owned() })
+}
+
+fn event_row() -> EventRow {
+    EventRow {
+        at: times().clock(Timestamp::UNIX_EPOCH),
+        device: (&device()).into(),
+        name: (&hostile_name()).into(),
+        who: Some((&tracker()).into()),
+        qtype: HOSTILE.to_owned(),
+        verdict: (&RememberedVerdict::Block(rule())).into(),
+        now: Some("allowed now"),
+        button: button(),
+    }
+}
+
+fn device_row() -> devices::DeviceRow {
+    let count = DeviceCount {
+        device: device(),
+        totals: Totals { queries: 2, hits: 1 },
+        trackers: 1,
+        first_seen: Timestamp::UNIX_EPOCH,
+        last_seen: Timestamp::UNIX_EPOCH,
+    };
+    devices::DeviceRow::new(&count, &times())
+}
+
+fn tracker_rows() -> Vec<TrackerRow> {
+    let count = |attribution| TrackerCount { attribution, hits: 3, devices: 1 };
+    TrackerRow::all(&[count(tracker()), count(Attribution::Domain(hostile_name()))])
+}
+
+fn chart() -> Chart {
+    let hour = HourCount { hour: Timestamp::UNIX_EPOCH, totals: Totals { queries: 2, hits: 1 } };
+    Chart::new(&[hour], &TimeZone::UTC)
+}
+
+fn overview() -> overview::Overview {
+    overview::Overview {
+        frame: frame(),
+        problems: vec![overview::ProblemLine { text: HOSTILE.into(), link: Some(("/lists", "See")) }],
+        welcome: None,
+        hits_today: "1".into(),
+        queries_today: "2 questions".into(),
+        share_today: "50 %".into(),
+        chart: chart(),
+        spans: Vec::new(),
+        span_name: "24 hours",
+        headline: Some(HOSTILE.to_owned()),
+        trackers: tracker_rows(),
+        devices: vec![device_row()],
+        latest: vec![event_row()],
+        router: Some(HOSTILE.to_owned()),
+    }
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_overview() {
+    check(&overview());
+    let text = || HOSTILE.to_owned();
+    let welcome = overview::Welcome { server: text(), is_known: true, dig: text(), listens: vec![text()] };
+    check(&overview::Overview { welcome: Some(welcome), ..overview() });
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_pages_of_devices() {
+    let text = || HOSTILE.to_owned();
+    check(&devices::Devices {
+        frame: frame(),
+        devices: vec![device_row()],
+        silent: vec![devices::SilentDevice { name: text(), key: text(), addresses: text() }],
+    });
+    let name = device::NameRow {
+        name: (&hostile_name()).into(),
+        who: Some((&tracker()).into()),
+        hits: "1".into(),
+        queries: "2".into(),
+        button: button(),
+    };
+    check(&device::DevicePage {
+        frame: frame(),
+        name: text(),
+        key: text(),
+        addresses: text(),
+        first_seen: Some(times().ago(Timestamp::UNIX_EPOCH)),
+        last_seen: None,
+        hits_today: "1".into(),
+        queries_today: "2 questions".into(),
+        share_today: "50 %".into(),
+        chart: chart(),
+        trackers: tracker_rows(),
+        names: vec![name],
+        latest: vec![event_row()],
+    });
+}
+
+#[test]
+fn hostile_texts_stay_texts_in_the_log() {
+    let text = || HOSTILE.to_owned();
+    let choice = log::DeviceChoice { device: (&device()).into(), is_current: true };
+    check(&log::Log {
+        frame: frame(),
+        devices: vec![choice],
+        hits_only: true,
+        name: text(),
+        is_filtered: true,
+        rows: vec![event_row()],
+        live: Some(text()),
+        zone: text(),
+        newest: Some(text()),
+        older: Some(text()),
+    });
+}
+
+#[test]
+fn hostile_texts_stay_texts_among_lists_and_rules() {
+    let options = SourceOptions {
+        name: HOSTILE.into(),
+        kind: Action::Block,
+        origin: Origin::Url(format!("https://{HOSTILE}")),
+        format: None,
+        subdomains: false,
+        refresh: std::time::Duration::from_secs(1),
+    };
+    let status = SourceStatus {
+        options: Arc::new(options),
+        format: None,
+        rules: 1,
+        report: parse(HOSTILE.as_bytes(), ParseOptions::default()).report,
+        revision: None,
+        checked: None,
+        next: None,
+        refreshing: true,
+        problem: Some(HOSTILE.to_owned()),
+    };
+    let card = lists::ListCard::new(&status, &times());
+    check(&lists::Lists { frame: frame(), rules: "1".into(), lists: vec![card] });
+    let own = OwnRuleStatus {
+        action: Action::Allow,
+        rule: OwnRule { name: hostile_name(), scope: crate::list::Scope::Subtree },
+        file: HOSTILE.into(),
+        line: 1,
+        removable: true,
+    };
+    check(&rules::Rules { frame: frame(), rules: vec![rules::RuleRow::new(&own, HOSTILE)] });
+}
+
+#[test]
+fn hostile_texts_stay_texts_in_explanations_and_errors() {
+    let page = |outcome| explain::Explain { frame: frame(), typed: HOSTILE.to_owned(), outcome };
+    check(&page(explain::Outcome::Empty));
+    check(&page(explain::Outcome::NotAName(HOSTILE.to_owned())));
+    for own in [true, false] {
+        let rules = vec![Explained { rule: rule(), action: Action::Block, own }];
+        let explanation = explain::Explanation::new(&hostile_name(), rules, &tracker(), HOSTILE);
+        assert!(explanation.allow.is_none(), "no rule can be written for such a name");
+        check(&page(explain::Outcome::Name(Box::new(explanation))));
+    }
+    check(&ErrorPage { frame: frame(), status: 404, title: "Nothing here", message: HOSTILE.into() });
+}
+
+#[test]
+fn a_link_to_a_list_is_a_web_address_or_none() {
+    let origins =
+        [("https://a.example/l", true), ("http://a.example/l", true), ("javascript:alert(1)", false)];
+    for (url, is_link) in origins {
+        let options = SourceOptions {
+            name: "l".into(),
+            kind: Action::Block,
+            origin: Origin::Url(url.to_owned()),
+            format: None,
+            subdomains: false,
+            refresh: std::time::Duration::from_secs(1),
+        };
+        let status = SourceStatus {
+            options: Arc::new(options),
+            format: None,
+            rules: 0,
+            report: Default::default(),
+            revision: None,
+            checked: None,
+            next: None,
+            refreshing: false,
+            problem: None,
+        };
+        assert_eq!(lists::ListCard::new(&status, &times()).link.is_some(), is_link, "{url}");
+    }
+}
+
+#[test]
+fn a_button_turns_round_what_is_said_of_a_name() {
+    let name = DomainName::parse("pixel.example").unwrap();
+    let action = |verdict| RuleButton::against(&verdict, &name, "/").map(|button| button.action);
+    assert_eq!(action(Verdict::Block(rule())), Some("allow"));
+    assert_eq!(action(Verdict::Allow(rule())), Some("block"));
+    assert_eq!(action(Verdict::Pass), Some("block"));
+    assert!(RuleButton::against(&Verdict::Pass, &hostile_name(), "/").is_none());
+    assert!(Who::behind(&Attribution::Domain(name)).is_none());
+    assert_eq!(Prose::from("plain").parts.len(), 1);
+}

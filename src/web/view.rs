@@ -1,0 +1,375 @@
+//! What several pages show: the frame around each, and small pieces with a template of their own.
+
+use askama::Template;
+use axum::http::Uri;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Web;
+use super::format;
+use super::notes::Note;
+use crate::device::Device;
+use crate::event;
+use crate::feed::Origin;
+use crate::history::{Remembered, RememberedVerdict, Span};
+use crate::name::DomainName;
+use crate::policy::{RuleRef, Verdict};
+use crate::tracker::Attribution;
+
+/// The key of the query by which an address names a note.
+const NOTE_KEY: &str = "note";
+
+/// Which entry of the navigation is current.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tab {
+    Overview,
+    Devices,
+    Log,
+    Lists,
+    Rules,
+    /// A page that is not in the navigation.
+    Other,
+}
+
+/// What stands around every page.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) tab: Tab,
+    /// What came of the last action, and whether it was done.
+    pub(super) note: Option<(bool, Prose)>,
+    /// This page's own path and query, where actions lead back to.
+    pub(super) here: String,
+    pub(super) version: &'static str,
+}
+
+impl Frame {
+    /// The frame of the page at `uri`.
+    pub(super) fn new(web: &Web, uri: &Uri, tab: Tab) -> Self {
+        let query = uri.query().unwrap_or_default();
+        let number =
+            query.split('&').find_map(|pair| pair.strip_prefix(NOTE_KEY)?.strip_prefix('=')?.parse().ok());
+        let note = number.and_then(|number| web.notes.take(number));
+        let note = note.map(|Note { is_good, text }| (is_good, text.as_str().into()));
+        let here = without_note(uri.path_and_query().map_or("/", |target| target.as_str()));
+        Self { note, here, ..Self::of(tab) }
+    }
+
+    /// The frame of an error: nothing of it depends on who asked for what.
+    pub(super) fn bare() -> Self {
+        Self::of(Tab::Other)
+    }
+
+    /// The entries of the navigation.
+    pub(super) fn navigation(&self) -> [NavigationEntry; 5] {
+        let entry = |tab, address, text| NavigationEntry { address, text, is_current: self.tab == tab };
+        [
+            entry(Tab::Overview, "/", "Overview"),
+            entry(Tab::Devices, "/devices", "Devices"),
+            entry(Tab::Log, "/log", "Log"),
+            entry(Tab::Lists, "/lists", "Lists"),
+            entry(Tab::Rules, "/rules", "Rules"),
+        ]
+    }
+
+    fn of(tab: Tab) -> Self {
+        Self { tab, note: None, here: "/".to_owned(), version: env!("CARGO_PKG_VERSION") }
+    }
+}
+
+/// A page that every page leads to.
+pub(super) struct NavigationEntry {
+    pub(super) address: &'static str,
+    pub(super) text: &'static str,
+    pub(super) is_current: bool,
+}
+
+/// `target` with its note's number taken out.
+pub(super) fn without_note(target: &str) -> String {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let is_note = |pair: &&str| pair.split('=').next() == Some(NOTE_KEY);
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !is_note(pair)).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
+/// `target` with the number of a note.
+pub(super) fn with_note(target: &str, number: u64) -> String {
+    let target = without_note(target);
+    let separator = if target.contains('?') { '&' } else { '?' };
+    format!("{target}{separator}{NOTE_KEY}={number}")
+}
+
+/// Marks pieces whose own template has escaped what they show, so that it is not escaped twice.
+macro_rules! pieces {
+    ($($piece:ty),*) => { $(impl askama::filters::HtmlSafe for $piece {})* };
+}
+pieces!(Prose, Moment, Who, NameLink, DeviceLink, VerdictView, RuleButton);
+
+/// Tells times to people; one for each page, so that all of it is told from the same moment.
+#[derive(Clone, Debug)]
+pub(super) struct Times {
+    pub(super) now: Timestamp,
+    pub(super) time_zone: TimeZone,
+}
+
+impl Times {
+    pub(super) fn new(web: &Web) -> Self {
+        Self { now: web.parts.clock.now(), time_zone: web.parts.time_zone.clone() }
+    }
+
+    /// How long ago, with the exact time behind it.
+    pub(super) fn ago(&self, at: Timestamp) -> Moment {
+        self.moment(at, format::relative(self.now, at))
+    }
+
+    /// The time of day, with the date before it when it is not of the last 24 hours.
+    pub(super) fn clock(&self, at: Timestamp) -> Moment {
+        let time = format::clock_time(at, &self.time_zone);
+        let is_recent = (self.now.as_second() - at.as_second()).unsigned_abs() < 86_400;
+        let date = || at.to_zoned_datetime(self.time_zone.clone()).strftime("%b %-d").to_string();
+        self.moment(at, if is_recent { time } else { format!("{} {time}", date()) })
+    }
+
+    fn moment(&self, at: Timestamp, shown: String) -> Moment {
+        let iso = format!("{at:.0}");
+        Moment { iso, exact: format::exact(at, &self.time_zone), shown }
+    }
+
+    /// From the beginning of the day to the end of this hour.
+    pub(super) fn today(&self) -> Span {
+        let now = self.now.to_zoned_datetime(self.time_zone.clone());
+        let from = now.start_of_day().map_or(self.now, |midnight| midnight.timestamp());
+        Span { from, until: self.last_hours(1).until }
+    }
+
+    /// The current hour of the clock and those before it, `hours` in all.
+    pub(super) fn last_hours(&self, hours: u32) -> Span {
+        let this_hour = self.now.as_second().div_euclid(3_600);
+        let at = |hour: i64| Timestamp::from_second(hour * 3_600).unwrap_or(self.now);
+        Span { from: at(this_hour + 1 - i64::from(hours)), until: at(this_hour + 1) }
+    }
+}
+
+/// A moment.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pieces/moment.html")]
+pub(super) struct Moment {
+    pub(super) iso: String,
+    pub(super) exact: String,
+    pub(super) shown: String,
+}
+
+/// A sentence of ours or of the daemon, in which code stands between backticks.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pieces/prose.html")]
+pub(super) struct Prose {
+    pub(super) parts: Vec<ProsePart>,
+}
+
+/// A part of a sentence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct ProsePart {
+    pub(super) is_code: bool,
+    pub(super) text: String,
+}
+
+impl From<&str> for Prose {
+    fn from(text: &str) -> Self {
+        let is_paired = text.matches('`').count().is_multiple_of(2);
+        let part =
+            |(index, text): (usize, &str)| ProsePart { is_code: index % 2 == 1, text: text.to_owned() };
+        let whole = || vec![ProsePart { is_code: false, text: text.to_owned() }];
+        Self { parts: if is_paired { text.split('`').enumerate().map(part).collect() } else { whole() } }
+    }
+}
+
+/// Whose a name is.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pieces/who.html")]
+pub(super) struct Who {
+    /// The product, or the domain of one that the catalogue does not know.
+    pub(super) title: String,
+    /// Company and kind.
+    pub(super) detail: Option<String>,
+    /// What it reports about a person.
+    pub(super) reports: Option<String>,
+}
+
+impl From<&Attribution> for Who {
+    fn from(attribution: &Attribution) -> Self {
+        match attribution {
+            Attribution::Tracker(tracker) => {
+                let group = tracker.parent.as_ref().map(|parent| format!(" ({parent})")).unwrap_or_default();
+                let detail = format!("{}{group} · {}", tracker.company, tracker.kind.label());
+                Self {
+                    title: tracker.product.clone(),
+                    detail: Some(detail),
+                    reports: tracker.reports.clone(),
+                }
+            }
+            Attribution::Domain(domain) => Self { title: domain.to_string(), detail: None, reports: None },
+        }
+    }
+}
+
+impl Who {
+    /// Who is behind a name, where that says more than the name itself does.
+    pub(super) fn behind(attribution: &Attribution) -> Option<Self> {
+        match attribution {
+            Attribution::Domain(_) => None,
+            Attribution::Tracker(_) => Some(attribution.into()),
+        }
+    }
+}
+
+/// A name, leading to its explanation.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pieces/name.html")]
+pub(super) struct NameLink {
+    pub(super) name: String,
+    pub(super) encoded: String,
+}
+
+impl From<&DomainName> for NameLink {
+    fn from(name: &DomainName) -> Self {
+        let name = name.to_string();
+        Self { encoded: format::percent_encoded(&name), name }
+    }
+}
+
+/// A device, leading to its page.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pieces/device.html")]
+pub(super) struct DeviceLink {
+    pub(super) name: String,
+    pub(super) key: String,
+}
+
+impl From<&Device> for DeviceLink {
+    fn from(device: &Device) -> Self {
+        Self { name: device.name.to_string(), key: device.key.to_string() }
+    }
+}
+
+/// What was said of a question, in words.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pieces/verdict.html")]
+pub(super) struct VerdictView {
+    /// `blocked`, `allowed` or `passed`.
+    pub(super) word: &'static str,
+    /// The rule that decided.
+    pub(super) rule: Option<RuleRef>,
+}
+
+impl From<&RememberedVerdict> for VerdictView {
+    fn from(verdict: &RememberedVerdict) -> Self {
+        match verdict {
+            RememberedVerdict::Pass => Self { word: "passed", rule: None },
+            RememberedVerdict::Allow(rule) => Self { word: "allowed", rule: Some(rule.clone()) },
+            RememberedVerdict::Block(rule) => Self { word: "blocked", rule: Some(rule.clone()) },
+        }
+    }
+}
+
+/// A button that writes a rule of the person's own, or takes it back.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pieces/rule_button.html")]
+pub(super) struct RuleButton {
+    /// `allow`, `block` or `forget`.
+    pub(super) action: &'static str,
+    /// What stands on it.
+    pub(super) label: &'static str,
+    /// The rule, as a person writes it.
+    pub(super) rule: String,
+    /// Where it leads back to.
+    pub(super) back: String,
+}
+
+impl RuleButton {
+    /// Turns round what is said of `name` now. `None` for a name that no rule can be written for.
+    pub(super) fn against(verdict: &Verdict, name: &DomainName, back: &str) -> Option<Self> {
+        let rule = name.to_string();
+        if DomainName::parse(&rule).as_ref() != Ok(name) {
+            return None;
+        }
+        let (action, label) = match verdict {
+            Verdict::Block(_) => ("allow", "Allow"),
+            Verdict::Pass | Verdict::Allow(_) => ("block", "Block"),
+        };
+        Some(Self { action, label, rule, back: back.to_owned() })
+    }
+}
+
+/// One question in a log.
+#[derive(Clone, Debug)]
+pub(super) struct EventRow {
+    pub(super) at: Moment,
+    pub(super) device: DeviceLink,
+    pub(super) name: NameLink,
+    pub(super) who: Option<Who>,
+    pub(super) qtype: String,
+    pub(super) verdict: VerdictView,
+    /// What would be said of the name now, where that is something else.
+    pub(super) now: Option<&'static str>,
+    pub(super) button: Option<RuleButton>,
+}
+
+impl EventRow {
+    pub(super) fn new(event: &Remembered, web: &Web, times: &Times, back: &str) -> Self {
+        let verdict_now = web.parts.policy.current().judge(&event.device, event.name.as_ref());
+        let was_blocked = matches!(event.verdict, RememberedVerdict::Block(_));
+        let now = match (was_blocked, &verdict_now) {
+            (true, Verdict::Pass | Verdict::Allow(_)) => Some("allowed now"),
+            (false, Verdict::Block(_)) => Some("blocked now"),
+            _ => None,
+        };
+        Self {
+            at: times.clock(event.at),
+            device: (&event.device).into(),
+            name: (&event.name).into(),
+            who: Who::behind(&event.attribution),
+            qtype: event::qtype_name(event.qtype).into_owned(),
+            verdict: (&event.verdict).into(),
+            now,
+            button: RuleButton::against(&verdict_now, &event.name, back),
+        }
+    }
+}
+
+/// Where a list's text comes from.
+pub(super) fn origin_text(origin: &Origin) -> String {
+    match origin {
+        Origin::Url(url) => url.clone(),
+        Origin::File(path) => path.display().to_string(),
+        Origin::Inline(_) => "lines in the configuration".to_owned(),
+        Origin::BuiltIn(_) => "built in".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_comes_into_an_address_and_out_of_it() {
+        assert_eq!(with_note("/log?hits=1&note=3", 7), "/log?hits=1&note=7");
+        assert_eq!(with_note("/rules", 7), "/rules?note=7");
+        assert_eq!(without_note("/log?note=3&noted=1&&x"), "/log?noted=1&x");
+        assert_eq!(without_note("/?note=3"), "/");
+    }
+
+    #[test]
+    fn code_stands_between_backticks() {
+        let html = Prose::from("Set `<listen>` under `[dns]`.").to_string();
+        assert_eq!(html.trim(), "Set <code>&#60;listen&#62;</code> under <code>[dns]</code>.");
+        assert_eq!(Prose::from("A lone ` stays.").to_string().trim(), "A lone ` stays.");
+    }
+
+    #[test]
+    fn spans_end_with_the_hour() {
+        let now = "2026-11-20T12:34:56Z".parse().unwrap();
+        let times = Times { now, time_zone: TimeZone::get("Europe/Berlin").unwrap() };
+        let shown = |span: Span| format!("{} {}", span.from, span.until);
+        assert_eq!(shown(times.today()), "2026-11-19T23:00:00Z 2026-11-20T13:00:00Z");
+        assert_eq!(shown(times.last_hours(24)), "2026-11-19T13:00:00Z 2026-11-20T13:00:00Z");
+    }
+}
