@@ -22,6 +22,7 @@ use crate::policy::Blocking;
 use crate::resolve::{ResolveOptions, Transport, UpstreamAddress};
 use crate::server::{Access, ServerOptions};
 use crate::tracker::Level;
+use crate::web::WebOptions;
 
 /// Where the configuration is, unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/pixelsink/pixelsink.toml";
@@ -44,12 +45,10 @@ pub struct Config {
     pub resolve: ResolveOptions,
     /// How blocking is done.
     pub blocking: Blocking,
-    /// Where the page is served.
-    pub web_listen: Vec<SocketAddr>,
-    /// Whether the file names those addresses.
+    /// The page.
+    pub web: WebOptions,
+    /// Whether the file names the addresses to serve it on.
     pub web_listen_is_named: bool,
-    /// Host names under which the page may be visited, besides addresses and local names.
-    pub web_host_names: Vec<String>,
     /// The levels of the built-in list that are blocked.
     pub builtin_levels: Vec<Level>,
     /// The lists.
@@ -108,9 +107,11 @@ impl Default for Config {
                 cache_size: 16 << 20,
             },
             blocking: Blocking::default(),
-            web_listen: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8053)],
+            web: WebOptions {
+                listen: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8053)],
+                host_names: Vec::new(),
+            },
             web_listen_is_named: false,
-            web_host_names: Vec::new(),
             builtin_levels: vec![Level::Pixel],
             lists: Vec::new(),
             list_size_max: 128 << 20,

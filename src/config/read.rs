@@ -141,12 +141,12 @@ impl Config {
 
     fn read_web(&mut self, mut web: Section<'_>) {
         if let Some(value) = web.get("listen") {
-            self.web_listen = addresses(&value);
+            self.web.listen = addresses(&value);
             self.web_listen_is_named = true;
         }
         if let Some(value) = web.get("host_names") {
             let name = |text: &str| crate::name::DomainName::parse(text).map(|name| name.to_string());
-            self.web_host_names = value.list("a host name", name);
+            self.web.host_names = value.list("a host name", name);
         }
     }
 

@@ -105,7 +105,7 @@ impl Listeners {
     /// # Errors
     /// When an address that the file names can't be had.
     pub(super) async fn serve_web(&self, config: &Config) -> anyhow::Result<()> {
-        for &address in &config.web_listen {
+        for &address in &config.web.listen {
             if self.web.lock().unwrap_or_else(PoisonError::into_inner).0.contains_key(&address) {
                 continue;
             }
@@ -126,7 +126,7 @@ impl Listeners {
                 Err(error) => warn!("{error:#}"),
             }
         }
-        self.web.lock().unwrap_or_else(PoisonError::into_inner).keep_only(&config.web_listen);
+        self.web.lock().unwrap_or_else(PoisonError::into_inner).keep_only(&config.web.listen);
         Ok(())
     }
 

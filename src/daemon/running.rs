@@ -481,5 +481,5 @@ fn feed_options(config: &Config, data_dir: Option<PathBuf>, catalogue: &Catalogu
 fn host_names(config: &Config) -> Vec<String> {
     let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let own = own.trim().to_ascii_lowercase();
-    config.web_host_names.iter().cloned().chain((!own.is_empty()).then_some(own)).collect()
+    config.web.host_names.iter().cloned().chain((!own.is_empty()).then_some(own)).collect()
 }

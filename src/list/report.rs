@@ -48,9 +48,10 @@ impl Skip {
         }
     }
 
-    /// Whether the line is no fault of the list: it is there on purpose and means nothing to DNS.
+    /// Whether the line is no fault of the list: it is there on purpose, and means nothing to DNS or is not
+    /// taken from a list.
     pub const fn is_expected(self) -> bool {
-        matches!(self, Self::OwnNames | Self::BrowserOnly | Self::NotRead)
+        matches!(self, Self::OwnNames | Self::BrowserOnly | Self::NotRead | Self::TopLevelDomain)
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as StdInstant};
 
 use hickory_net::NetError;
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::tcp::TcpClientStream;
 use hickory_net::udp::UdpClientStream;
 use hickory_net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
-use hickory_proto::op::{DnsRequest, DnsRequestOptions, Edns, Message, Query, ResponseCode};
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use super::address::{Transport, UpstreamAddress};
@@ -21,12 +21,15 @@ use super::{Question, Unresolved};
 use crate::clock::Clock;
 use crate::wire::{Stored, UDP_PAYLOAD_MAX};
 
-/// How long one try may take. A client asks again after 5 seconds (glibc, Windows) and should have its answer before.
-const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
-/// How many tries a question gets over all upstreams, so that the worst case ends before the client gives up.
+/// How long one try may take.
+const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long all tries may take. A client asks again after 5 seconds (glibc, Windows) and should have its answer before.
+const TRIES_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// How many tries a question gets over all upstreams, and from one of them, so that no outage multiplies the questions.
 const TRIES_MAX: usize = 3;
-/// A lost packet is sent again after this long, in milliseconds, once per try.
-const RESEND_AFTER_MS: u64 = 500;
+const TRIES_OF_ONE_MAX: usize = 2;
+/// The first packet of a question, if it seems lost, is sent again after this long, in milliseconds.
+const RESEND_AFTER_MS: u64 = 400;
 /// hickory refuses the 33rd question on one TCP connection; it is asked over another one.
 const TCP_QUESTIONS_MAX: usize = 32;
 /// An upstream that failed is asked last for so long; each further failure doubles it, up to the second value.
@@ -68,7 +71,7 @@ struct Upstream {
     provider: TokioRuntimeProvider,
     tcp: Mutex<Option<Exchange>>,
     clock: Arc<dyn Clock>,
-    started: Instant,
+    started: StdInstant,
     answered: AtomicU64,
     failed: AtomicU64,
     /// Zero before the first answer.
@@ -83,7 +86,7 @@ struct Upstream {
 /// Why a try gave no answer.
 #[derive(Debug, thiserror::Error)]
 enum TryError {
-    #[error("no answer within {} ms", TRY_TIMEOUT.as_millis())]
+    #[error("no answer in time")]
     TimedOut,
     #[error("{0}")]
     Network(#[from] NetError),
@@ -115,10 +118,13 @@ impl Pool {
     pub(super) async fn ask(&self, question: &Question) -> Result<Answered, Unresolved> {
         let mut order: Vec<&Upstream> = self.upstreams.iter().collect();
         order.sort_by_key(|upstream| upstream.down_for());
+        let tries_max = TRIES_MAX.min(order.len() * TRIES_OF_ONE_MAX);
+        let deadline = Instant::now() + TRIES_TIMEOUT;
         let mut failures = Vec::new();
-        for _ in 0..TRIES_MAX {
+        for number in 0..tries_max {
             let Some(&upstream) = order.first() else { break };
-            match upstream.ask(question).await {
+            let patience = TRY_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
+            match upstream.ask(question, patience, number == 0).await {
                 Ok(answer) => {
                     let upstream = Arc::clone(&upstream.label);
                     return Ok(Answered { answer: Arc::new(answer), upstream });
@@ -160,9 +166,9 @@ impl Upstream {
         }
     }
 
-    async fn ask(&self, question: &Question) -> Result<Stored, TryError> {
+    async fn ask(&self, question: &Question, patience: Duration, first: bool) -> Result<Stored, TryError> {
         let begun = self.clock.instant();
-        let asked = timeout(TRY_TIMEOUT, self.exchange(question)).await;
+        let asked = timeout(patience, self.exchange(question, first)).await;
         let answer = asked.unwrap_or(Err(TryError::TimedOut));
         match &answer {
             Ok(_) => self.note_answer(self.clock.instant().saturating_duration_since(begun)),
@@ -171,14 +177,17 @@ impl Upstream {
         answer
     }
 
-    async fn exchange(&self, question: &Question) -> Result<Stored, TryError> {
-        let mut answer = self.send(request(question, true)?, self.address.transport).await?;
+    async fn exchange(&self, question: &Question, first: bool) -> Result<Stored, TryError> {
+        let mut answer = self.send(request(question, true)?, self.address.transport, first).await?;
         // A server that does not know EDNS is asked without it, this once (RFC 6891 section 7).
         if answer.metadata.response_code == ResponseCode::FormErr && answer.edns.is_none() {
-            answer = self.send(request(question, false)?, self.address.transport).await?;
+            answer = self.send(request(question, false)?, self.address.transport, false).await?;
         }
         if answer.metadata.truncation && self.address.transport == Transport::Udp {
-            answer = self.send(request(question, true)?, Transport::Tcp).await?;
+            answer = self.send(request(question, true)?, Transport::Tcp, false).await?;
+        }
+        if answer.metadata.op_code != OpCode::Query {
+            return Err(TryError::NotAboutIt);
         }
         let rcode = answer.metadata.response_code;
         if !check::is_about_the_name(rcode) || answer.metadata.truncation {
@@ -189,13 +198,19 @@ impl Upstream {
         Stored::new(message, rcode.into()).map_err(|_| TryError::Malformed)
     }
 
-    async fn send(&self, request: DnsRequest, transport: Transport) -> Result<Message, TryError> {
+    async fn send(
+        &self,
+        request: DnsRequest,
+        transport: Transport,
+        resend: bool,
+    ) -> Result<Message, TryError> {
         let answer = match transport {
             Transport::Udp => {
                 // A socket of its own for each question, on a random port (RFC 5452 section 9.2).
                 let exchange = UdpClientStream::builder(self.address.socket, self.provider.clone())
                     .with_timeout(Some(TRY_TIMEOUT))
-                    .with_max_retries(1)
+                    // hickory counts packets here, not repetitions.
+                    .with_max_retries(if resend { 2 } else { 1 })
                     .with_retry_interval_floor(RESEND_AFTER_MS)
                     .exchange();
                 exchange.send(request).first_answer().await?
