@@ -18,7 +18,7 @@ pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(
             print(&format!("It belongs to {}{reports}", who(&explanation.who)));
         }
         Who::Domain { domain } if *domain != explanation.name => {
-            print(&format!("It belongs to {domain}, of which the catalogue knows nothing."))
+            print(&format!("It belongs to {domain}, of which the catalogue knows nothing."));
         }
         Who::Domain { .. } => print("The catalogue knows nothing of it."),
     }

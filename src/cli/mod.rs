@@ -160,7 +160,7 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Run | Subcommands::Check => {}
         Subcommands::Explain { name } => explain::run(&name, &config, output).await?,
         Subcommands::Lists { command: None | Some(ListsCommand::Status) } => {
-            lists::status(&config, output).await?
+            lists::status(&config, output).await?;
         }
         Subcommands::Lists { command: Some(ListsCommand::Refresh { name }) } => {
             return lists::refresh(name, &config, output).await;

@@ -83,14 +83,14 @@ pub struct Resolver {
 impl Resolver {
     /// A resolver with an empty cache. Connections are made when they are needed.
     pub fn new(options: &ResolveOptions, clock: Arc<dyn Clock>) -> Self {
-        let pool = ArcSwap::from_pointee(Pool::new(&options.servers, Arc::clone(&clock)));
+        let pool = ArcSwap::from_pointee(Pool::new(&options.servers, &clock));
         Self { pool, cache: Cache::new(options.cache_size), clock }
     }
 
     /// Takes over changed options. Answers of upstreams that are no longer asked are forgotten.
     pub fn reconfigure(&self, options: &ResolveOptions) {
         if !self.pool.load().asks(&options.servers) {
-            self.pool.store(Arc::new(Pool::new(&options.servers, Arc::clone(&self.clock))));
+            self.pool.store(Arc::new(Pool::new(&options.servers, &self.clock)));
             self.cache.clear();
         }
         self.cache.set_size(options.cache_size);

@@ -101,8 +101,8 @@ enum TryError {
 }
 
 impl Pool {
-    pub(super) fn new(addresses: &[UpstreamAddress], clock: Arc<dyn Clock>) -> Self {
-        let upstream = |&address| Upstream::new(address, Arc::clone(&clock));
+    pub(super) fn new(addresses: &[UpstreamAddress], clock: &Arc<dyn Clock>) -> Self {
+        let upstream = |&address| Upstream::new(address, Arc::clone(clock));
         Self { upstreams: addresses.iter().map(upstream).collect() }
     }
 
@@ -299,7 +299,7 @@ fn request(question: &Question, edns: bool) -> Result<DnsRequest, TryError> {
     message.add_query(query);
     if edns {
         let mut edns = Edns::new();
-        edns.set_max_payload(UDP_PAYLOAD_MAX as u16).set_dnssec_ok(question.dnssec_ok);
+        edns.set_max_payload(UDP_PAYLOAD_MAX).set_dnssec_ok(question.dnssec_ok);
         message.set_edns(edns);
     }
     Ok(DnsRequest::new(message, DnsRequestOptions::default()))

@@ -144,7 +144,28 @@ impl BindError {
 
 fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    #[cfg(target_os = "linux")]
+    socket.attach_filter(&no_responses())?;
     UdpSocket::from_std(StdUdpSocket::from(bound(socket, address)?))
+}
+
+/// Lets the kernel drop packets whose QR bit says that they are responses: hickory-server answers those that it can't read,
+/// and two servers that answer each other's answers do so for ever. Classic BPF, from the UDP header on (socket(7)).
+#[cfg(target_os = "linux")]
+const fn no_responses() -> [socket2::SockFilter; 4] {
+    const LOAD_OCTET: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
+    const JUMP_IF_SET: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+    const UDP_HEADER_LEN: u32 = 8;
+    const FLAGS_AT: u32 = UDP_HEADER_LEN + 2;
+    const QR: u32 = 0x80;
+    [
+        // A packet that is too short to have flags is dropped here.
+        socket2::SockFilter::new(LOAD_OCTET, 0, 0, FLAGS_AT),
+        socket2::SockFilter::new(JUMP_IF_SET, 0, 1, QR),
+        socket2::SockFilter::new(RETURN, 0, 0, 0),
+        socket2::SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ]
 }
 
 fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {

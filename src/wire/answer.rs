@@ -99,8 +99,8 @@ fn compose(
     message
 }
 
-/// Points at the question's name, which always stands behind the header.
-const QNAME_POINTER: [u8; 2] = [0xc0, super::HEADER_LEN as u8];
+/// Points at the question's name, which always stands behind the 12 octets of the header.
+const QNAME_POINTER: [u8; 2] = [0xc0, 12];
 
 fn pointer(at: usize) -> [u8; 2] {
     // A name ends within 255 octets of the header, so the offset fits the 14 bits of a pointer.
@@ -119,16 +119,16 @@ pub(super) fn push_opt(message: &mut Vec<u8>, query: &Query<'_>, rcode: u16, ede
     let Some(edns) = query.edns else { return };
     message.push(0);
     message.extend(qtype::OPT.to_be_bytes());
-    message.extend((UDP_PAYLOAD_MAX as u16).to_be_bytes());
+    message.extend(UDP_PAYLOAD_MAX.to_be_bytes());
     let [_, extended_rcode] = (rcode >> 4).to_be_bytes();
     message.extend([extended_rcode, 0, u8::from(edns.dnssec_ok) << 7, 0]);
     match ede {
         None => message.extend([0, 0]),
         Some(ede) => {
             const OPTION_CODE: u16 = 15;
-            let text = &ede.text.as_bytes()[..ede.text.floor_char_boundary(Ede::TEXT_MAX)];
+            let text = ede.text.get(..ede.text.floor_char_boundary(Ede::TEXT_MAX)).unwrap_or_default();
             let mut option = Vec::from(OPTION_CODE.to_be_bytes());
-            push_len_and(&mut option, &[&ede.code.to_be_bytes(), text]);
+            push_len_and(&mut option, &[&ede.code.to_be_bytes(), text.as_bytes()]);
             push_len_and(message, &[&option]);
         }
     }

@@ -39,7 +39,7 @@ pub mod qtype {
 /// The class of the Internet.
 pub const CLASS_IN: u16 = 1;
 /// The largest UDP answer that passes every network unfragmented (DNS Flag Day 2020), and what we tell others to send.
-pub const UDP_PAYLOAD_MAX: usize = 1232;
+pub const UDP_PAYLOAD_MAX: u16 = 1232;
 /// The largest UDP answer for a client that says nothing of EDNS (RFC 1035 section 2.3.4).
 pub const UDP_PAYLOAD_PLAIN: usize = 512;
 /// The largest message over TCP.

@@ -135,7 +135,7 @@ impl Query<'_> {
     /// The largest answer that may be sent over UDP, in octets.
     pub fn udp_payload_max(&self) -> usize {
         let Some(edns) = self.edns else { return UDP_PAYLOAD_PLAIN };
-        usize::from(edns.payload_max).clamp(UDP_PAYLOAD_PLAIN, UDP_PAYLOAD_MAX)
+        usize::from(edns.payload_max.min(UDP_PAYLOAD_MAX)).max(UDP_PAYLOAD_PLAIN)
     }
 
     /// The header flags of an answer, without TC, AD and RCODE: QR, RD and CD as asked, RA.

@@ -97,8 +97,11 @@ fn a_response_is_never_answered() {
     packet[2] |= 0x80;
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    socket.send_to(&packet, daemon.dns).unwrap();
-    assert!(socket.recv(&mut [0; 512]).is_err());
+    // Whole or in pieces, or nothing but ones.
+    for packet in [&packet[..], &packet[..20], &packet[..3], &[0xff; 512]] {
+        socket.send_to(packet, daemon.dns).unwrap();
+        assert!(socket.recv(&mut [0; 512]).is_err());
+    }
     Ask::new("www.example", RecordType::A).of(daemon.dns);
 }
 
