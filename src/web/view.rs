@@ -130,7 +130,7 @@ impl Times {
     }
 
     fn moment(&self, at: Timestamp, shown: String) -> Moment {
-        let iso = format!("{at:.0}");
+        let iso = format!("{at:.3}");
         Moment { iso, exact: format::exact(at, &self.time_zone), shown }
     }
 

@@ -37,7 +37,7 @@ async function refresh() {
 
 function takeOver(fresh, force) {
   const parts = (page) => page.querySelectorAll("[data-part]");
-  if (parts(fresh).length !== parts(document).length) return location.reload();
+  if (parts(fresh).length !== parts(document).length) return takeOverWhole(fresh.querySelector("main"));
   for (const old of parts(document)) {
     const part = fresh.querySelector(`[data-part="${CSS.escape(old.dataset.part)}"]`);
     if (!part || part.innerHTML === old.dataset.seen || isSelected(old) || (!force && isAimedAt(old))) continue;
@@ -49,6 +49,14 @@ function takeOver(fresh, force) {
     if (focused) [...old.querySelectorAll(FOCUSABLE)].find((it) => meaning(it) === focused)?.focus();
   }
   showState(state);
+}
+
+// The first question turns the welcome into an overview.
+function takeOverWhole(content) {
+  main.replaceChildren(...document.importNode(content, true).childNodes);
+  main.dataset.live = content.dataset.live ?? "";
+  disconnect();
+  connect();
 }
 
 // What tells a control from others when rows have moved: the focus must not slip to another row's button.
@@ -68,7 +76,7 @@ function isAimedAt(element) {
 
 // ---- Buttons that act in place.
 
-let acted_ms = -Infinity;
+let acted = { on: undefined, at_ms: -Infinity };
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
@@ -78,7 +86,8 @@ document.addEventListener("submit", async (event) => {
   const address = button?.getAttribute("formaction") ?? form.getAttribute("action");
   const body = new URLSearchParams(new FormData(form));
   // The second click of a double click would meet the button that undoes the first.
-  if (form.ariaBusy === "true" || event.timeStamp - acted_ms < 600) return;
+  const on = form.elements.rule?.value;
+  if (form.ariaBusy === "true" || (acted.on === on && event.timeStamp - acted.at_ms < 600)) return;
   form.ariaBusy = "true";
   try {
     const answer = await fetch(address, { method: "POST", body, headers: { accept: "application/json" } });
@@ -90,7 +99,7 @@ document.addEventListener("submit", async (event) => {
   }
   form.ariaBusy = "false";
   await load(true);
-  acted_ms = performance.now();
+  acted = { on, at_ms: performance.now() };
 });
 
 function note(isGood, text) {
@@ -124,7 +133,10 @@ const hold = document.querySelector("[data-pause]");
 function connect() {
   if (source || !main.dataset.live || document.hidden) return;
   source = new EventSource(main.dataset.live);
-  source.addEventListener("open", () => showState("live"));
+  source.addEventListener("open", () => {
+    showState("live");
+    catchUp();
+  });
   source.addEventListener("error", () => {
     showState("not live");
     // The browser tries again by itself unless it was refused, for instance because too many pages are live.
@@ -138,6 +150,7 @@ function connect() {
     if (!rows()) return refresh();
     held.push(event);
     held = held.slice(-ROWS_MAX);
+    if (catchingUp) return;
     if (hold?.ariaPressed === "true" || isAimedAt(rows())) showState(`${held.length} more`);
     else addHeld();
   });
@@ -145,6 +158,20 @@ function connect() {
     if (!rows()) return refresh();
     showState(`live, ${JSON.parse(message.data).count} too fast to show`);
   });
+}
+
+// What happened between the rendering of the page and the beginning of the stream is in the history.
+let catchingUp = false;
+
+async function catchUp() {
+  if (hold?.ariaPressed === "true") return;
+  if (!rows()) return refresh();
+  catchingUp = true;
+  await load(true);
+  catchingUp = false;
+  const newest = rows().querySelector("time")?.dateTime ?? "";
+  held = held.filter((event) => newest < event.at);
+  addHeld();
 }
 
 function disconnect() {

@@ -1,0 +1,100 @@
+// A home for the browser tests: an upstream, the built binary in a directory of its own, and devices that ask.
+
+import { spawn } from "node:child_process";
+import dgram from "node:dgram";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export const BINARY =
+  process.env.PIXELSINK ?? join(process.env.CARGO_TARGET_DIR ?? join(import.meta.dirname, "../../target"), "debug/pixelsink");
+
+/** The question section of a name (dots separate labels; a label may hold any character) and type. */
+function question(name, type) {
+  const labels = name.split(".").map((label) => Buffer.from(label, "latin1"));
+  const wire = labels.flatMap((label) => [Buffer.from([label.length]), label]);
+  return Buffer.concat([...wire, Buffer.from([0, type >> 8, type & 0xff, 0, 1])]);
+}
+
+/** An upstream that knows 198.51.100.1 for every name. Returns its port and how to stop it. */
+export async function startUpstream() {
+  const socket = dgram.createSocket("udp4");
+  socket.on("message", (packet, client) => {
+    let end = 12;
+    while (packet[end] !== 0) end += 1 + packet[end];
+    end += 5;
+    const isA = packet.readUInt16BE(end - 4) === 1;
+    const header = Buffer.from(packet.subarray(0, 12));
+    header.writeUInt16BE(0x8180, 2);
+    header.writeUInt16BE(isA ? 1 : 0, 6);
+    header.writeUInt16BE(0, 10);
+    const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 198, 51, 100, 1]);
+    socket.send(Buffer.concat([header, packet.subarray(12, end), isA ? answer : Buffer.alloc(0)]), client.port, client.address);
+  });
+  await new Promise((bound) => socket.bind(0, "127.0.0.1", bound));
+  return { port: socket.address().port, stop: () => socket.close() };
+}
+
+/** Asks for the A record of a name from an address of 127.0.0.0/8; gives back the address, or null. */
+export async function ask(port, name, from = "127.0.0.1", type = 1) {
+  const socket = dgram.createSocket("udp4");
+  await new Promise((bound) => socket.bind(0, from, bound));
+  const packet = Buffer.concat([Buffer.from([0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]), question(name, type)]);
+  const answer = await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer for ${name}`)), 8000);
+    socket.once("message", (message) => {
+      clearTimeout(timer);
+      resolve(message);
+    });
+    socket.send(packet, port, "127.0.0.1");
+  });
+  socket.close();
+  return answer.readUInt16BE(6) === 0 ? null : [...answer.subarray(answer.length - 4)].join(".");
+}
+
+/** Starts the binary with a list, two named devices and this upstream. */
+export async function startDaemon(upstreamPort) {
+  const directory = mkdtempSync(join(tmpdir(), "pixelsink-browser-"));
+  const config = join(directory, "pixelsink.toml");
+  writeFileSync(
+    config,
+    `data_dir = "${join(directory, "data")}"
+dns.listen = ["127.0.0.1:0"]
+web.listen = ["127.0.0.1:0"]
+upstream.servers = ["udp://127.0.0.1:${upstreamPort}"]
+[[lists]]
+name = "trackers"
+rules = ["# test", "||pixel.example^", "||beacon.example^"]
+[[devices]]
+name = "Kitchen TV"
+addresses = ["127.0.0.7"]
+[[devices]]
+name = "Anna's phone"
+addresses = ["127.0.0.8"]
+`,
+  );
+  const child = spawn(BINARY, ["run", "--config", config], { stdio: ["ignore", "inherit", "pipe"] });
+  let log = "";
+  await new Promise((ready, failed) => {
+    const timer = setTimeout(() => failed(new Error(`not ready in time:\n${log}`)), 20000);
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      log += text;
+      if (/ ready\n/.test(log)) {
+        clearTimeout(timer);
+        ready();
+      }
+    });
+    child.once("exit", (code) => failed(new Error(`ended with ${code}:\n${log}`)));
+  });
+  const dns = Number(/TCP address=127\.0\.0\.1:(\d+)/.exec(log)[1]);
+  const page = /the page is at (http:\S+)\//.exec(log)[1];
+  const stop = async () => {
+    child.removeAllListeners("exit");
+    const gone = new Promise((exit) => child.once("exit", exit));
+    child.kill("SIGTERM");
+    const code = await gone;
+    rmSync(directory, { recursive: true });
+    if (code !== 0) throw new Error(`the daemon ended with ${code}:\n${log}`);
+  };
+  return { dns, page, stop };
+}

@@ -1,0 +1,165 @@
+// What a person does with the page, in a real browser: sees a hit appear, allows and blocks a name, and the next question
+// proves it. Every page is looked at wide and narrow, light and dark: no console error, nothing from elsewhere, no sideways
+// scrolling, no violation that axe-core knows of. Screenshots are left in target/screenshots.
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { ask, startDaemon, startUpstream } from "./home.mjs";
+
+const AXE = readFileSync(join(import.meta.dirname, "node_modules/axe-core/axe.min.js"), "utf8");
+const SHOTS = join(import.meta.dirname, "../../target/screenshots");
+mkdirSync(SHOTS, { recursive: true });
+
+const FLAGS =
+  "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: FLAGS.split(" "),
+});
+const upstream = await startUpstream();
+const daemon = await startDaemon(upstream.port);
+
+/** A tab of a window with these properties; what goes wrong in it is collected. */
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const tab = await context.newPage();
+  tab.wrong = [];
+  tab.on("console", (message) => ["error", "warning"].includes(message.type()) && tab.wrong.push(message.text()));
+  tab.on("pageerror", (error) => tab.wrong.push(String(error)));
+  tab.on("dialog", (dialog) => {
+    tab.wrong.push(`a dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  tab.on("request", (request) => request.url().startsWith(daemon.page) || tab.wrong.push(`asked ${request.url()}`));
+  return tab;
+}
+
+const tests = {
+  async "a new hit appears on the overview within two seconds, without a reload"() {
+    const tab = await open();
+    await tab.goto(`${daemon.page}/`);
+    await tab.getByText("Nobody has asked pixelsink anything yet.").waitFor();
+    await tab.evaluate(() => (window.sameDocument = true));
+    await ask(daemon.dns, "t.pixel.example", "127.0.0.7");
+    await tab.getByRole("link", { name: "Kitchen TV" }).first().waitFor({ timeout: 2000 });
+    await tab.locator(".big", { hasText: /^1$/ }).waitFor({ timeout: 2000 });
+    await ask(daemon.dns, "t.pixel.example", "127.0.0.8");
+    await tab.locator(".big", { hasText: /^2$/ }).waitFor({ timeout: 2000 });
+    assert.equal(await tab.evaluate(() => window.sameDocument), true, "the page was not loaded again");
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "the log shows a question live; allow and block there change the next answer"() {
+    const tab = await open();
+    await tab.goto(`${daemon.page}/log`);
+    assert.equal(await ask(daemon.dns, "ads.beacon.example", "127.0.0.8"), "0.0.0.0");
+    const row = tab.locator("tr", { hasText: "ads.beacon.example" }).first();
+    await row.waitFor({ timeout: 2000 });
+    assert.match(await row.innerText(), /Anna's phone[\s\S]*blocked[\s\S]*trackers, line 3/);
+    await row.getByRole("button", { name: /allow/i }).click();
+    await tab.getByText(/is let through from now on/).waitFor();
+    assert.equal(await ask(daemon.dns, "ads.beacon.example", "127.0.0.8"), "198.51.100.1");
+
+    assert.equal(await ask(daemon.dns, "shop.example", "127.0.0.7"), "198.51.100.1");
+    const shop = tab.locator("tr", { hasText: "shop.example" }).first();
+    await shop.waitFor({ timeout: 2000 });
+    await shop.getByRole("button", { name: /block/i }).click();
+    await tab.getByText(/is blocked from now on/).waitFor();
+    assert.equal(await ask(daemon.dns, "shop.example", "127.0.0.7"), "0.0.0.0");
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "without JavaScript the buttons work and the rules are taken back"() {
+    const tab = await open({ javaScriptEnabled: false });
+    await tab.goto(`${daemon.page}/rules`);
+    const row = tab.locator("tr", { hasText: "shop.example" });
+    await row.getByRole("button").click();
+    await tab.waitForURL(/\/rules/);
+    assert.equal(await tab.locator("tr", { hasText: "shop.example" }).count(), 0);
+    assert.equal(await ask(daemon.dns, "shop.example"), "198.51.100.1");
+    await tab.goto(`${daemon.page}/log`);
+    await tab.locator("tr", { hasText: "t.pixel.example" }).first().getByRole("button", { name: /allow/i }).click();
+    assert.equal(await ask(daemon.dns, "t.pixel.example"), "198.51.100.1");
+    await tab.goto(`${daemon.page}/explain?name=t.pixel.example`);
+    assert.match(await tab.locator("main").innerText(), /own rules/);
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "a list is refreshed from its button"() {
+    const tab = await open();
+    await tab.goto(`${daemon.page}/lists`);
+    assert.match(await tab.locator("main").innerText(), /trackers[\s\S]*adblock/i);
+    await tab.getByRole("button", { name: /refresh/i }).first().click();
+    await tab.getByText(/up to date/).first().waitFor();
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "names from the network are text, whatever they hold"() {
+    for (const label of ["<img src=x onerror=alert(1)>", "\"><script>alert(1)</script>", "{{7*7}}", "a'b\"c&d"]) {
+      await ask(daemon.dns, `${label}.pixel.example`, "127.0.0.7");
+      await ask(daemon.dns, `${label}.fine.example`, "127.0.0.7");
+    }
+    const tab = await open();
+    for (const path of ["/", "/log", "/devices/127.0.0.7"]) {
+      await tab.goto(daemon.page + path);
+      await tab.waitForTimeout(100);
+      assert.equal(await tab.locator("main img, main script").count(), 0, path);
+      assert.match(await tab.locator("main").innerText(), /onerror/, path);
+    }
+    await ask(daemon.dns, "<svg onload=alert(2)>.pixel.example", "127.0.0.7");
+    await tab.goto(`${daemon.page}/log`);
+    await ask(daemon.dns, "<svg onload=alert(3)>.beacon.example", "127.0.0.7");
+    await tab.getByText("onload=alert(3)").first().waitFor();
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "every page is fit to be seen, wide and narrow, light and dark"() {
+    const pages = {
+      overview: "/",
+      devices: "/devices",
+      device: "/devices/127.0.0.7",
+      log: "/log",
+      lists: "/lists",
+      rules: "/rules",
+      explain: "/explain?name=www.google-analytics.com",
+    };
+    for (const width of [1280, 360]) {
+      for (const colorScheme of ["light", "dark"]) {
+        const tab = await open({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
+        for (const [name, path] of Object.entries(pages)) {
+          const where = `${name} ${width} ${colorScheme}`;
+          await tab.goto(daemon.page + path);
+          await tab.screenshot({ path: join(SHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+          const sideways = await tab.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          assert.ok(sideways <= 0, `${where} scrolls sideways by ${sideways} px`);
+          await tab.evaluate(AXE);
+          const { violations } = await tab.evaluate(() => window.axe.run());
+          const told = violations.map((violation) => `${violation.id}: ${violation.nodes[0].html}`);
+          assert.deepEqual(told, [], where);
+        }
+        assert.deepEqual(tab.wrong, []);
+        await tab.context().close();
+      }
+    }
+  },
+};
+
+let passed = 0;
+let failed = 0;
+for (const [name, test] of Object.entries(tests)) {
+  try {
+    await test();
+    passed += 1;
+    console.log(`ok    ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}\n${error.stack}`);
+  }
+}
+await browser.close();
+await daemon.stop();
+upstream.stop();
+console.log(`browser: ${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
