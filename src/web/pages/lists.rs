@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::Uri;
 
 use super::{Page, page};
-use crate::feed::{Origin, SourceStatus};
+use crate::feed::{Origin, SourceOptions, SourceStatus};
 use crate::list::{Action, Format, SkipCount, Skipped};
 use crate::web::Web;
 use crate::web::format;
@@ -83,6 +83,7 @@ impl ListCard {
             link,
             syntax: syntax(status),
             matches: match status.format.or(options.format) {
+                _ if is_built_in(options) => Format::Adblock.matches(),
                 Some(_) if options.subdomains => "each name and everything below it",
                 Some(format) => format.matches(),
                 None => "nothing yet",
@@ -110,7 +111,14 @@ impl ListCard {
     }
 }
 
+fn is_built_in(options: &SourceOptions) -> bool {
+    matches!(options.origin, Origin::BuiltIn(_))
+}
+
 fn syntax(status: &SourceStatus) -> String {
+    if is_built_in(&status.options) {
+        return "its own, graded by level".to_owned();
+    }
     match (status.options.format, status.format) {
         (Some(configured), _) => configured.as_str().to_owned(),
         (None, found) => found.map_or("not known yet", Format::as_str).to_owned(),
