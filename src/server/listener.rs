@@ -23,6 +23,8 @@ const TCP_BACKLOG: i32 = 128;
 /// Answers that may wait on one TCP connection.
 const TCP_ANSWERS_MAX: usize = 32;
 
+/// How many ports are tried when the system may choose one.
+const PORT_ATTEMPTS_MAX: u32 = 20;
 /// After a socket died it is bound again, with this pause between attempts.
 const REBIND_PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,11 +58,21 @@ impl Listener {
     /// When one of them can't be bound, with what to do.
     pub fn bind(address: SocketAddr, responder: Arc<Responder>) -> Result<Self, BindError> {
         let error = |transport| move |source| BindError::new(address, transport, source);
-        let socket = udp_socket(address).map_err(error("udp"))?;
-        // With port 0 the system chooses; TCP then takes the port that UDP was given.
-        let address = socket.local_addr().map_err(error("udp"))?;
-        let tcp = tcp_server(address, &responder).map_err(error("tcp"))?;
-        Ok(Self { address, udp: udp_server(socket, &responder), tcp, responder })
+        // With port 0 the system chooses one for UDP, which may be taken for TCP.
+        let mut attempts = if address.port() == 0 { PORT_ATTEMPTS_MAX } else { 1 };
+        loop {
+            let socket = udp_socket(address).map_err(error("udp"))?;
+            let bound = socket.local_addr().map_err(error("udp"))?;
+            attempts -= 1;
+            match tcp_server(bound, &responder) {
+                Ok(tcp) => {
+                    let udp = udp_server(socket, &responder);
+                    return Ok(Self { address: bound, udp, tcp, responder });
+                }
+                Err(refused) if attempts == 0 => return Err(error("tcp")(refused)),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Where it listens.

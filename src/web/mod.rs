@@ -2,7 +2,7 @@
 //!
 //! It shows what the other parts know and hands wishes to whoever grants them ([`Control`]); it decides nothing about
 //! queries or lists. What it shows comes from the network, so every text is escaped by its template, the browser is
-//! told to run nothing but our one script ([`guard`]), and no request can cost more than a stated bound.
+//! told to run nothing but our one script (`guard`), and no request can cost more than a stated bound.
 //!
 //! A page is a *view*, a plain struct with all that is shown, and a template that renders it. `pages/` gathers views,
 //! `templates/` holds their HTML, `assets/` what browsers load beside it. Nothing is built but by cargo and nothing is

@@ -27,9 +27,14 @@ struct Shared {
 
 impl Upstream {
     pub(crate) fn start(script: impl Fn(&Message) -> Option<Message> + Send + Sync + 'static) -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // A port that is free for UDP may be taken for TCP by another test.
+        let bind = || {
+            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+            Some((udp, tcp))
+        };
+        let (udp, tcp) = std::iter::repeat_with(bind).take(100).flatten().next().unwrap();
         let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).unwrap();
         udp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(script)),
