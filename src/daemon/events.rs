@@ -1,26 +1,99 @@
 //! Every event, to whoever wants to know: the history, live views, the counters.
+//!
+//! The kernel learns the MAC of a new client a moment before its first query is read, and we learn it from the kernel a
+//! moment after. The events of an address that is not known yet wait for that moment, or one device would be two.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
+use crate::device::{DeviceKey, LiveDevices};
 use crate::event::{EventSink, QueryEvent};
 use crate::history::History;
 use crate::metrics::Metrics;
 
+/// How long events of an unknown address wait; discovery reads the tables again within a tenth of a second.
+const ACQUAINTANCE: Duration = Duration::from_millis(300);
+/// An address that stayed unknown (it is behind a router) is not waited for again for so long.
+const STRANGER_KEPT: Duration = Duration::from_secs(60);
+/// So many addresses are waited for at once; a flood of forged ones is not worth more memory.
+const STRANGERS_MAX: usize = 1024;
+
+#[derive(Clone)]
 pub(super) struct Events {
-    pub(super) history: History,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) live: broadcast::Sender<Arc<QueryEvent>>,
+    history: History,
+    metrics: Arc<Metrics>,
+    live: broadcast::Sender<Arc<QueryEvent>>,
+    devices: Arc<LiveDevices>,
+    /// Since when each unknown address has been waited for.
+    strangers: Arc<Mutex<HashMap<IpAddr, Instant>>>,
 }
 
-impl EventSink for Events {
-    fn emit(&self, event: QueryEvent) {
+impl Events {
+    pub(super) fn new(
+        history: History,
+        metrics: Arc<Metrics>,
+        live: broadcast::Sender<Arc<QueryEvent>>,
+        devices: Arc<LiveDevices>,
+    ) -> Self {
+        Self { history, metrics, live, devices, strangers: Arc::default() }
+    }
+
+    /// Waits for the events that are still held back, at the end.
+    pub(super) async fn settle(&self) {
+        let held = {
+            let strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            strangers.values().any(|since| since.elapsed() < 2 * ACQUAINTANCE)
+        };
+        if held {
+            tokio::time::sleep(ACQUAINTANCE).await;
+        }
+    }
+
+    fn deliver(&self, event: QueryEvent) {
         self.metrics.count(&event);
         if 0 < self.live.receiver_count() {
             // Fails only when the last receiver has just gone.
             let _ = self.live.send(Arc::new(event.clone()));
         }
         self.history.emit(event);
+    }
+
+    /// The address whose owner may be known in a moment.
+    fn stranger(&self, event: &QueryEvent) -> Option<IpAddr> {
+        let DeviceKey::Address(address) = event.device.key else { return None };
+        if address.is_loopback() || self.devices.current().knows(address) {
+            return None;
+        }
+        let now = Instant::now();
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if STRANGERS_MAX <= strangers.len() {
+            strangers.retain(|_, since| now.saturating_duration_since(*since) < STRANGER_KEPT);
+        }
+        if let Some(since) = strangers.get(&address) {
+            let waited = now.saturating_duration_since(*since);
+            if waited < STRANGER_KEPT {
+                return (waited < ACQUAINTANCE).then_some(address);
+            }
+        } else if STRANGERS_MAX <= strangers.len() {
+            return None;
+        }
+        strangers.insert(address, now);
+        Some(address)
+    }
+}
+
+impl EventSink for Events {
+    fn emit(&self, mut event: QueryEvent) {
+        let Some(address) = self.stranger(&event) else { return self.deliver(event) };
+        let events = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(ACQUAINTANCE).await;
+            event.device = events.devices.current().identify(address);
+            events.deliver(event);
+        });
     }
 }

@@ -54,6 +54,7 @@ pub(super) struct Running {
     resolver: Arc<Resolver>,
     responder: Arc<Responder>,
     history: History,
+    events: Events,
     feed: Feed,
     listeners: Listeners,
     observed: Mutex<Observed>,
@@ -84,11 +85,11 @@ impl Running {
         );
         let metrics = Arc::new(Metrics::default());
         let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
-        let events = Events { history: history.clone(), metrics: Arc::clone(&metrics), live: live.clone() };
         let policy = Arc::new(LivePolicy::default());
         policy.update(|policy| policy.blocking = config.blocking);
         let devices = Arc::new(LiveDevices::default());
         devices.publish(DeviceTable::build(&config.devices, &[]));
+        let events = Events::new(history.clone(), Arc::clone(&metrics), live.clone(), Arc::clone(&devices));
         let resolver = Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)));
         let access = config.server.access.clone();
         let responder = Responder::new(
@@ -96,7 +97,7 @@ impl Running {
             Arc::clone(&devices),
             Arc::clone(&policy),
             Arc::clone(&resolver),
-            Arc::new(events),
+            Arc::new(events.clone()),
             access,
         );
         let responder = Arc::new(responder);
@@ -133,6 +134,7 @@ impl Running {
                 resolver,
                 responder,
                 history,
+                events,
                 feed,
                 observed: Mutex::default(),
                 start_problems: data.problem.into_iter().collect(),
@@ -238,6 +240,7 @@ impl Running {
             sleep(Duration::from_millis(10)).await;
         }
         self.listeners.close().await;
+        self.events.settle().await;
         if let Err(error) = self.history.close().await {
             error!(%error, "the history could not be written");
         }

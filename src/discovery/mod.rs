@@ -12,7 +12,7 @@ use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use rtnetlink::{Handle, MulticastGroup};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::device::Mac;
 
@@ -32,7 +32,7 @@ pub struct DiscoveryError(String);
 
 /// The tables are read again after this long without news.
 const REREAD: Duration = Duration::from_secs(60);
-/// News comes in bursts; the tables are read once for each burst.
+/// News comes in bursts: the first of a burst is read at once, since a query may come with it; the rest together.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Reads the tables now and at each change, for as long as the kernel can be asked.
@@ -49,10 +49,11 @@ pub async fn watch(mut observed: impl FnMut(Observed)) -> DiscoveryError {
                 Ok(tables) => observed(tables),
                 Err(refused) => return error(&refused),
             }
+            let settled = Instant::now() + SETTLE;
             if let Ok(None) = timeout(REREAD, news.next()).await {
                 return error(&"the connection was closed");
             }
-            sleep(SETTLE).await;
+            sleep_until(settled).await;
             while let Ok(Some(_)) = timeout(Duration::ZERO, news.next()).await {}
         }
     };

@@ -4,6 +4,7 @@
 mod architecture;
 mod blocklist;
 mod cli;
+mod devices;
 mod dns;
 mod faults;
 mod lists;
