@@ -55,11 +55,13 @@ impl Events {
 
     fn deliver(&self, event: QueryEvent) {
         self.metrics.count(&event);
-        if 0 < self.live.receiver_count() {
-            // Fails only when the last receiver has just gone.
-            let _ = self.live.send(Arc::new(event.clone()));
-        }
+        let live = (0 < self.live.receiver_count()).then(|| Arc::new(event.clone()));
+        // The history first: a page that hears of the event asks the history at once.
         self.history.emit(event);
+        if let Some(event) = live {
+            // Fails only when the last receiver has just gone.
+            let _ = self.live.send(event);
+        }
     }
 
     /// The address whose owner may be known in a moment.

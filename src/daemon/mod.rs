@@ -12,6 +12,7 @@ mod socket;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -34,6 +35,8 @@ pub fn main() -> ExitCode {
             error => Failure::Other(error.into()),
         }),
     };
+    // A read on a drive that hangs must not hold up the end.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
     match outcome {
         Ok(code) => code,
         Err(Failure::Config(error)) => {
@@ -43,6 +46,9 @@ pub fn main() -> ExitCode {
         Err(Failure::Other(error)) => fail(&format!("{error:#}")),
     }
 }
+
+/// How long threads may take to end after everything else has.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
 /// Why a command did not do what it was asked.
 enum Failure {

@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use jiff::tz::TimeZone;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::broadcast;
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, broadcast};
+use tokio::time::{Instant, interval, sleep};
 use tracing::{error, info, warn};
 
 use super::events::Events;
@@ -208,27 +208,35 @@ impl Running {
         let [Ok(terminate), Ok(interrupt), Ok(hangup)] = &mut signals else {
             anyhow::bail!("the system does not deliver signals");
         };
+        let reloads = self.reload_when_notified();
+        let watchdog = tokio::spawn(feed_watchdog());
         notify(&[NotifyState::Ready]);
         info!("ready");
         loop {
-            let watchdog = async {
-                match sd_notify::watchdog_enabled() {
-                    Some(period) => sleep(period / 2).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => {
-                    // What went wrong is in the log and on the page already.
-                    let _ = self.reload().await;
-                }
-                () = watchdog => notify(&[NotifyState::Watchdog]),
+                _ = hangup.recv() => reloads.notify_one(),
             }
         }
+        watchdog.abort();
         self.stop().await;
         Ok(())
+    }
+
+    /// Reloads one at a time, in a task of its own: a storm of signals is one reload more, and none holds up the end.
+    fn reload_when_notified(self: &Arc<Self>) -> Arc<Notify> {
+        let wanted = Arc::new(Notify::new());
+        let (running, notified) = (Arc::downgrade(self), Arc::clone(&wanted));
+        tokio::spawn(async move {
+            loop {
+                notified.notified().await;
+                let Some(running) = running.upgrade() else { return };
+                // What went wrong is in the log and on the page already.
+                let _ = running.reload().await;
+            }
+        });
+        wanted
     }
 
     /// Lets queries in flight end, closes the doors, writes the history.
@@ -423,6 +431,16 @@ fn notify(state: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(state);
 }
 
+/// Tells systemd that the runtime is alive, as often as it asks for.
+async fn feed_watchdog() {
+    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    let mut ticks = interval(period / 2);
+    loop {
+        ticks.tick().await;
+        notify(&[NotifyState::Watchdog]);
+    }
+}
+
 fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -482,7 +500,6 @@ fn feed_options(config: &Config, data_dir: Option<PathBuf>, catalogue: &Catalogu
 
 /// The names under which the page may be visited: those of the configuration, and the machine's own.
 fn host_names(config: &Config) -> Vec<String> {
-    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let own = own.trim().to_ascii_lowercase();
+    let own = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     config.web.host_names.iter().cloned().chain((!own.is_empty()).then_some(own)).collect()
 }
