@@ -9,20 +9,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::CliError;
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_FILE};
 use crate::web::api;
 
 /// The socket's file name, in the runtime or data directory.
 pub const SOCKET_NAME: &str = "control.sock";
 
-/// Where the daemon's socket may be: the runtime directory of the service, then the data directories.
+/// Where the daemon's socket may be: the runtime directory of the service, then the data directories. A daemon of another
+/// configuration than the one that was named is never spoken to.
 pub fn socket_candidates(config: &Config) -> Vec<PathBuf> {
-    let mut directories = vec![PathBuf::from("/run/pixelsink"), config.data_dir.clone()];
+    let is_service = config.file.as_ref().is_none_or(|file| file == Path::new(DEFAULT_FILE));
+    let mut directories = Vec::new();
+    if is_service {
+        directories.push(PathBuf::from("/run/pixelsink"));
+    }
+    directories.push(config.data_dir.clone());
     if config.file.is_none() {
         directories.extend(crate::config::user_data_dir());
-    } else {
-        // A daemon of another configuration may run as a service beside this one.
-        directories.rotate_left(1);
     }
     directories.into_iter().map(|directory| directory.join(SOCKET_NAME)).collect()
 }

@@ -141,7 +141,10 @@ pub enum CliError {
 pub fn load_config(options: &Options) -> Result<Config, ConfigError> {
     match &options.config {
         Some(file) => Config::load(file),
-        None if std::path::Path::new(DEFAULT_FILE).exists() => Config::load(DEFAULT_FILE.as_ref()),
+        // One that is there and can't be read is told, not passed over.
+        None if !matches!(std::path::Path::new(DEFAULT_FILE).try_exists(), Ok(false)) => {
+            Config::load(DEFAULT_FILE.as_ref())
+        }
         None => Ok(Config::default()),
     }
 }

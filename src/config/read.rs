@@ -24,6 +24,10 @@ use crate::tracker::Level;
 
 /// A list that is downloaded more often than this is a burden for who serves it.
 const REFRESH_MIN: Duration = Duration::from_secs(3600);
+/// A smaller bound on lists would be a slip of the pen, in octets.
+const LIST_SIZE_MIN: u64 = 1024;
+/// Clients may keep what is blocked for a week at most, in seconds.
+const BLOCKING_TTL_MAX_SECS: u32 = 7 * 86_400;
 const REFRESH_DEFAULT: Duration = Duration::from_secs(86_400);
 
 /// Private and link-local networks (RFC 1918, 6598, 3927, 4193, 4291) and this machine itself.
@@ -88,7 +92,7 @@ impl Config {
         }
         let mut download = root.section("download");
         if let Some(value) = download.get("size_max") {
-            set(&mut self.list_size_max, value.parse("a size such as `128MiB`", size));
+            set(&mut self.list_size_max, value.parse("a size such as `128MiB`", size_of_lists));
         }
         if let Some(value) = download.get("timeout") {
             set(
@@ -111,9 +115,11 @@ impl Config {
         if let Some(value) = dns.get("listen") {
             *listen = addresses(&value);
             self.listen_is_named = true;
+            not_empty(&value, "an address; without one nobody is answered");
         }
         if let Some(value) = dns.get("allow_from") {
             read_allow_from(&value, access);
+            not_empty(&value, "`private`, `local` or a prefix; without one nobody is answered");
         }
     }
 
@@ -134,9 +140,7 @@ impl Config {
             }
             Ok(address)
         });
-        if servers.is_empty() && value.elements().is_empty() {
-            value.complain("expected at least one upstream; without one nothing resolves");
-        }
+        not_empty(&value, "an upstream; without one nothing resolves");
     }
 
     fn read_web(&mut self, mut web: Section<'_>) {
@@ -166,6 +170,25 @@ fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
+}
+
+fn not_empty(value: &Value<'_>, what: &str) {
+    if value.value.as_array().is_some_and(|array| array.is_empty()) {
+        value.complain(format!("expected at least one: {what}"));
+    }
+}
+
+fn size_of_lists(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        octets if octets < LIST_SIZE_MIN => Err(format!("`{text}` is too small; no list would be taken")),
+        octets => Ok(octets),
+    }
+}
+
+fn blocking_ttl(text: &str) -> Result<u32, String> {
+    let ttl = duration(text)?.as_secs();
+    let ttl = u32::try_from(ttl).ok().filter(|ttl| *ttl <= BLOCKING_TTL_MAX_SECS);
+    ttl.ok_or_else(|| format!("`{text}` is too long; what you allow would take effect at most a week later"))
 }
 
 fn absolute_path(text: &str) -> Result<std::path::PathBuf, String> {
@@ -206,8 +229,7 @@ fn read_blocking(mut section: Section<'_>, mut blocking: Blocking) -> Blocking {
         set(&mut blocking.mode, read_mode(&value));
     }
     if let Some(value) = section.get("ttl") {
-        let ttl = value.parse("a duration such as `5m`", duration);
-        set(&mut blocking.ttl_secs, ttl.and_then(|ttl| u32::try_from(ttl.as_secs()).ok()));
+        set(&mut blocking.ttl_secs, value.parse("a duration such as `5m`", blocking_ttl));
     }
     blocking
 }
@@ -224,6 +246,9 @@ fn read_mode(value: &Value<'_>) -> Option<SinkholeMode> {
                 text.parse().map_err(|_| format!("`{text}` is not an IPv6 address"))
             })
         });
+        if ipv4.is_none() && ipv6.is_none() {
+            value.complain("expected `ipv4`, `ipv6` or both");
+        }
         return Some(SinkholeMode::Custom { ipv4, ipv6 });
     }
     let expected = "`null`, `nxdomain`, `nodata`, `refused` or { ipv4 = \"...\", ipv6 = \"...\" }";

@@ -147,6 +147,13 @@ macs = ["aa:bb"]
 }
 
 #[test]
+fn nonsense_is_refused() {
+    let text = "dns.listen = []\ndns.allow_from = []\nupstream.servers = []\nblocking.mode = {}\n\
+                blocking.ttl = \"40000d\"\ndownload.size_max = \"0\"\nrules.block = [\"1.2.3.4\"]\n";
+    insta::assert_snapshot!(problems(text));
+}
+
+#[test]
 fn what_is_not_toml_is_told_with_its_place() {
     insta::assert_snapshot!(problems("[dns\nlisten = [\"127.0.0.1:53\"]\n"));
     insta::assert_snapshot!(problems("data_dir = \"/a\"\ndata_dir = \"/b\"\n"));

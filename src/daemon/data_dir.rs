@@ -1,8 +1,12 @@
 //! The directory in which everything is kept, if there is one that can be written.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tracing::warn;
 
 use crate::config::{Config, user_data_dir};
 
@@ -10,25 +14,47 @@ use crate::config::{Config, user_data_dir};
 pub(super) struct DataDir {
     pub(super) path: Option<PathBuf>,
     pub(super) problem: Option<String>,
+    /// Held for as long as the daemon runs, so that no other one writes here.
+    pub(super) lock: Option<File>,
 }
 
 /// Finds or makes the directory. Without a configuration file a user's own directory will do.
-pub(super) fn prepare(config: &Config) -> DataDir {
+///
+/// # Errors
+/// When another daemon uses it.
+pub(super) fn prepare(config: &Config) -> anyhow::Result<DataDir> {
     let refused = match writable(&config.data_dir) {
-        Ok(()) => return DataDir { path: Some(config.data_dir.clone()), problem: None },
+        Ok(()) => return locked(config.data_dir.clone()),
         Err(error) => error,
     };
     if config.file.is_none()
         && let Some(path) = user_data_dir().filter(|path| writable(path).is_ok())
     {
-        return DataDir { path: Some(path), problem: None };
+        return locked(path);
     }
     let directory = config.data_dir.display();
     let problem = format!(
         "{directory} can't be written ({refused}): lists, history and your rules live in memory only and are lost when \
          pixelsink stops. Make it writable for the user that runs pixelsink, or set data_dir, and restart."
     );
-    DataDir { path: None, problem: Some(problem) }
+    Ok(DataDir { path: None, problem: Some(problem), lock: None })
+}
+
+fn locked(path: PathBuf) -> anyhow::Result<DataDir> {
+    let file = path.join("lock");
+    let lock = File::create(&file).with_context(|| format!("opening {}", file.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(DataDir { path: Some(path), problem: None, lock: Some(lock) }),
+        Err(TryLockError::WouldBlock) => anyhow::bail!(
+            "another pixelsink uses {}; stop it first, or give this one another data_dir",
+            path.display()
+        ),
+        // Some network drives know no locks.
+        Err(TryLockError::Error(error)) => {
+            warn!(%error, file = %file.display(), "can't be locked; see that no other pixelsink uses this directory");
+            Ok(DataDir { path: Some(path), problem: None, lock: None })
+        }
+    }
 }
 
 /// Makes the directory, for its owner only, and proves that a file can be written there.

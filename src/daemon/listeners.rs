@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use axum::Router;
@@ -40,6 +40,21 @@ impl Served {
     }
 }
 
+/// Addresses that are bound and not served yet.
+pub(super) struct Bound {
+    dns: Vec<(SocketAddr, Listener)>,
+    web: Vec<(SocketAddr, TcpListener)>,
+}
+
+fn dns_wanted(config: &Config) -> Vec<SocketAddr> {
+    let trial = config.file.is_none().then_some(TRIAL_LISTEN);
+    config.server.listen.iter().copied().chain(trial).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// All listeners.
 pub(super) struct Listeners {
     responder: Arc<Responder>,
@@ -62,72 +77,65 @@ impl Listeners {
         }
     }
 
-    /// Listens for queries where the configuration says so.
+    /// Binds what the configuration wants and is not served yet. Nothing is served or closed until [`Self::commit`]; what
+    /// is dropped instead is free again.
     ///
     /// # Errors
-    /// When an address that the file names can't be had, or when there would be none at all.
-    pub(super) fn serve_dns(&self, config: &Config) -> anyhow::Result<()> {
-        let mut served = self.dns.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut wanted = config.server.listen.clone();
-        if config.file.is_none() {
-            wanted.push(TRIAL_LISTEN);
-        }
+    /// When an address that the file names can't be had, or when there would be none for queries at all.
+    pub(super) async fn bind(&self, config: &Config) -> anyhow::Result<Bound> {
+        let mut bound = Bound { dns: Vec::new(), web: Vec::new() };
         let mut refused = Vec::new();
-        for &address in &wanted {
-            if served.0.contains_key(&address) {
+        for address in dns_wanted(config) {
+            if lock(&self.dns).0.contains_key(&address) {
                 continue;
             }
             match Listener::bind(address, Arc::clone(&self.responder)) {
-                Ok(listener) => {
-                    let (bound, cancel) = (listener.address(), self.cancel.child_token());
-                    info!(address = %bound, "answering DNS over UDP and TCP");
-                    self.spawn(listener.serve(cancel.clone()));
-                    served.0.insert(address, (bound, cancel));
-                }
+                Ok(listener) => bound.dns.push((address, listener)),
                 Err(error) if config.listen_is_named => return Err(error.into()),
                 Err(error) => refused.push(error),
             }
         }
-        served.keep_only(&wanted);
         for error in &refused {
             warn!("{error}");
         }
-        if served.0.is_empty()
+        if bound.dns.is_empty()
+            && lock(&self.dns).0.is_empty()
             && let Some(error) = refused.pop()
         {
             return Err(error.into());
         }
-        Ok(())
-    }
-
-    /// Serves the page where the configuration says so.
-    ///
-    /// # Errors
-    /// When an address that the file names can't be had.
-    pub(super) async fn serve_web(&self, config: &Config) -> anyhow::Result<()> {
         for &address in &config.web.listen {
-            if self.web.lock().unwrap_or_else(PoisonError::into_inner).0.contains_key(&address) {
+            if lock(&self.web).0.contains_key(&address) {
                 continue;
             }
-            let listener = TcpListener::bind(address).await;
-            let listener = listener.with_context(|| {
+            let listener = TcpListener::bind(address).await.with_context(|| {
                 format!("the page can't be served on {address}; choose another address for web.listen, or free this one")
             });
             match listener {
-                Ok(listener) => {
-                    let (bound, cancel) =
-                        (listener.local_addr().unwrap_or(address), self.cancel.child_token());
-                    info!("the page is at http://{bound}/");
-                    self.spawn(web::serve(listener, self.page.clone(), cancel.clone()));
-                    let mut served = self.web.lock().unwrap_or_else(PoisonError::into_inner);
-                    served.0.insert(address, (bound, cancel));
-                }
+                Ok(listener) => bound.web.push((address, listener)),
                 Err(error) if config.web_listen_is_named => return Err(error),
                 Err(error) => warn!("{error:#}"),
             }
         }
-        self.web.lock().unwrap_or_else(PoisonError::into_inner).keep_only(&config.web.listen);
-        Ok(())
+        Ok(bound)
+    }
+
+    /// Serves what was bound and closes what the configuration no longer wants.
+    pub(super) fn commit(&self, bound: Bound, config: &Config) {
+        for (address, listener) in bound.dns {
+            let (at, cancel) = (listener.address(), self.cancel.child_token());
+            info!(address = %at, "answering DNS over UDP and TCP");
+            self.spawn(listener.serve(cancel.clone()));
+            lock(&self.dns).0.insert(address, (at, cancel));
+        }
+        for (address, listener) in bound.web {
+            let (at, cancel) = (listener.local_addr().unwrap_or(address), self.cancel.child_token());
+            info!("the page is at http://{at}/");
+            self.spawn(web::serve(listener, self.page.clone(), cancel.clone()));
+            lock(&self.web).0.insert(address, (at, cancel));
+        }
+        lock(&self.dns).keep_only(&dns_wanted(config));
+        lock(&self.web).keep_only(&config.web.listen);
     }
 
     /// Serves the command line's socket.
@@ -136,18 +144,18 @@ impl Listeners {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+        lock(&self.tasks).spawn(task);
     }
 
     /// The addresses on which queries are answered.
     pub(super) fn dns_addresses(&self) -> Vec<SocketAddr> {
-        self.dns.lock().unwrap_or_else(PoisonError::into_inner).bound()
+        lock(&self.dns).bound()
     }
 
     /// Closes all of them and waits for the end.
     pub(super) async fn close(&self) {
         self.cancel.cancel();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         while tasks.join_next().await.is_some() {}
     }
 }

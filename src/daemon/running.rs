@@ -1,5 +1,6 @@
 //! The running daemon.
 
+use std::fs::File;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use jiff::tz::TimeZone;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
@@ -48,6 +50,8 @@ pub(super) struct Running {
     options: Options,
     config: tokio::sync::Mutex<Config>,
     data_dir: Option<PathBuf>,
+    /// Held to the end: see [`data_dir::DataDir::lock`].
+    _data_lock: Option<File>,
     catalogue: Arc<Catalogue>,
     policy: Arc<LivePolicy>,
     devices: Arc<LiveDevices>,
@@ -69,7 +73,7 @@ impl Running {
     /// Starts every part in the order in which they need each other.
     pub(super) async fn start(options: Options, config: Config) -> anyhow::Result<Arc<Self>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let data = data_dir::prepare(&config);
+        let data = data_dir::prepare(&config)?;
         if let Some(problem) = &data.problem {
             error!("{problem}");
         }
@@ -78,6 +82,7 @@ impl Running {
             warn!("the built-in list: {mistake}");
         }
         let catalogue = Arc::new(catalogue);
+        raise_file_limit();
         let history = History::open(
             history_options(&config, data.path.as_deref()),
             Arc::clone(&catalogue),
@@ -128,6 +133,7 @@ impl Running {
                 listeners: Listeners::new(Arc::clone(&responder), web::router(parts)),
                 options,
                 data_dir: data.path,
+                _data_lock: data.lock,
                 catalogue,
                 policy,
                 devices,
@@ -154,8 +160,9 @@ impl Running {
         }
         self.watch_neighbours();
         let config = self.config.lock().await;
-        self.listeners.serve_dns(&config)?;
-        self.listeners.serve_web(&config).await
+        let bound = self.listeners.bind(&config).await?;
+        self.listeners.commit(bound, &config);
+        Ok(())
     }
 
     /// Keeps the table of devices as the kernel's neighbour table has it.
@@ -260,9 +267,21 @@ impl Running {
 
     /// Reads the configuration again. When it can't be used, everything stays as it is.
     async fn reload(&self) -> Result<Done, Refused> {
+        let reloaded = self.reload_locked().await;
+        // Neighbours that changed meanwhile could not be put together with the names of devices.
+        self.publish_devices();
+        reloaded
+    }
+
+    async fn reload_locked(&self) -> Result<Done, Refused> {
         let mut current = self.config.lock().await;
-        let reloaded = match load_config(&self.options) {
-            Ok(config) => self.put_in_force(&current, config).await,
+        // A file that was there and is gone for a moment is not a wish for the defaults.
+        let loaded = match &current.file {
+            Some(file) => Config::load(file),
+            None => load_config(&self.options),
+        };
+        let reloaded = match loaded {
+            Ok(config) => self.put_in_force(config).await,
             Err(error) => Err(anyhow::Error::new(error)),
         };
         match reloaded {
@@ -288,22 +307,19 @@ impl Running {
         }
     }
 
-    async fn put_in_force(&self, current: &Config, config: Config) -> anyhow::Result<Config> {
-        // First what can fail; the addresses of the configuration before come back when it does.
-        let listening = async {
-            self.listeners.serve_dns(&config)?;
-            self.listeners.serve_web(&config).await
-        };
-        if let Err(error) = listening.await {
-            let _ = self.listeners.serve_dns(current);
-            let _ = self.listeners.serve_web(current).await;
-            return Err(error);
-        }
+    async fn put_in_force(&self, config: Config) -> anyhow::Result<Config> {
+        // First what can fail; until everything is bound nothing has changed.
+        let bound = self.listeners.bind(&config).await?;
+        self.listeners.commit(bound, &config);
         self.policy.update(|policy| policy.blocking = config.blocking);
         self.resolver.reconfigure(&config.resolve);
         self.responder.set_access(config.server.access.clone());
         self.publish_devices_of(&config);
-        self.feed.reconfigure(feed_options(&config, self.data_dir.clone(), &self.catalogue)).await?;
+        let feed_options = feed_options(&config, self.data_dir.clone(), &self.catalogue);
+        if let Err(error) = self.feed.reconfigure(feed_options).await {
+            // Only when the daemon stops.
+            warn!(%error, "the lists did not take over the configuration");
+        }
         Ok(config)
     }
 
@@ -429,6 +445,15 @@ const DISCOVERY_PAUSE: Duration = Duration::from_secs(30);
 fn notify(state: &[NotifyState<'_>]) {
     // Fails only where systemd is not listening.
     let _ = sd_notify::notify(state);
+}
+
+/// Takes as many open files as we may have: each question that waits for an upstream holds a socket or two.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Tells systemd that the runtime is alive, as often as it asks for.

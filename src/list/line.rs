@@ -100,12 +100,16 @@ fn rules(
         if is_own(name) {
             continue;
         }
-        match checked(name) {
+        match checked(name, scope) {
             Ok(name) => {
                 any = true;
                 add(name, scope, action);
             }
-            Err(skip) => error = skip,
+            // Behind the first word that is no name stands a comment, whatever it begins with; names in it are not meant.
+            Err(skip) => {
+                error = skip;
+                break;
+            }
         }
     }
     if any { Ok(format) } else { Err(error) }
@@ -118,7 +122,9 @@ fn recognise(line: &str, in_adblock: bool) -> Result<(Format, Vec<Named<'_>>), S
     if line.contains(['#', '$']) && COSMETIC.iter().any(|mark| line.contains(mark)) {
         // `a.example ## comment` is a comment behind a name.
         let mark = line.find("##").or_else(|| line.find('#')).or_else(|| line.find('$')).unwrap_or_default();
-        if !line.get(..mark).is_some_and(|before| before.ends_with(char::is_whitespace)) {
+        let (before, behind) = line.split_at_checked(mark).unwrap_or_default();
+        let selects = behind.trim_start_matches('#').starts_with(|first: char| !first.is_whitespace());
+        if !before.ends_with(char::is_whitespace) || behind.starts_with("##") && selects {
             return Err(Skip::BrowserOnly);
         }
     }
@@ -209,17 +215,30 @@ fn adblock(line: &str) -> Result<Named<'_>, Skip> {
         Some(name) => (name, Scope::Below),
         None => (name, Scope::Subtree),
     };
-    if modifiers.is_some() || name.contains(['*', '^', '|']) {
+    // An exception of lists wins over every block here, so that `$important` adds nothing to it.
+    let is_plain = modifiers.is_none() || action == Action::Allow && modifiers == Some("important");
+    if !is_plain || name.contains(['*', '^', '|']) {
         return Err(Skip::NotRead);
     }
     Ok((name, scope, action))
 }
 
-/// A name that a list may speak of: one of a whole top-level domain would be a catastrophe or a misprint.
-fn checked(text: &str) -> Result<DomainName, Skip> {
+/// A name that a list may speak of: a rule for a whole public suffix (`com`, `co.uk`) or for reverse names would be a
+/// catastrophe or a misprint. Suffixes of companies (`github.io`) are left to the list: some are listed on purpose.
+fn checked(text: &str, scope: Scope) -> Result<DomainName, Skip> {
     if text.parse::<IpAddr>().is_ok() {
         return Err(Skip::BareAddress);
     }
     let name = DomainName::parse(text).map_err(Skip::Name)?;
-    if name.as_ref().label_count() < 2 { Err(Skip::TopLevelDomain) } else { Ok(name) }
+    let is_wide = scope != Scope::Exact && is_everybodys(&name);
+    if is_wide || name.as_ref().label_count() < 2 { Err(Skip::TopLevelDomain) } else { Ok(name) }
+}
+
+fn is_everybodys(name: &DomainName) -> bool {
+    let text = name.to_string();
+    let suffix = psl::suffix(text.as_bytes());
+    let is_suffix = suffix.is_some_and(|suffix| {
+        suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes().len() == text.len()
+    });
+    is_suffix || text.ends_with(".arpa")
 }

@@ -151,6 +151,8 @@ pub struct Parser {
     report: Report,
     /// Whether the text has an Adblock header.
     adblock: bool,
+    /// How many `!#if` are open: what they hold depends on the program that reads the list.
+    conditions: u32,
     /// How many lines were of each [`Format`].
     votes: [u32; 4],
     /// The beginning of a line whose end has not come yet.
@@ -235,6 +237,13 @@ impl Parser {
         let number = self.report.lines;
         let line = String::from_utf8_lossy(raw);
         let mut add = |name, scope, action| add(Rule { name, scope, action, line: number });
+        if line.trim_start().starts_with("!#if") {
+            self.conditions += 1;
+        } else if line.trim_start().starts_with("!#endif") {
+            self.conditions = self.conditions.saturating_sub(1);
+        } else if 0 < self.conditions && !line.trim().is_empty() && !line.starts_with('!') {
+            return self.report.skip(Skip::NotRead, number, &line);
+        }
         self.adblock |= number == 1 && line::is_adblock_header(line.trim());
         match line::read(line.trim(), self.adblock, self.options, &mut add) {
             line::Line::Blank => self.report.blank += 1,
@@ -283,7 +292,10 @@ mod tests {
         check("0.0.0.0", "an address alone");
         check("10.1.2.3", "an address alone");
         check("0.0.0.0 a..example", "not a domain name");
-        check("0.0.0.0 com", "a whole top-level domain");
+        check("0.0.0.0 com", "a whole public suffix");
+        check("0.0.0.0 a.example ; see google.com", "=a.example");
+        check("0.0.0.0 a.example - belongs to amazon.com", "=a.example");
+        check("0.0.0.0 ; google.com", "not a domain name");
     }
 
     #[test]
@@ -293,7 +305,7 @@ mod tests {
         check("pixel.example#comment", "=pixel.example");
         check("*.pixel.example", "||pixel.example^");
         check(".pixel.example", "||pixel.example^");
-        check("*.com", "a whole top-level domain");
+        check("*.com", "a whole public suffix");
         check("bücher.example", "=xn--bcher-kva.example");
         check("localhost", "the machine's own names");
         check("_xmpp-client._tcp.example.com", "=_xmpp-client._tcp.example.com");
@@ -308,7 +320,13 @@ mod tests {
         check("@@||good.example^", "@@||good.example^");
         check("||pixel.example^ # a comment", "||pixel.example^");
         check("||*.pixel.example^", "*.pixel.example");
-        check("||com^", "a whole top-level domain");
+        check("||com^", "a whole public suffix");
+        check("||co.uk^", "a whole public suffix");
+        check("||*.co.uk^", "a whole public suffix");
+        check("||in-addr.arpa^", "a whole public suffix");
+        check("co.uk", "=co.uk");
+        check("||shop.co.uk^", "||shop.co.uk^");
+        check("@@||good.example^$important", "@@||good.example^");
         check("||192.0.2.1^", "an address alone");
     }
 
@@ -325,6 +343,7 @@ mod tests {
         check("||site.example^#top", "only a browser can apply it");
         check(".com/pixel.gif?", "only a browser can apply it");
         check("##.ad-banner", "only a browser can apply it");
+        check("site.example ##.ad", "only a browser can apply it");
         check("/pixel.gif?", "only a browser can apply it");
         check("-tracking-pixel.", "only a browser can apply it");
         check("||site.example^$important", "syntax that this version does not read");
@@ -385,6 +404,14 @@ mod tests {
         assert_eq!(parsed.rules.len(), 3);
         assert_eq!(parsed.format, Some(Format::Hosts));
         assert_eq!(parsed.rules[2].line, 4);
+    }
+
+    #[test]
+    fn what_stands_under_a_condition_is_not_read() {
+        let text = b"!#if adguard_app_ios\n||a.example^\n!#else\n||b.example^\n!#endif\n||c.example^\n";
+        let parsed = parse(text, ParseOptions::default());
+        assert_eq!(parsed.rules.iter().map(ToString::to_string).collect::<Vec<_>>(), ["||c.example^"]);
+        assert_eq!(parsed.report.skipped_count(), 2);
     }
 
     #[test]

@@ -33,6 +33,9 @@ impl OwnRule {
         } else {
             (text, Scope::Subtree)
         };
+        if name.parse::<std::net::IpAddr>().is_ok() {
+            return Err(OwnRuleError::Address);
+        }
         let name = DomainName::parse(name).map_err(OwnRuleError::Name)?;
         Ok(Self { name, scope })
     }
@@ -66,6 +69,8 @@ pub enum OwnRuleError {
         "regular expressions are not read by this version; write the names, or `*.name` for all below one"
     )]
     Regex,
+    #[error("an address is not a name; nobody asks DNS for it")]
+    Address,
     #[error("an exception is written without `@@`, among the allowed names")]
     Exception,
 }
@@ -89,6 +94,7 @@ mod tests {
         }
         assert_eq!(OwnRule::parse("/^ads/"), Err(OwnRuleError::Regex));
         assert_eq!(OwnRule::parse("@@a.example"), Err(OwnRuleError::Exception));
+        assert_eq!(OwnRule::parse("192.0.2.1"), Err(OwnRuleError::Address));
         assert!(OwnRule::parse("").is_err());
     }
 }

@@ -24,7 +24,7 @@ pub enum Skip {
     NotRead,
     /// The source is configured to be of another syntax.
     OtherFormat,
-    /// A rule that would cover all of `com`.
+    /// A rule that would cover all of `com` or `co.uk`, or reverse names.
     TopLevelDomain,
     /// Longer than [`super::LINE_LEN_MAX`].
     TooLong,
@@ -64,7 +64,7 @@ impl fmt::Display for Skip {
             Self::BrowserOnly => "only a browser can apply it",
             Self::NotRead => "syntax that this version does not read",
             Self::OtherFormat => "another syntax than the one configured",
-            Self::TopLevelDomain => "a whole top-level domain",
+            Self::TopLevelDomain => "a whole public suffix",
             Self::TooLong => "a line of more than 4096 octets",
             Self::Name(_) => "not a domain name",
         })

@@ -20,13 +20,9 @@ struct Learnt {
     kept: Duration,
 }
 
-/// An RCODE that says that the upstream failed, not that the name is so.
-const SERVFAIL: u16 = 2;
-
 impl Entry {
     pub(super) fn new(outcome: Result<Answered, Unresolved>, at: Instant) -> Self {
         let kept = match &outcome {
-            Ok(answered) if answered.answer.rcode() == SERVFAIL => FAILURE_KEPT,
             Ok(answered) => Duration::from_secs(answered.answer.ttl_secs().into()),
             Err(_) => FAILURE_KEPT,
         };
@@ -76,10 +72,6 @@ impl Cache {
 
     pub(super) fn clear(&self) {
         self.0.clear();
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
     }
 
     /// What is known about `question`, or else what `ask` brings; whoever asks the same meanwhile waits for that.

@@ -1,9 +1,10 @@
 //! What of an upstream's answer may be believed and is passed on.
 //!
-//! An answer speaks of the question only: the chain of CNAME (RFC 1034 section 3.6.2) and DNAME (RFC 6672) records from
-//! the QNAME on, and what says that nothing is there. Everything else is left out, so that no record rides along.
+//! An answer speaks of the question only: the chain of CNAME records (RFC 1034 section 3.6.2) from the QNAME on, the DNAME
+//! records that explain them (RFC 6672 section 3.1: a server gives the CNAME too), and what says that nothing is there.
+//! Everything else is left out, so that no record rides along.
 
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 /// A chain of more aliases than this is a loop or an attack (resolvers follow 8 to 16).
@@ -14,9 +15,12 @@ pub(super) fn is_about_the_name(rcode: ResponseCode) -> bool {
     matches!(rcode, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
-/// Keeps what answers the question. `None`: the answer has records, but none of the question's.
-pub(super) fn keep_what_answers(mut message: Message, dnssec_ok: bool) -> Option<Message> {
-    let question = message.queries.first()?.clone();
+/// Keeps what answers the question that was asked. `None`: the answer is about another one, or has records but none of
+/// this one's. hickory compares the question of UDP answers only.
+pub(super) fn keep_what_answers(mut message: Message, question: &Query, dnssec_ok: bool) -> Option<Message> {
+    if message.queries.len() != 1 || message.queries.first() != Some(question) {
+        return None;
+    }
     let answers = std::mem::take(&mut message.answers);
     let any = !answers.is_empty();
     let mut owners = vec![question.name.clone()];
@@ -50,7 +54,7 @@ pub(super) fn keep_what_answers(mut message: Message, dnssec_ok: bool) -> Option
     Some(message)
 }
 
-/// Where `owner` is an alias to, by a CNAME of its own or by a DNAME above it.
+/// Where `owner` is an alias to.
 fn alias(answers: &[Record], owner: &Name) -> Option<Name> {
     answers.iter().find_map(|record| match &record.data {
         RData::CNAME(target) if record.name == *owner => Some(target.0.clone()),
@@ -65,7 +69,7 @@ fn is_asked_for(record: &Record, qtype: RecordType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hickory_proto::op::{OpCode, Query};
+    use hickory_proto::op::OpCode;
     use hickory_proto::rr::rdata;
 
     use super::*;
@@ -78,7 +82,8 @@ mod tests {
     #[track_caller]
     fn check(records: &[&str], expected: Option<&[&str]>) {
         let mut message = Message::response(1, OpCode::Query);
-        message.add_query(Query::query(name("a.example."), RecordType::A));
+        let question = Query::query(name("a.example."), RecordType::A);
+        message.add_query(question.clone());
         for record in records {
             let (owner, data) = match record.split_once(' ') {
                 Some((owner, target)) => (owner, RData::CNAME(rdata::CNAME(name(target)))),
@@ -88,7 +93,9 @@ mod tests {
         }
         message.add_authority(Record::from_rdata(name("example."), 60, RData::NS(rdata::NS(name("ns.")))));
         message.add_additional(Record::from_rdata(name("ns."), 60, RData::A(rdata::A::new(192, 0, 2, 1))));
-        let kept = keep_what_answers(message, false);
+        let another = Query::query(name("a.example."), RecordType::AAAA);
+        assert!(keep_what_answers(message.clone(), &another, false).is_none());
+        let kept = keep_what_answers(message, &question, false);
         let owners = kept.as_ref().map(|message| {
             assert!(message.authorities.is_empty() && message.additionals.is_empty());
             message.answers.iter().map(|record| record.name.to_ascii()).collect::<Vec<_>>()

@@ -61,15 +61,31 @@ pub enum Origin {
 
 /// No upstream gave a usable answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unresolved(pub Arc<str>);
+#[error("{why}")]
+pub struct Unresolved {
+    /// What was tried and what came of it.
+    pub why: Arc<str>,
+    /// What the tries had in common.
+    pub kind: UnresolvedKind,
+}
+
+/// What failed tries had in common.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UnresolvedKind {
+    /// Upstreams answered, and said that they could not tell.
+    Refused,
+    /// An upstream could not be reached or said nothing.
+    Unreachable,
+    /// There were too many questions at once.
+    Overload,
+}
 
 /// How to resolve.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ResolveOptions {
     /// The upstreams, in the order in which they are tried.
     pub servers: Vec<UpstreamAddress>,
-    /// How much memory the cache may take, in octets; 0: nothing is kept.
+    /// How much memory the cache may take, in octets; it takes 64 KiB at least.
     pub cache_size: u64,
 }
 
@@ -141,11 +157,6 @@ impl Resolver {
     /// How each upstream is, in the order of the configuration.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         self.pool.load().status()
-    }
-
-    /// How many answers are kept.
-    pub fn cached_answers(&self) -> usize {
-        self.cache.len()
     }
 }
 

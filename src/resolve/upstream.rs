@@ -12,12 +12,13 @@ use hickory_net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
 use hickory_proto::op::{DnsRequest, DnsRequestOptions, Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use super::address::{Transport, UpstreamAddress};
 use super::check;
-use super::{Question, Unresolved};
+use super::{Question, Unresolved, UnresolvedKind};
 use crate::clock::Clock;
 use crate::wire::{Stored, UDP_PAYLOAD_MAX};
 
@@ -30,6 +31,13 @@ const TRIES_MAX: usize = 3;
 const TRIES_OF_ONE_MAX: usize = 2;
 /// The first packet of a question, if it seems lost, is sent again after this long, in milliseconds.
 const RESEND_AFTER_MS: u64 = 400;
+/// How many questions may wait for upstreams at once: each holds a socket or two, and what comes beyond is told at once.
+const ASKS_MAX: usize = 4096;
+/// An upstream is taken for down, and that is told, after so many tries in a row without an answer; a single lost
+/// question may be the fault of a name whose own servers are slow.
+const FAILURES_TO_BE_DOWN: u32 = 2;
+/// What is told of an upstream is told again after this long at the earliest: an SD card keeps the log.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
 /// hickory refuses the 33rd question on one TCP connection; it is asked over another one.
 const TCP_QUESTIONS_MAX: usize = 32;
 /// An upstream that failed is asked last for so long; each further failure doubles it, up to the second value.
@@ -62,6 +70,7 @@ pub struct UpstreamStatus {
 
 pub(super) struct Pool {
     upstreams: Vec<Upstream>,
+    asks: Semaphore,
 }
 
 struct Upstream {
@@ -80,6 +89,8 @@ struct Upstream {
     failures: AtomicU32,
     /// Milliseconds since `started`.
     down_until_ms: AtomicU64,
+    /// When something was last told of it, in milliseconds since `started`.
+    told_ms: AtomicU64,
     problem: Mutex<String>,
 }
 
@@ -94,6 +105,8 @@ enum TryError {
     Rcode(ResponseCode),
     #[error("its answer is not about the question")]
     NotAboutIt,
+    #[error("its answer is cut short even over TCP")]
+    CutShort,
     #[error("its answer is malformed")]
     Malformed,
     #[error("the question can't be sent")]
@@ -103,7 +116,7 @@ enum TryError {
 impl Pool {
     pub(super) fn new(addresses: &[UpstreamAddress], clock: &Arc<dyn Clock>) -> Self {
         let upstream = |&address| Upstream::new(address, Arc::clone(clock));
-        Self { upstreams: addresses.iter().map(upstream).collect() }
+        Self { upstreams: addresses.iter().map(upstream).collect(), asks: Semaphore::new(ASKS_MAX) }
     }
 
     pub(super) fn asks(&self, addresses: &[UpstreamAddress]) -> bool {
@@ -116,11 +129,16 @@ impl Pool {
 
     /// Asks one upstream after the other, those that work first, until one gives an answer.
     pub(super) async fn ask(&self, question: &Question) -> Result<Answered, Unresolved> {
+        let Ok(_ask) = self.asks.try_acquire() else {
+            let why = format!("{ASKS_MAX} questions wait for upstreams already").into();
+            return Err(Unresolved { why, kind: UnresolvedKind::Overload });
+        };
         let mut order: Vec<&Upstream> = self.upstreams.iter().collect();
         order.sort_by_key(|upstream| upstream.down_for());
         let tries_max = TRIES_MAX.min(order.len() * TRIES_OF_ONE_MAX);
         let deadline = Instant::now() + TRIES_TIMEOUT;
         let mut failures = Vec::new();
+        let mut kind = UnresolvedKind::Refused;
         for number in 0..tries_max {
             let Some(&upstream) = order.first() else { break };
             let patience = TRY_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
@@ -132,6 +150,9 @@ impl Pool {
                 Err(error) => {
                     debug!(upstream = %upstream.label, name = %question.name, %error, "a try failed");
                     failures.push(format!("{}: {error}", upstream.label));
+                    if error.is_silence() {
+                        kind = UnresolvedKind::Unreachable;
+                    }
                     // The next one's turn; one that said no would say it again.
                     order.rotate_left(1);
                     if matches!(error, TryError::Rcode(_)) {
@@ -144,7 +165,7 @@ impl Pool {
         failures.dedup();
         let why =
             if failures.is_empty() { "no upstream is configured".to_owned() } else { failures.join("; ") };
-        Err(Unresolved(why.into()))
+        Err(Unresolved { why: why.into(), kind })
     }
 }
 
@@ -162,6 +183,7 @@ impl Upstream {
             latency_us: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             down_until_ms: AtomicU64::new(0),
+            told_ms: AtomicU64::new(0),
             problem: Mutex::new(String::new()),
         }
     }
@@ -178,7 +200,14 @@ impl Upstream {
     }
 
     async fn exchange(&self, question: &Question, first: bool) -> Result<Stored, TryError> {
-        let mut answer = self.send(request(question, true)?, self.address.transport, first).await?;
+        let sent = self.send(request(question, true)?, self.address.transport, first).await;
+        let mut answer = match sent {
+            // What can't be read over UDP may have been cut by somebody who does not say so.
+            Err(TryError::Network(NetError::Proto(_))) if self.address.transport == Transport::Udp => {
+                self.send(request(question, true)?, Transport::Tcp, false).await?
+            }
+            sent => sent?,
+        };
         // A server that does not know EDNS is asked without it, this once (RFC 6891 section 7).
         if answer.metadata.response_code == ResponseCode::FormErr && answer.edns.is_none() {
             answer = self.send(request(question, false)?, self.address.transport, false).await?;
@@ -189,11 +218,16 @@ impl Upstream {
         if answer.metadata.op_code != OpCode::Query {
             return Err(TryError::NotAboutIt);
         }
+        if answer.metadata.truncation {
+            return Err(TryError::CutShort);
+        }
         let rcode = answer.metadata.response_code;
-        if !check::is_about_the_name(rcode) || answer.metadata.truncation {
+        if !check::is_about_the_name(rcode) {
             return Err(TryError::Rcode(rcode));
         }
-        let answer = check::keep_what_answers(answer, question.dnssec_ok).ok_or(TryError::NotAboutIt)?;
+        let asked = query_of(question)?;
+        let answer =
+            check::keep_what_answers(answer, &asked, question.dnssec_ok).ok_or(TryError::NotAboutIt)?;
         let message = answer.to_vec().map_err(|_| TryError::Malformed)?;
         Stored::new(message, rcode.into()).map_err(|_| TryError::Malformed)
     }
@@ -224,9 +258,13 @@ impl Upstream {
     async fn send_tcp(&self, request: DnsRequest) -> Result<hickory_proto::op::DnsResponse, NetError> {
         let kept = self.kept_tcp().clone();
         if let Some(exchange) = kept {
-            match exchange.send(request.clone()).first_answer().await {
-                Err(error) => debug!(upstream = %self.label, %error, "connecting anew"),
-                answer => return answer,
+            match timeout(TRY_TIMEOUT / 2, exchange.send(request.clone()).first_answer()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                // Silence too: a router that forgot the connection drops what is sent over it.
+                failed => {
+                    debug!(upstream = %self.label, ?failed, "connecting anew");
+                    *self.kept_tcp() = None;
+                }
             }
         }
         let (socket, provider) = (self.address.socket, self.provider.clone());
@@ -248,29 +286,45 @@ impl Upstream {
             before => before - before / 8 + latency / 8,
         };
         self.latency_us.store(smoothed, Ordering::Relaxed);
-        if 0 < self.failures.swap(0, Ordering::Relaxed) {
-            self.down_until_ms.store(0, Ordering::Relaxed);
+        let failures = self.failures.swap(0, Ordering::Relaxed);
+        self.down_until_ms.store(0, Ordering::Relaxed);
+        if FAILURES_TO_BE_DOWN <= failures && self.may_tell() {
             info!(upstream = %self.label, "the upstream answers again");
         }
     }
 
     fn note_failure(&self, error: &TryError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let down = DOWN_FIRST.saturating_mul(1 << failures.min(8)).min(DOWN_MAX);
-        let until = self.clock.instant().saturating_duration_since(self.started) + down;
-        self.down_until_ms.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
-        if failures == 0 {
-            warn!(upstream = %self.label, %error, "the upstream fails; the others are asked first for a while");
+        // An error that it tells is an answer, and our own lack of sockets is not its fault.
+        if !error.is_silence() {
+            return;
         }
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let down = DOWN_FIRST.saturating_mul(1 << (failures - 1).min(8)).min(DOWN_MAX);
+        self.down_until_ms.store(self.elapsed_ms().saturating_add(millis(down)), Ordering::Relaxed);
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+        if failures == FAILURES_TO_BE_DOWN && self.may_tell() {
+            warn!(upstream = %self.label, %error, "the upstream fails; others are asked before it for a while");
+        }
+    }
+
+    /// Whether enough time has passed since something was told; if so, it counts as told now.
+    fn may_tell(&self) -> bool {
+        let (now, told) = (self.elapsed_ms(), self.told_ms.load(Ordering::Relaxed));
+        let may = told == 0 || told.saturating_add(millis(LOG_PAUSE)) <= now;
+        if may {
+            self.told_ms.store(now.max(1), Ordering::Relaxed);
+        }
+        may
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        millis(self.clock.instant().saturating_duration_since(self.started))
     }
 
     /// How long it is still to be asked last, in milliseconds.
     fn down_for(&self) -> u64 {
-        let now = self.clock.instant().saturating_duration_since(self.started).as_millis();
-        let until = self.down_until_ms.load(Ordering::Relaxed);
-        until.saturating_sub(u64::try_from(now).unwrap_or(u64::MAX))
+        self.down_until_ms.load(Ordering::Relaxed).saturating_sub(self.elapsed_ms())
     }
 
     fn status(&self) -> UpstreamStatus {
@@ -281,22 +335,47 @@ impl Upstream {
             answered: self.answered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             latency_us: (latency_us != 0).then_some(latency_us),
-            problem: (0 < self.failures.load(Ordering::Relaxed)).then_some(problem),
+            problem: (FAILURES_TO_BE_DOWN <= self.failures.load(Ordering::Relaxed)).then_some(problem),
         }
     }
 }
 
-/// The question as it is sent: nothing of the client's own options goes along.
-fn request(question: &Question, edns: bool) -> Result<DnsRequest, TryError> {
+impl TryError {
+    /// Whether the upstream did not answer, rather than answered badly.
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::TimedOut => true,
+            Self::Network(NetError::Io(error)) => !matches!(error.raw_os_error(), Some(EMFILE | ENFILE)),
+            Self::Network(NetError::Proto(_)) => false,
+            Self::Network(_) => true,
+            Self::Rcode(_) | Self::NotAboutIt | Self::CutShort | Self::Malformed | Self::Unsendable => false,
+        }
+    }
+}
+
+/// Too many open files, in this process or on this machine (errno(3)).
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn query_of(question: &Question) -> Result<Query, TryError> {
     let mut decoder = BinDecoder::new(question.name.as_ref().as_wire());
     let name = Name::read(&mut decoder).map_err(|_| TryError::Unsendable)?;
     let mut query = Query::query(name, RecordType::from(question.qtype));
     query.set_query_class(DNSClass::from(question.qclass));
+    Ok(query)
+}
+
+/// The question as it is sent: nothing of the client's own options goes along.
+fn request(question: &Question, edns: bool) -> Result<DnsRequest, TryError> {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
     message.metadata.checking_disabled = question.checking_disabled;
     message.metadata.authentic_data = true;
-    message.add_query(query);
+    message.add_query(query_of(question)?);
     if edns {
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_PAYLOAD_MAX).set_dnssec_ok(question.dnssec_ok);

@@ -144,8 +144,10 @@ impl BindError {
                     .to_owned()
             }
             io::ErrorKind::AddrInUse => match holder::of(address.port(), transport) {
-                Some(holder) => format!("{holder} has it; stop that program, or choose another port"),
-                None => "another program has it; `ss -lnup` and `ss -lntp` tell which".to_owned(),
+                Some(holder) => format!("{holder} has it; free the port, or choose another"),
+                None => "another program has it; `ss -lnup` and `ss -lntp` tell which (on port 53 it is often \
+                         systemd-resolved: set DNSStubListener=no in /etc/systemd/resolved.conf)"
+                    .to_owned(),
             },
             io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
             _ => "check the address".to_owned(),

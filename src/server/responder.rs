@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::device::LiveDevices;
 use crate::event::{Answered, EventSink, QueryEvent};
 use crate::policy::{Blocking, LivePolicy, RuleRef, SinkholeMode, Verdict};
-use crate::resolve::{Origin, Question, Resolver};
+use crate::resolve::{Origin, Question, Resolver, UnresolvedKind};
 use crate::wire::{self, CLASS_IN, Ede, Malformed, Query, Rcode, Served, TCP_PAYLOAD_MAX};
 
 /// How a question came in.
@@ -78,6 +78,12 @@ impl Responder {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Counts a query until what is given back is dropped, which should be when its answer has been sent.
+    pub(super) fn count(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(&self.in_flight)
+    }
+
     /// Answers one packet; `None` when nothing may be sent back. All decisions about a query are in this function.
     pub async fn respond(&self, packet: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
         let access = self.access.load_full();
@@ -104,7 +110,6 @@ impl Responder {
             let ede = Ede { code: Ede::PROHIBITED, text: &text };
             return Some(wire::compose_error(&query, Rcode::Refused, Some(ede)));
         }
-        let _counted = InFlight::count(&self.in_flight);
         let (at, begun) = (self.clock.now(), self.clock.instant());
         let device = self.devices.current().identify(client.ip());
         let (verdict, blocking) = {
@@ -132,7 +137,9 @@ impl Responder {
             checking_disabled: query.checking_disabled(),
         };
         let size_max = match transport {
-            Transport::Udp => query.udp_payload_max(),
+            // hickory-server encodes the answer anew and does not compress owners against the question: the first one
+            // takes its whole length again.
+            Transport::Udp => query.udp_payload_max() - query.name().as_wire().len(),
             Transport::Tcp => TCP_PAYLOAD_MAX,
         };
         match self.resolver.resolve(&question).await {
@@ -147,7 +154,11 @@ impl Responder {
                 },
             },
             Err(unresolved) => {
-                let ede = Ede { code: Ede::NO_REACHABLE_AUTHORITY, text: &unresolved.0 };
+                let code = match unresolved.kind {
+                    UnresolvedKind::Refused | UnresolvedKind::Overload => Ede::OTHER,
+                    UnresolvedKind::Unreachable => Ede::NO_REACHABLE_AUTHORITY,
+                };
+                let ede = Ede { code, text: &unresolved.why };
                 let message = wire::compose_error(query, Rcode::ServFail, Some(ede));
                 Outcome { message, answered: Answered::Nobody, rcode: Rcode::ServFail as u16 }
             }
@@ -178,15 +189,8 @@ fn sinkhole(query: &Query<'_>, blocking: Blocking, rule: &RuleRef) -> Outcome {
     Outcome { message, answered: Answered::Sinkhole, rcode: rcode as u16 }
 }
 
-/// Counts a query for as long as it lives, also when its task is ended.
-struct InFlight<'a>(&'a AtomicUsize);
-
-impl<'a> InFlight<'a> {
-    fn count(counter: &'a AtomicUsize) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter)
-    }
-}
+/// A query that waits for its answer, also when its task is ended.
+pub(super) struct InFlight<'a>(&'a AtomicUsize);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {

@@ -14,16 +14,14 @@ pub struct Ede<'a> {
 }
 
 impl Ede<'_> {
-    /// Stale Answer.
-    pub const STALE: u16 = 3;
+    /// Other: the text says what.
+    pub const OTHER: u16 = 0;
     /// Blocked: by the operator of this resolver, on purpose.
     pub const BLOCKED: u16 = 15;
     /// Prohibited: this client may not ask here.
     pub const PROHIBITED: u16 = 18;
     /// No Reachable Authority: every upstream failed.
     pub const NO_REACHABLE_AUTHORITY: u16 = 22;
-    /// Network Error.
-    pub const NETWORK_ERROR: u16 = 23;
 
     /// How much of the text is sent, in octets.
     pub const TEXT_MAX: usize = 96;

@@ -28,11 +28,9 @@ pub enum Rcode {
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub mod qtype {
     pub const A: u16 = 1;
-    pub const CNAME: u16 = 5;
     pub const SOA: u16 = 6;
     pub const AAAA: u16 = 28;
     pub const OPT: u16 = 41;
-    pub const HTTPS: u16 = 65;
     pub const ANY: u16 = 255;
 }
 
@@ -220,7 +218,23 @@ mod tests {
         assert_eq!(negative(Some((86_400, 86_400))), 3_600);
         assert_eq!(negative(None), 10);
         assert_eq!(answer("a.example.", 1, u32::MAX).ttl_secs(), 0);
+        let served = answer("a.example.", 1, u32::MAX);
+        let packet = question("a.example.", RecordType::A, None);
+        let message = served.serve(&parse(&packet).unwrap(), Served { size_max: 512, ..Served::default() });
+        assert_eq!(read(&message).answers[0].ttl, 0, "what may not be kept is not told to be kept");
         assert_eq!(answer("a.example.", 1, 604_800).ttl_secs(), 86_400);
+    }
+
+    #[test]
+    fn aliases_that_lead_to_nothing_are_kept_as_briefly_as_nothing() {
+        let mut message = Message::response(1, hickory_proto::op::OpCode::Query);
+        let name = |text| Name::from_ascii(text).unwrap();
+        message.add_query(HickoryQuery::query(name("www.example."), RecordType::AAAA));
+        let target = RData::CNAME(hickory_proto::rr::rdata::CNAME(name("cdn.example.")));
+        message.add_answer(Record::from_rdata(name("www.example."), 86_400, target));
+        let soa = SOA::new(Name::root(), Name::root(), 1, 1, 1, 1, 60);
+        message.add_authority(Record::from_rdata(name("example."), 900, RData::SOA(soa)));
+        assert_eq!(Stored::new(message.to_vec().unwrap(), 0).unwrap().ttl_secs(), 60);
     }
 
     #[test]

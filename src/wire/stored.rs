@@ -48,14 +48,18 @@ impl Stored {
         Self::read(message.into(), rcode).ok_or(StoredError)
     }
 
-    fn read(message: Box<[u8]>, rcode: u16) -> Option<Self> {
+    fn read(mut message: Box<[u8]>, rcode: u16) -> Option<Self> {
         let count = |at| read_u16(&message, at);
         if count(4)? != 1 {
             return None;
         }
         let question_end = skip_name(&message, HEADER_LEN)? + 4;
+        let qtype = read_u16(&message, question_end - 4)?;
         let [answers, authorities] = [count(6)?, count(8)?];
         let records = u32::from(answers) + u32::from(authorities) + u32::from(count(10)?);
+        let authentic = count(2)? & AD != 0;
+        // Aliases that lead to no record of the type are a negative answer too (RFC 2308 section 2.2).
+        let mut answered = false;
         let mut ttl_offsets = Vec::new();
         let mut least = TTL_MAX_SECS;
         let mut soa_secs = None;
@@ -69,8 +73,10 @@ impl Stored {
             let ttl = u32::from_be_bytes(message.get(record.ttl_at..record.ttl_at + 4)?.try_into().ok()?);
             // RFC 2181 section 8: a TTL with its highest bit set is zero.
             let ttl = if ttl >> 31 == 0 { ttl } else { 0 };
+            patch(&mut message, record.ttl_at, &ttl.to_be_bytes());
             if index < u32::from(answers) {
                 least = least.min(ttl);
+                answered |= record.rtype == qtype || qtype == qtype::ANY;
             }
             if record.rtype == qtype::SOA && u32::from(answers) <= index {
                 let minimum = message.get(record.rdata.end - 4..record.rdata.end)?.try_into().ok()?;
@@ -78,7 +84,7 @@ impl Stored {
             }
             ttl_offsets.push(u16::try_from(record.ttl_at).ok()?);
         }
-        let negative = answers == 0 || rcode != 0;
+        let negative = !answered || rcode != 0;
         let ttl_secs = match soa_secs {
             _ if !negative => least,
             Some(secs) => secs.min(least).min(TTL_NEGATIVE_MAX_SECS),
@@ -86,7 +92,7 @@ impl Stored {
         };
         Some(Self {
             question_len: u16::try_from(question_end - HEADER_LEN).ok()?,
-            authentic: count(2)? & AD != 0,
+            authentic,
             ttl_offsets: ttl_offsets.into(),
             message,
             rcode,

@@ -58,6 +58,65 @@ fn an_answer_that_fits_1232_octets_is_not_truncated_for_who_takes_them() {
 }
 
 #[test]
+fn an_answer_is_never_larger_than_the_client_takes_however_long_its_name() {
+    let name = ["a".repeat(60), "b".repeat(60), "c".repeat(60), "example".to_owned()].join(".");
+    for count in [15, 20, 30, 60] {
+        let upstream = many_addresses(count);
+        let daemon = Daemon::start(upstream.address, "");
+        for payload in [None, Some(512), Some(600), Some(1232), Some(4096)] {
+            let mut ask = Ask::new(&name, RecordType::A);
+            ask.edns = payload;
+            let answer = ask.of(daemon.dns);
+            let limit = usize::from(payload.unwrap_or(512).min(1232));
+            assert!(
+                answer.bytes.len() <= limit,
+                "{count} records, {payload:?}: {} octets",
+                answer.bytes.len()
+            );
+            let whole = answer.message.answers.len() == usize::from(count);
+            assert!(whole || answer.message.answers.is_empty() && answer.message.metadata.truncation);
+        }
+    }
+}
+
+#[test]
+fn an_answer_about_another_question_is_not_believed_over_tcp_either() {
+    let upstream = Upstream::start(|question| {
+        let mut answer = answer_to(question);
+        answer.metadata.truncation = true;
+        Some(answer)
+    });
+    upstream.now_says_over_tcp(|question| {
+        let mut other = question.clone();
+        other.queries[0].set_name("bank.example.".parse().unwrap());
+        let mut answer = answer_to(&other);
+        answer.add_answer(crate::support::upstream::record("bank.example 300 A 198.51.100.66"));
+        Some(answer)
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    let answer = Ask::new("www.example", RecordType::A).of(daemon.dns);
+    assert_eq!((answer.words()[0].as_str(), answer.message.answers.len()), ("SERVFAIL", 0));
+}
+
+#[test]
+fn one_broken_name_is_not_taken_for_a_broken_upstream() {
+    let upstream = Upstream::start(|question| {
+        if question.queries[0].name().to_ascii() == "broken.example." {
+            return Some(with_rcode(question, ResponseCode::ServFail));
+        }
+        Some(with_rcode(question, ResponseCode::NXDomain))
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    for _ in 0..5 {
+        let broken = Ask::new("broken.example", RecordType::A).of(daemon.dns);
+        assert_eq!((broken.words()[0].as_str(), broken.ede().unwrap().0), ("SERVFAIL", 0));
+        assert_eq!(Ask::new("fine.example", RecordType::A).of(daemon.dns).words()[0], "NXDOMAIN");
+    }
+    assert_eq!(daemon.api("status")["problems"].as_array().unwrap().len(), 0);
+    assert!(!daemon.log().contains("upstream"), "{}", daemon.log());
+}
+
+#[test]
 fn ttls_count_down_in_the_cache_and_end() {
     let upstream = Upstream::start(|question| {
         let mut answer = answer_to(question);

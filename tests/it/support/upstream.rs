@@ -20,6 +20,8 @@ pub(crate) struct Upstream {
 
 struct Shared {
     script: Mutex<Arc<Script>>,
+    /// What it says over TCP, where that is something else.
+    tcp_script: Mutex<Option<Arc<Script>>>,
     asked: AtomicUsize,
     over_tcp: AtomicUsize,
     stopped: AtomicBool,
@@ -38,6 +40,7 @@ impl Upstream {
         udp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(script)),
+            tcp_script: Mutex::new(None),
             asked: AtomicUsize::new(0),
             over_tcp: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
@@ -79,6 +82,13 @@ impl Upstream {
         *self.shared.script.lock().unwrap() = Arc::new(script);
     }
 
+    pub(crate) fn now_says_over_tcp(
+        &self,
+        script: impl Fn(&Message) -> Option<Message> + Send + Sync + 'static,
+    ) {
+        *self.shared.tcp_script.lock().unwrap() = Some(Arc::new(script));
+    }
+
     /// How many questions came.
     pub(crate) fn asked(&self) -> usize {
         self.shared.asked.load(Ordering::Relaxed)
@@ -99,9 +109,10 @@ impl Drop for Upstream {
 }
 
 impl Shared {
-    fn answer(&self, packet: &[u8]) -> Option<Message> {
+    fn answer(&self, packet: &[u8], tcp: bool) -> Option<Message> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let script = Arc::clone(&self.script.lock().unwrap());
+        let over_tcp = self.tcp_script.lock().unwrap().clone().filter(|_| tcp);
+        let script = over_tcp.unwrap_or_else(|| Arc::clone(&self.script.lock().unwrap()));
         script(&Message::from_vec(packet).unwrap())
     }
 
@@ -109,7 +120,7 @@ impl Shared {
         let mut packet = [0; 4096];
         while !self.stopped.load(Ordering::Relaxed) {
             let Ok((length, client)) = socket.recv_from(&mut packet) else { continue };
-            let Some(mut answer) = self.answer(&packet[..length]) else { continue };
+            let Some(mut answer) = self.answer(&packet[..length], false) else { continue };
             let bytes = answer.to_vec().unwrap();
             let bytes = if bytes.len() <= 1232 {
                 bytes
@@ -133,7 +144,7 @@ impl Shared {
                 return;
             }
             self.over_tcp.fetch_add(1, Ordering::Relaxed);
-            let Some(answer) = self.answer(&packet) else { return };
+            let Some(answer) = self.answer(&packet, true) else { return };
             let bytes = answer.to_vec().unwrap();
             let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
             if stream.write_all(&[&length, &bytes[..]].concat()).is_err() {
