@@ -5,8 +5,10 @@
 
 mod check;
 mod client;
+mod devices;
 mod explain;
 mod lists;
+mod log;
 mod output;
 mod rules;
 mod status;
@@ -84,6 +86,23 @@ pub enum Subcommands {
     Forget {
         /// The rule, as it was written.
         rule: String,
+    },
+    /// Show every device and how it was tracked in the last day.
+    Devices,
+    /// Show the latest questions.
+    Log {
+        /// Those of one device: its MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
+        /// Blocked ones only.
+        #[arg(long)]
+        blocked: bool,
+        /// Those whose name contains this text.
+        #[arg(long)]
+        name: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
     },
     /// Show how the daemon is.
     Status,
@@ -171,6 +190,11 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Allow { rule } => rules::write(rules::Wish::Allow, &rule, &config, output).await?,
         Subcommands::Block { rule } => rules::write(rules::Wish::Block, &rule, &config, output).await?,
         Subcommands::Forget { rule } => rules::write(rules::Wish::Forget, &rule, &config, output).await?,
+        Subcommands::Devices => devices::run(&config, output).await?,
+        Subcommands::Log { device, blocked, name, limit } => {
+            let filter = log::Filter { device: device.as_deref(), blocked, name: name.as_deref(), limit };
+            log::run(&filter, &config, output).await?;
+        }
         Subcommands::Status => status::run(&config, output).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -58,9 +58,17 @@ pub(super) fn who(who: &api::Who) -> String {
 
 /// A time of the API in the time zone of whoever reads it.
 pub(super) fn local(time: Option<&str>) -> String {
-    let Some(time) = time else { return "never".to_owned() };
+    time.map_or_else(|| "never".to_owned(), |time| in_local_zone(time, "%Y-%m-%d %H:%M"))
+}
+
+/// A time of the API in the time zone of whoever reads it, to the second.
+pub(super) fn local_seconds(time: &str) -> String {
+    in_local_zone(time, "%Y-%m-%d %H:%M:%S")
+}
+
+fn in_local_zone(time: &str, format: &str) -> String {
     match time.parse::<jiff::Timestamp>() {
-        Ok(at) => at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
+        Ok(at) => at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime(format).to_string(),
         Err(_) => time.to_owned(),
     }
 }

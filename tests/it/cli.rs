@@ -92,6 +92,28 @@ fn status_tells_how_the_daemon_is() {
 }
 
 #[test]
+fn devices_and_log_tell_who_asked_for_what() {
+    let upstream = Upstream::generous();
+    let named = format!("{LIST}[[devices]]\nname = \"Kitchen TV\"\naddresses = [\"127.0.0.7\"]\n");
+    let daemon = Daemon::start(upstream.address, &named);
+    for (name, last) in [("t.pixel.example", 7), ("www.example", 1)] {
+        let mut ask = Ask::new(name, RecordType::A);
+        ask.from = [127, 0, 0, last].into();
+        ask.of(daemon.dns);
+    }
+    let devices = daemon.run(&["devices"]);
+    assert!(devices.contains("Kitchen TV") && devices.contains("this machine"), "{devices}");
+    let log = daemon.run(&["log"]);
+    let lines: Vec<&str> = log.lines().skip(1).collect();
+    assert!(lines[0].contains("Kitchen TV") && lines[0].contains("blocked (trackers, line 2)"), "{log}");
+    assert!(lines[1].contains("www.example") && lines[1].contains("passed"), "{log}");
+    for filter in [&["--blocked"][..], &["--device", "127.0.0.7"], &["--name", "pixel"]] {
+        let filtered = daemon.run(&[&["log"], filter].concat());
+        assert_eq!(filtered.lines().count(), 2, "{filter:?}: {filtered}");
+    }
+}
+
+#[test]
 fn without_a_daemon_that_is_said() {
     let home = Home::new();
     home.configure("127.0.0.1:9".parse().unwrap(), "");
