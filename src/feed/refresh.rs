@@ -118,13 +118,9 @@ async fn take(
 async fn keep(revision: Revision, shelf: Option<Shelf>, note_only: bool) -> Option<String> {
     let shelf = shelf?;
     let directory = shelf.directory().display().to_string();
-    let kept = background::run(move || {
-        let noted = note_only.then(|| shelf.keep_note(&revision));
-        match noted {
-            Some(Ok(())) => Ok(()),
-            // The text may not be there: it could not be kept when it came.
-            Some(Err(_)) | None => shelf.keep(&revision),
-        }
+    let kept = background::run(move || match note_only {
+        true => shelf.keep_note(&revision),
+        false => shelf.keep(&revision),
     });
     let error = match kept.await {
         Ok(Ok(())) => return None,

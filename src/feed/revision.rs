@@ -108,6 +108,30 @@ impl Shelf {
     /// Keeps a new text.
     pub(super) fn keep(&self, revision: &Revision) -> io::Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(revision)
+    }
+
+    /// Keeps what is newly known of a text that is kept already; one that is not is kept whole.
+    ///
+    /// The text may be missing because the disk was full when it came, or because the directory moved. A note about
+    /// it beside another text would make that one look damaged.
+    pub(super) fn keep_note(&self, revision: &Revision) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has(revision) {
+            disk::replace(&self.file("current.json"), Note::new(revision).to_json()?.as_bytes())
+        } else {
+            self.write(revision)
+        }
+    }
+
+    /// Whether the text is kept, as far as its note and its length tell.
+    fn has(&self, revision: &Revision) -> bool {
+        let is_noted = self.note("current.json").is_some_and(|note| note.sha256 == revision.text.digest());
+        let length = revision.text.as_zst().len() as u64;
+        is_noted && fs::metadata(self.file("current.zst")).is_ok_and(|kept| kept.len() == length)
+    }
+
+    fn write(&self, revision: &Revision) -> io::Result<()> {
         fs::create_dir_all(&self.directory)?;
         let note = Note::new(revision).to_json()?;
         let (text, about) = (self.file("next.zst"), self.file("next.json"));
@@ -122,12 +146,6 @@ impl Shelf {
         written?;
         fs::rename(&about, self.file("current.json"))?;
         disk::sync_directory_of(&about)
-    }
-
-    /// Keeps what is newly known of a text that is kept already.
-    pub(super) fn keep_note(&self, revision: &Revision) -> io::Result<()> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        disk::replace(&self.file("current.json"), Note::new(revision).to_json()?.as_bytes())
     }
 
     /// Where the files are, for people.

@@ -479,6 +479,45 @@ async fn a_list_that_can_not_be_kept_is_in_force_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_list_that_came_while_the_disk_was_full_is_there_after_a_restart() {
+    let server = Server::start("").await;
+    server.set(Answer::Tagged("\"1\"", "old.example\n".to_owned()));
+    let mut home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    // A directory where the new text is written: refused to root too.
+    let in_the_way = home.path("data/lists/net/next.zst");
+    std::fs::create_dir(&in_the_way).unwrap();
+    server.set(Answer::Tagged("\"2\"", "new.example\n".to_owned()));
+    home.refresh().await;
+    assert!(home.problem().contains("could not be kept in"), "{}", home.problem());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(home.refresh().await.problem, None);
+    assert_eq!(server.last_asked()[IF_NONE_MATCH], "\"2\"");
+    server.task.abort();
+    home.start().await;
+    home.check("new.example", "block net:1");
+    assert_eq!(home.problem(), "");
+}
+
+#[tokio::test]
+async fn a_list_is_there_after_a_restart_in_a_data_directory_that_had_another_text_of_it() {
+    let server = Server::start("").await;
+    server.set(Answer::Tagged("\"1\"", "old.example\n".to_owned()));
+    let mut home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    // To another place and back, the text changing in between.
+    server.set(Answer::Tagged("\"2\"", "new.example\n".to_owned()));
+    for data_dir in [home.path("second"), home.path("data")] {
+        home.options.data_dir = Some(data_dir);
+        home.feed().reconfigure(home.options.clone()).await.unwrap();
+        assert_eq!(home.refresh().await.problem, None);
+    }
+    server.task.abort();
+    home.start().await;
+    home.check("new.example", "block net:1");
+}
+
+#[tokio::test]
 async fn without_a_data_directory_all_is_in_memory() {
     let server = Server::start("one.example\n").await;
     let mut home = Home::new().with_url(&server);
