@@ -66,7 +66,7 @@ pub(super) struct Shelf {
 pub(super) enum Kept {
     Nothing,
     Revision(Revision),
-    /// Damaged; the text says where it was put.
+    /// Damaged; the text says where it was put, in a whole sentence.
     Damaged(String),
 }
 
@@ -83,7 +83,12 @@ impl Shelf {
         let zst = match disk::read_bounded(&path, size_max.saturating_add(NOTE_SIZE_MAX)) {
             Ok(zst) => zst,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::Nothing,
-            Err(error) => return Kept::Damaged(format!("{} could not be read: {error}", path.display())),
+            Err(error) => {
+                return Kept::Damaged(format!(
+                    "The kept text {} could not be read ({error}).",
+                    path.display()
+                ));
+            }
         };
         let mut problem = "there is no note about it".to_owned();
         for name in ["current.json", "next.json"] {
@@ -125,7 +130,7 @@ impl Shelf {
     }
 
     /// Whether the text is kept, as far as its note and its length tell.
-    fn has(&self, revision: &Revision) -> bool {
+    pub(super) fn has(&self, revision: &Revision) -> bool {
         let is_noted = self.note("current.json").is_some_and(|note| note.sha256 == revision.text.digest());
         let length = revision.text.as_zst().len() as u64;
         is_noted && fs::metadata(self.file("current.zst")).is_ok_and(|kept| kept.len() == length)
@@ -166,7 +171,7 @@ impl Shelf {
             Ok(()) => format!("set aside as {}", aside.display()),
             Err(error) => format!("not used, and could not be set aside ({error})"),
         };
-        format!("the kept text {} was damaged ({problem}) and is {place}; it is fetched anew", path.display())
+        format!("The kept text {} was damaged ({problem}) and is {place}.", path.display())
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -42,6 +42,8 @@ pub(super) struct Source {
     checked: Option<Timestamp>,
     failures: u32,
     failure: Option<String>,
+    /// What is wrong with the text that was kept before a restart, and with keeping the present one.
+    damaged: Option<String>,
     unkept: Option<String>,
 }
 
@@ -66,6 +68,7 @@ impl Source {
             checked: None,
             failures: 0,
             failure: None,
+            damaged: None,
             unkept: None,
         }
     }
@@ -91,6 +94,7 @@ impl Source {
         if new.options.origin == self.options.origin {
             (new.checked, new.failures) = (self.checked, self.failures);
             (new.failure, new.unkept) = (self.failure.take(), self.unkept.take());
+            new.damaged = self.damaged.take();
             new.turn = Arc::clone(&self.turn);
         }
         new
@@ -106,7 +110,7 @@ impl Source {
             }
             Kept::Damaged(problem) => {
                 tracing::warn!(list = %self.options.name, %problem, "a kept list was damaged");
-                self.failure = Some(problem);
+                self.damaged = Some(problem);
             }
         }
     }
@@ -194,7 +198,7 @@ impl Source {
         if let Some(problem) = unkept.as_ref().filter(|problem| self.unkept.as_ref() != Some(problem)) {
             tracing::warn!(list = %self.options.name, %problem, "a list was not kept");
         }
-        (self.failures, self.failure, self.unkept) = (0, None, unkept);
+        (self.failures, self.failure, self.damaged, self.unkept) = (0, None, None, unkept);
     }
 
     pub(super) fn abort(&mut self) {
@@ -204,16 +208,12 @@ impl Source {
     }
 
     pub(super) fn status(&self) -> SourceStatus {
-        let Outcome { format, rules, report, problem } = &self.outcome;
+        let Outcome { format, rules, report, .. } = &self.outcome;
         let (revision, watched) = match &self.options.origin {
             Origin::Url(_) => (self.revision.as_ref().map(|revision| revision.provenance.fetched), false),
             Origin::File(_) => (self.revision.as_ref().map(|revision| revision.provenance.fetched), true),
             Origin::Inline(_) | Origin::BuiltIn(_) => (Some(self.since), true),
         };
-        let problems: Vec<&str> = [&self.failure, &self.unkept, problem, &self.unwatched]
-            .into_iter()
-            .filter_map(|problem| problem.as_deref())
-            .collect();
         SourceStatus {
             options: Arc::clone(&self.options),
             format: *format,
@@ -223,7 +223,31 @@ impl Source {
             checked: self.checked,
             next: self.due.filter(|_| !watched).map(|(_, shown)| shown),
             refreshing: self.running.is_some() && !watched,
-            problem: (!problems.is_empty()).then(|| problems.join(". ")),
+            failed: self.failure.is_some(),
+            problem: self.problem(),
         }
+    }
+
+    /// All that is wrong, in whole sentences.
+    fn problem(&self) -> Option<String> {
+        let failure = self.failure.as_ref().map(|failure| format!("{}.", failure.trim_end_matches('.')));
+        let is_missing = failure.is_some() || self.damaged.is_some();
+        let in_force = match (&self.revision, self.outcome.rules) {
+            (None, _) => "Nothing of it is in force yet.",
+            (Some(_), 0) => "Nothing of it is in force.",
+            (Some(_), _) => "Its last good text stays in force.",
+        };
+        let problems: Vec<&str> = [
+            self.damaged.as_deref(),
+            failure.as_deref(),
+            is_missing.then_some(in_force),
+            self.unkept.as_deref(),
+            self.outcome.problem.as_deref(),
+            self.unwatched.as_deref(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        (!problems.is_empty()).then(|| problems.join(" "))
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::compile::{self, Outcome};
+use super::download::Failure;
 use super::own::{Own, OwnView};
 use super::refresh::{self, Found, Means, Subject};
 use super::revision::Kept;
@@ -287,7 +288,8 @@ impl Task {
         if let Some(shelf) = source.shelf.clone() {
             let size_max = self.means.size_max;
             let kept = background::run(move || shelf.load(size_max)).await;
-            source.restore(kept.unwrap_or_else(Kept::Damaged));
+            let panic = |panic| Kept::Damaged(format!("The kept text could not be read: {panic}."));
+            source.restore(kept.unwrap_or_else(panic));
         }
         source.schedule(self.means.clock.now(), self.chance.hash_one(&source.options.name));
         source
@@ -443,7 +445,7 @@ impl Task {
                             tracing::warn!(path = %path.display(), reason, "a file can't be watched");
                         }
                         let (path, every) = (path.display(), POLL.as_secs());
-                        format!("{path} can't be watched ({reason}); it is looked at every {every} seconds instead")
+                        format!("{path} can't be watched ({reason}); it is looked at every {every} seconds instead.")
                     });
                 }
             }
@@ -488,16 +490,19 @@ impl Task {
             self.compiled = self.generation;
             tracing::error!(%error, "the lists could not be compiled; the rules in force stay");
             for source in &mut self.sources {
-                source.outcome.problem = Some(problem.clone());
+                source.outcome.problem = Some(format!(
+                    "The lists could not be compiled, and the rules from before stay: {problem}."
+                ));
             }
             return;
         }
         let running =
             |source: &&mut Source| source.running.as_ref().is_some_and(|running| running.id() == id);
-        let name = self.sources.iter_mut().find(running).map(|source| Arc::clone(&source.options.name));
-        if let Some(name) = name {
-            let result = Err(super::download::Failure { message: problem, retry_after: None });
-            self.looked(id, &name, Found { result, mark: None });
+        let options = self.sources.iter_mut().find(running).map(|source| Arc::clone(&source.options));
+        if let Some(options) = options {
+            let message = format!("{} could not be read: {problem}", options.origin.shown());
+            let result = Err(Failure { message, retry_after: None });
+            self.looked(id, &options.name, Found { result, mark: None });
         } else if error.is_panic() {
             // The watch is gone with its thread; a new one takes over.
             self.watch.get_or_insert_with(|| Watch::new(Arc::clone(&self.changed)));

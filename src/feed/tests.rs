@@ -333,7 +333,9 @@ async fn whatever_the_server_does_the_last_good_list_stays_and_the_reason_is_tol
         let status = home.refresh().await;
         let problem = status.problem.unwrap_or_default();
         assert!(problem.contains(expected), "{problem:?} does not tell {expected:?}");
-        assert!(problem.contains("127.0.0.1"), "the URL is named: {problem}");
+        assert!(problem.starts_with("http://127.0.0.1"), "the URL is named: {problem}");
+        assert!(problem.ends_with(". Its last good text stays in force."), "{problem}");
+        assert!(status.failed);
         home.check("good.example", "block net:1");
         assert_eq!(status.rules, 1);
         let next = status.next.unwrap();
@@ -355,6 +357,7 @@ async fn a_list_that_failed_comes_back() {
     let status = home.status();
     assert_eq!((status.rules, status.revision, status.format), (0, None, None));
     assert!(home.problem().contains("503"), "{}", home.problem());
+    assert!(home.problem().ends_with("by itself. Nothing of it is in force yet."), "{}", home.problem());
     // Not a day later: when the server said.
     let next = home.status().next.unwrap();
     assert_eq!(next, home.clock.now() + SignedDuration::from_mins(20));
@@ -437,7 +440,12 @@ async fn a_damaged_revision_is_set_aside_and_fetched_anew() {
     std::fs::write(&kept, "rubbish").unwrap();
     server.set(Answer::Hang);
     home.start().await;
-    assert!(home.problem().contains("current.zst.damaged"), "{}", home.problem());
+    assert!(
+        home.problem().ends_with("current.zst.damaged. Nothing of it is in force yet."),
+        "{}",
+        home.problem()
+    );
+    assert!(!home.status().failed, "{}", home.problem());
     home.check("one.example", "pass");
     server.text("one.example\n");
     home.start().await;
@@ -475,7 +483,28 @@ async fn a_list_that_can_not_be_kept_is_in_force_all_the_same() {
     let home = home.started().await;
     home.refresh().await;
     home.check("one.example", "block net:1");
-    assert!(home.problem().contains("could not be kept in"), "{}", home.problem());
+    let status = home.status();
+    let problem = status.problem.unwrap();
+    assert!(problem.starts_with("Its newest text could not be kept in /"), "{problem}");
+    assert!(problem.ends_with("let the daemon write there."), "{problem}");
+    assert!(!status.failed, "the refresh itself went well: {problem}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_looked_at_with_a_password_is_told_without_it() {
+    let server = Server::start("").await;
+    server.set(Answer::Status(403));
+    let secret = server.url.replace("http://", "http://me:hush@") + "?token=hush";
+    let home = Home::new()
+        .with("net", Origin::Url(secret.clone()))
+        .with("gone", Origin::Url("http://me:hush@gone.example/?token=hush".into()))
+        .started()
+        .await;
+    home.refresh().await;
+    for problem in home.problem_of_any() {
+        let problem = problem.unwrap();
+        assert!(!problem.contains("hush") && problem.contains("?token=***"), "{problem}");
+    }
 }
 
 #[tokio::test]
@@ -668,10 +697,14 @@ async fn a_file_that_can_not_be_watched_is_looked_at_all_the_same() {
     let path = home.path("not-there-yet/mine.txt");
     let home = home.with("mine", Origin::File(path.clone())).started().await;
     until("it is told", PATIENCE, || home.problem().contains("can't be watched")).await;
+    let problem = home.problem();
+    assert!(problem.contains("from the configuration. Nothing of it is in force yet. /"), "{problem}");
+    assert!(problem.ends_with("every 30 seconds instead."), "{problem}");
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     std::fs::write(&path, "one.example\n").unwrap();
-    home.refresh().await;
+    let status = home.refresh().await;
     home.check("one.example", "block mine:1");
+    assert!(!status.failed, "{:?}", status.problem);
 }
 
 #[tokio::test]
