@@ -139,13 +139,27 @@ impl Source {
     }
 
     /// Sets when it is looked for next, counted from the last success: what was kept may be fresh enough.
+    ///
+    /// One that failed since is looked for at once.
     pub(super) fn schedule(&mut self, now: Timestamp, chance: u64) {
         let Origin::Url(url) = &self.options.origin else { return };
-        let fresh = self.revision.as_ref().filter(|revision| revision.provenance.url == *url);
+        let succeeded = self.revision.as_ref().filter(|_| self.failures == 0);
+        let fresh = succeeded.filter(|revision| revision.provenance.url == *url);
         let wait = fresh.map_or(Duration::ZERO, |revision| {
             schedule::after_success(revision.provenance.checked, now, self.options.refresh, chance)
         });
         self.wait(wait, now);
+    }
+
+    /// Has it looked for at once: what was wrong with it may just have been put right.
+    pub(super) fn hurry(&mut self, now: Timestamp) {
+        if matches!(self.options.origin, Origin::Url(_)) {
+            self.wait(Duration::ZERO, now);
+        }
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        0 < self.failures
     }
 
     fn wait(&mut self, wait: Duration, now: Timestamp) {

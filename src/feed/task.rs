@@ -241,7 +241,7 @@ impl Task {
                 let now = self.means.clock.now();
                 let old = std::mem::replace(source, Source::new(same.clone(), data_dir, now));
                 *source = old.with_options(same, data_dir, now);
-                source.schedule(now, self.chance.hash_one(&source.options.name));
+                source.hurry(now);
             }
         }
         self.set_sources(sources).await;
@@ -261,11 +261,17 @@ impl Task {
         let mut changed = order.len() != configured.len();
         for options in configured {
             let source = match known.remove(&options.name) {
-                Some(source) if *source.options == options => source,
+                Some(mut source) if *source.options == options => {
+                    // Whoever reloads may have mended what was wrong with it.
+                    if source.has_failed() {
+                        source.hurry(now);
+                    }
+                    source
+                }
                 Some(source) => {
                     changed = true;
                     let mut source = source.with_options(options, data_dir.as_deref(), now);
-                    source.schedule(now, self.chance.hash_one(&source.options.name));
+                    source.hurry(now);
                     source
                 }
                 None => {

@@ -652,6 +652,28 @@ async fn a_server_that_hangs_delays_no_one_else() {
 }
 
 #[tokio::test]
+async fn a_list_is_fetched_at_once_when_what_was_wrong_with_it_is_corrected() {
+    let server = Server::start("0.0.0.0 one.example\n").await;
+    let mut home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    // What the server has next is refused for a wrong format only.
+    server.text("0.0.0.0 two.example\n");
+    home.options.sources[0].format = Some(crate::list::Format::Domains);
+    home.feed().reconfigure(home.options.clone()).await.unwrap();
+    until("it failed by itself", PATIENCE, || home.status().failed).await;
+    home.options.sources[0].format = None;
+    home.feed().reconfigure(home.options.clone()).await.unwrap();
+    until("the list is there", PATIENCE, || home.verdict("two.example") == "block net:1").await;
+    assert_eq!(home.problem(), "");
+    // Or when the server was mended, and the person reloads to see it.
+    server.set(Answer::Status(500));
+    home.refresh().await;
+    server.text("three.example\n");
+    home.feed().reconfigure(home.options.clone()).await.unwrap();
+    until("the list is there", PATIENCE, || home.verdict("three.example") == "block net:1").await;
+}
+
+#[tokio::test]
 async fn a_moved_data_directory_is_used_from_then_on() {
     let server = Server::start("one.example\n").await;
     let mut home = Home::new().with_url(&server).started().await;
