@@ -35,7 +35,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 const SETTLE_MAX: Duration = Duration::from_millis(500);
 /// How often watched files are looked at even when nothing was heard.
 const POLL: Duration = Duration::from_secs(30);
-/// How long a start waits for files, which may lie on a drive that hangs; their kept text serves meanwhile.
+/// How long a start or a change waits for files, which may lie on a drive that hangs; their kept text serves meanwhile.
 const START_WAIT: Duration = Duration::from_secs(2);
 /// How long a new text waits for the other downloads that are under way, so that all are compiled at once.
 const GATHER: Duration = Duration::from_secs(2);
@@ -65,6 +65,8 @@ enum Work {
 /// Someone who waits for the end of a refresh or a change.
 struct Waiter {
     names: BTreeSet<Arc<str>>,
+    /// When the lists are waited for no longer.
+    until: Option<Instant>,
     reply: Reply,
 }
 
@@ -173,21 +175,23 @@ impl Task {
                 () = sleep_until(wake) => {}
             }
         }
-        // What is under way ends with `work`.
+        // Downloads end with `work`. A file that is being read, a compile and a write each run to their end on their
+        // threads, and nobody takes what they made.
     }
 
     async fn command(&mut self, command: Command) {
         // Whoever asked may have gone; what they asked for is done all the same.
         match command {
             Command::Refresh { name, reply } => match self.refresh(name.as_deref()) {
-                Ok(names) => self.waiters.push(Waiter { names, reply: Reply::Statuses(reply) }),
+                Ok(names) => self.waiters.push(Waiter { names, until: None, reply: Reply::Statuses(reply) }),
                 Err(error) => drop(reply.send(Err(error))),
             },
             Command::Reconfigure { options, reply } => {
                 self.reconfigure(options).await;
                 let files = self.sources.iter().filter(|source| source.file().is_some());
                 let names = files.map(|source| Arc::clone(&source.options.name)).collect();
-                self.waiters.push(Waiter { names, reply: Reply::Done(reply) });
+                let until = Some(Instant::now() + START_WAIT);
+                self.waiters.push(Waiter { names, until, reply: Reply::Done(reply) });
             }
             Command::WriteOwn { action, rule, reply } => {
                 let changed = self.own.write(action, &rule);
@@ -335,7 +339,10 @@ impl Task {
             self.sources.iter().filter(|source| source.running.is_none()).filter_map(|source| source.due);
         let compile = self.compile_at.filter(|_| self.compiling.is_none());
         let look = self.look_at.map(|(at, _)| at);
-        due.map(|(at, _)| at).chain(compile).chain(look).fold(self.poll_at, Instant::min)
+        let now = Instant::now();
+        // One whose time has passed waits for the compile alone, which wakes by itself.
+        let waiters = self.waiters.iter().filter_map(|waiter| waiter.until).filter(|until| now < *until);
+        due.map(|(at, _)| at).chain(compile).chain(look).chain(waiters).fold(self.poll_at, Instant::min)
     }
 
     /// Something in a watched directory was written: it is looked at once it is quiet.
@@ -534,9 +541,13 @@ impl Task {
             .map(|source| Arc::clone(&source.options.name))
             .collect();
         let (configuration, sources) = (self.configured <= self.compiled, &self.sources);
-        let is_done = |waiter: &Waiter| match waiter.reply {
-            Reply::Statuses(_) => waiter.names.is_disjoint(&busy),
-            Reply::Done(_) => configuration && waiter.names.is_disjoint(&busy),
+        let now = Instant::now();
+        let is_done = |waiter: &Waiter| {
+            let waited = waiter.until.is_some_and(|until| until <= now) || waiter.names.is_disjoint(&busy);
+            match waiter.reply {
+                Reply::Statuses(_) => waited,
+                Reply::Done(_) => configuration && waited,
+            }
         };
         for waiter in self.waiters.extract_if(.., |waiter| is_done(waiter)) {
             match waiter.reply {

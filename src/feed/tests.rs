@@ -674,6 +674,26 @@ async fn a_list_is_fetched_at_once_when_what_was_wrong_with_it_is_corrected() {
 }
 
 #[tokio::test]
+async fn a_reload_does_not_wait_for_a_drive_that_hangs() {
+    let mut home = Home::new().started().await;
+    std::fs::write(home.path("slow.txt"), "slow.example\n").unwrap();
+    // A pipe where the text is kept: whoever writes waits until someone reads.
+    let pipe = home.path("data/lists/slow/next.zst");
+    std::fs::create_dir_all(pipe.parent().unwrap()).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    home.options.sources.push(source("slow", Origin::File(home.path("slow.txt"))));
+    home.options.sources.push(source("mine", Origin::Inline("mine.example\n".into())));
+    let reload = home.feed().reconfigure(home.options.clone());
+    let ended = tokio::time::timeout(PATIENCE, reload).await;
+    let verdicts = [home.verdict("mine.example"), home.verdict("slow.example")];
+    // The drive answers again; until then not even the test could end.
+    tokio::task::spawn_blocking(move || std::fs::read(pipe)).await.unwrap().unwrap();
+    ended.expect("the reload ends").unwrap();
+    assert_eq!(verdicts, ["block mine:1", "pass"]);
+    until("the file is in force", PATIENCE, || home.verdict("slow.example") == "block slow:1").await;
+}
+
+#[tokio::test]
 async fn a_moved_data_directory_is_used_from_then_on() {
     let server = Server::start("one.example\n").await;
     let mut home = Home::new().with_url(&server).started().await;
