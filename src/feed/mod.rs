@@ -81,6 +81,13 @@ impl Feed {
         Self { commands, view, _stop: Arc::new(stop.drop_guard()) }
     }
 
+    /// Resolves when the lists are served no longer, by a panic or otherwise. While a handle is there, that is a fault:
+    /// lists would be refreshed no more, and every call would be refused.
+    pub async fn ended(&self) {
+        // The task holds the other end for as long as it lives.
+        self.commands.closed().await;
+    }
+
     /// Every source and how it is, in the order of the configuration.
     pub fn status(&self) -> Vec<SourceStatus> {
         self.view.sources.load().to_vec()

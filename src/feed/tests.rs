@@ -694,6 +694,28 @@ async fn a_reload_does_not_wait_for_a_drive_that_hangs() {
 }
 
 #[tokio::test]
+async fn lists_that_are_served_no_longer_are_noticed() {
+    let server = Server::start("one.example\n").await;
+    let home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    let ended = tokio::spawn({
+        let feed = home.feed().clone();
+        async move { feed.ended().await }
+    });
+    home.refresh().await;
+    assert!(!ended.is_finished());
+    // Whoever asks this clock for the time panics.
+    let clock = Arc::clone(&home.clock);
+    let _ = std::thread::spawn(move || {
+        let _now = clock.0.lock().unwrap();
+        panic!("a fault that no one thought of")
+    })
+    .join();
+    assert_eq!(home.feed().refresh(None).await, Err(FeedError::Closed));
+    tokio::time::timeout(PATIENCE, ended).await.expect("it is told").unwrap();
+}
+
+#[tokio::test]
 async fn a_moved_data_directory_is_used_from_then_on() {
     let server = Server::start("one.example\n").await;
     let mut home = Home::new().with_url(&server).started().await;
