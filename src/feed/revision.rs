@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::disk;
+use super::disk::{self, Replaced};
 use super::text::Text;
 
 /// A note is a few lines; more than this is none of ours, in octets.
@@ -123,7 +123,11 @@ impl Shelf {
     pub(super) fn keep_note(&self, revision: &Revision) -> io::Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if self.has(revision) {
-            disk::replace(&self.file("current.json"), Note::new(revision).to_json()?.as_bytes())
+            let note = Note::new(revision).to_json()?;
+            match disk::replace(&self.file("current.json"), note.as_bytes())? {
+                Replaced::OnDisk => Ok(()),
+                Replaced::NotSynced(error) => Err(error),
+            }
         } else {
             self.write(revision)
         }

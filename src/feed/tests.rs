@@ -829,6 +829,23 @@ async fn own_rules_that_someone_broke_stay_as_they_were_and_are_not_written_over
 }
 
 #[tokio::test]
+async fn own_rules_whose_file_is_deleted_are_taken_back_but_can_be_found_again() {
+    let home = Home::new().started().await;
+    home.write(Action::Block, "one.example").await.unwrap();
+    let good = std::fs::read_to_string(home.rules_file()).unwrap();
+    std::fs::remove_file(home.rules_file()).unwrap();
+    until("they are taken back", PATIENCE, || home.verdict("one.example") == "pass").await;
+    let copy = home.path("data/rules.toml.last-good");
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), good);
+    std::fs::copy(&copy, home.rules_file()).unwrap();
+    until("they are back", PATIENCE, || home.verdict("one.example") == "block own rules:4").await;
+    // Who empties the file wants none.
+    std::fs::write(home.rules_file(), "").unwrap();
+    until("they are taken back", PATIENCE, || home.verdict("one.example") == "pass").await;
+    until("the copy too", PATIENCE, || std::fs::read(&copy).unwrap().is_empty()).await;
+}
+
+#[tokio::test]
 async fn own_rules_that_can_not_be_written_are_refused_with_the_reason() {
     let mut home = Home::new();
     std::fs::write(home.path("data"), "a file where the directory should be").unwrap();
