@@ -138,7 +138,7 @@ impl Task {
         };
         task.publish_own();
         task.set_sources(options.sources).await;
-        task.look_at_files();
+        task.look_at_files().await;
         let patience = Instant::now() + START_WAIT;
         while task.sources.iter().any(|source| source.file().is_some() && source.running.is_some()) {
             match timeout_at(patience, task.work.join_next_with_id()).await {
@@ -151,7 +151,7 @@ impl Task {
             let Some(done) = task.work.join_next_with_id().await else { break };
             task.done(done);
         }
-        task.begin_what_is_due();
+        task.begin_what_is_due().await;
         task.publish();
         task
     }
@@ -159,7 +159,7 @@ impl Task {
     /// Serves until the last handle is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
         loop {
-            self.begin_what_is_due();
+            self.begin_what_is_due().await;
             self.publish();
             self.answer_waiters();
             let wake = self.next_wake();
@@ -194,14 +194,14 @@ impl Task {
                 self.waiters.push(Waiter { names, until, reply: Reply::Done(reply) });
             }
             Command::WriteOwn { action, rule, reply } => {
-                let changed = self.own.write(action, &rule);
+                let changed = self.with_own(move |own| own.write(action, &rule)).await;
                 self.publish_own();
-                drop(reply.send(changed));
+                drop(reply.send(changed.unwrap_or_else(|panic| Err(FeedError::OwnRules(panic)))));
             }
             Command::ForgetOwn { rule, reply } => {
-                let changed = self.own.forget(&rule);
+                let changed = self.with_own(move |own| own.forget(&rule)).await;
                 self.publish_own();
-                drop(reply.send(changed));
+                drop(reply.send(changed.unwrap_or_else(|panic| Err(FeedError::OwnRules(panic)))));
             }
         }
     }
@@ -233,7 +233,10 @@ impl Task {
     async fn reconfigure(&mut self, options: FeedOptions) {
         let moved = options.data_dir != self.options.data_dir;
         (self.means.size_max, self.means.timeout) = (options.size_max, options.timeout);
-        self.own.configure(&options);
+        let new = options.clone();
+        if let Err(problem) = self.with_own(move |own| own.configure(&new)).await {
+            tracing::error!(problem, "the own rules could not be taken over; those in force stay");
+        }
         let sources = options.sources.clone();
         self.options = FeedOptions { sources: Vec::new(), ..options };
         self.publish_own();
@@ -249,7 +252,7 @@ impl Task {
             }
         }
         self.set_sources(sources).await;
-        self.look_at_files();
+        self.look_at_files().await;
         self.rewatch = true;
     }
 
@@ -305,7 +308,7 @@ impl Task {
         source
     }
 
-    fn begin_what_is_due(&mut self) {
+    async fn begin_what_is_due(&mut self) {
         let now = Instant::now();
         let is_due =
             |source: &Source| source.due.is_some_and(|(at, _)| at <= now) && source.running.is_none();
@@ -319,11 +322,11 @@ impl Task {
         due.into_iter().for_each(|index| self.begin_look(index));
         if self.look_at.is_some_and(|(at, _)| at <= now) {
             self.look_at = None;
-            self.look_at_files();
+            self.look_at_files().await;
         }
         if self.poll_at <= now {
             self.poll_at = now + POLL;
-            self.look_at_files();
+            self.look_at_files().await;
             self.rewatch = true;
         }
         if self.compile_at.is_some_and(|at| at <= now) {
@@ -352,8 +355,24 @@ impl Task {
         self.look_at = Some(((now + SETTLE).min(latest), latest));
     }
 
-    fn look_at_files(&mut self) {
-        if self.own.look() {
+    /// Does something with the own rules that reads or writes their file, which a slow card makes long.
+    async fn with_own<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Own) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        // A copy, since a panic would take them along.
+        let mut own = self.own.clone();
+        let (own, done) = background::run(move || {
+            let done = work(&mut own);
+            (own, done)
+        })
+        .await?;
+        self.own = own;
+        Ok(done)
+    }
+
+    async fn look_at_files(&mut self) {
+        if self.with_own(Own::look).await.unwrap_or(false) {
             self.publish_own();
         }
         for index in 0..self.sources.len() {
@@ -448,7 +467,8 @@ impl Task {
                 self.watch = Some(watch);
                 if is_new {
                     // What was saved before the watch was there was not heard.
-                    self.look_at_files();
+                    let now = Instant::now();
+                    self.look_at = Some((now, now));
                 }
                 for source in &mut self.sources {
                     let reason = unwatched.iter().find(|(path, _)| Some(path) == source.file());
