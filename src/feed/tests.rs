@@ -607,15 +607,14 @@ async fn a_saved_file_takes_effect_within_a_second() {
     let home = home.with("mine", Origin::File(path.clone())).started().await;
     home.check("one.example", "block mine:1");
     assert_eq!(home.status().next, None);
-    let soon = Duration::from_secs(1);
-    // As a shell writes, and as an editor saves.
+    // As a shell writes, and as an editor saves. This one time is measured; a busy machine is given more for the rest.
     std::fs::write(&path, "# two\ntwo.example\n").unwrap();
-    until("written over", soon, || home.verdict("two.example") == "block mine:2").await;
+    until("written over", Duration::from_secs(1), || home.verdict("two.example") == "block mine:2").await;
     home.check("one.example", "pass");
     for name in ["three.example", "four.example"] {
         std::fs::write(home.path("mine.txt.swp"), format!("{name}\n")).unwrap();
         std::fs::rename(home.path("mine.txt.swp"), &path).unwrap();
-        until("renamed over", soon, || home.verdict(name) == "block mine:1").await;
+        until("renamed over", PATIENCE, || home.verdict(name) == "block mine:1").await;
     }
     // Through a link, which is saved where it points to.
     let (linked, elsewhere) = (home.path("linked.txt"), home.path("elsewhere"));
@@ -627,7 +626,7 @@ async fn a_saved_file_takes_effect_within_a_second() {
     home.feed().reconfigure(options).await.unwrap();
     home.check("five.example", "block linked:1");
     std::fs::write(elsewhere.join("real.txt"), "six.example\n").unwrap();
-    until("written through a link", soon, || home.verdict("six.example") == "block linked:1").await;
+    until("written through a link", PATIENCE, || home.verdict("six.example") == "block linked:1").await;
 }
 
 #[tokio::test]
@@ -645,7 +644,7 @@ async fn a_server_that_hangs_delays_no_one_else() {
     home.check("one.example", "block mine:1");
     until("the quick list", PATIENCE, || home.verdict("quick.example") == "block quick:1").await;
     std::fs::write(&path, "two.example\n").unwrap();
-    until("saved", Duration::from_secs(1), || home.verdict("two.example") == "block mine:1").await;
+    until("saved", PATIENCE, || home.verdict("two.example") == "block mine:1").await;
     assert!(home.feed().status()[1].refreshing);
     assert_eq!(home.write(Action::Allow, "two.example").await, Ok(OwnChange::Written));
     home.check("two.example", "allow own rules:4");
@@ -788,7 +787,7 @@ async fn own_rules_are_in_force_at_once_and_comments_stay() {
     // A person writes comments, and the page leaves them.
     let text = "# for the\n# kitchen radio\n[rules]\nblock = [\n  \"radio.example\", # noisy\n]\n";
     std::fs::write(home.rules_file(), text).unwrap();
-    until("own edit", Duration::from_secs(1), || home.verdict("radio.example") == "block own rules:5").await;
+    until("own edit", PATIENCE, || home.verdict("radio.example") == "block own rules:5").await;
     home.check("tv.example", "block pixelsink.toml:7");
     home.write(Action::Block, "more.example").await.unwrap();
     let written = std::fs::read_to_string(home.rules_file()).unwrap();
@@ -811,7 +810,7 @@ async fn own_rules_that_someone_broke_stay_as_they_were_and_are_not_written_over
     let good = std::fs::read_to_string(home.rules_file()).unwrap();
     let broken = good.replace("block = [", "block = [[");
     std::fs::write(home.rules_file(), &broken).unwrap();
-    until("it is told", Duration::from_secs(1), || home.feed().own_problem().is_some()).await;
+    until("it is told", PATIENCE, || home.feed().own_problem().is_some()).await;
     let problem = home.feed().own_problem().unwrap();
     assert!(problem.contains("rules.toml: line "), "{problem}");
     home.check("one.example", "block own rules:4");
@@ -823,7 +822,7 @@ async fn own_rules_that_someone_broke_stay_as_they_were_and_are_not_written_over
     home.check("one.example", "block own rules:4");
     assert!(home.feed().own_problem().unwrap().contains("what it said before stays in force"));
     std::fs::write(home.rules_file(), good.replace("one", "two")).unwrap();
-    until("mended", Duration::from_secs(1), || home.feed().own_problem().is_none()).await;
+    until("mended", PATIENCE, || home.feed().own_problem().is_none()).await;
     home.check("two.example", "block own rules:4");
     home.check("one.example", "pass");
 }
