@@ -2,6 +2,10 @@
 
 use tokio::task::JoinError;
 
+/// What is told of a panic.
+pub(super) const PANIC: &str =
+    "pixelsink itself failed at this (a panic; the log has its place); please report it with the list";
+
 /// Does blocking or long work; a panic in it is told.
 pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.map_err(|error| describe(&error))
@@ -10,8 +14,7 @@ pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
 /// What happened to a task that did not end by itself.
 pub(super) fn describe(error: &JoinError) -> String {
     if error.is_panic() {
-        "pixelsink itself failed at this (a panic; the log has its place): please report it with the list"
-            .to_owned()
+        PANIC.to_owned()
     } else {
         "it was stopped because the daemon is stopping".to_owned()
     }

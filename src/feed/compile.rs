@@ -4,9 +4,11 @@
 //! ruleset and the new one nothing of the size of a list is held. A million parsed rules would take another 64 MB,
 //! which a machine of 512 MB does not have to spare; reading them anew costs a second of a background thread a day.
 
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::background;
 use super::text::Text;
 use crate::list::{Action, Format, ParseOptions, Parser, Report, Rule};
 use crate::policy::Rules;
@@ -36,7 +38,7 @@ pub(super) struct Outcome {
     pub(super) format: Option<Format>,
     pub(super) rules: usize,
     pub(super) report: Report,
-    /// Why not all of its rules are in force.
+    /// Why not all of its rules are in force, as a whole sentence.
     pub(super) problem: Option<String>,
 }
 
@@ -48,12 +50,15 @@ pub(super) fn compile(inputs: &[Input]) -> (Rules, Vec<Outcome>) {
         let before = ruleset.len();
         let added = match u16::try_from(index) {
             // A ruleset is whole after each rule, so that one source's fault does not cost the others theirs.
-            Ok(index) => catch_unwind(AssertUnwindSafe(|| add(&mut ruleset, SourceId(index), input)))
-                .unwrap_or_else(|_| Outcome {
-                    problem: Some("pixelsink itself failed at reading it (a panic; the log has its place): please report it with the list".to_owned()),
-                    ..Outcome::default()
-                }),
-            Err(_) => Outcome { problem: Some("there are too many lists; remove some".to_owned()), ..Outcome::default() },
+            Ok(index) => {
+                catch_unwind(AssertUnwindSafe(|| add(&mut ruleset, SourceId(index), input))).unwrap_or_else(
+                    |_| Outcome { problem: Some(problem(input, &background::PANIC)), ..Outcome::default() },
+                )
+            }
+            Err(_) => Outcome {
+                problem: Some(problem(input, &"there are too many lists; remove some")),
+                ..Outcome::default()
+            },
         };
         outcomes.push(Outcome { rules: ruleset.len() - before, ..added });
     }
@@ -62,13 +67,13 @@ pub(super) fn compile(inputs: &[Input]) -> (Rules, Vec<Outcome>) {
 }
 
 fn add(ruleset: &mut Ruleset, source: SourceId, input: &Input) -> Outcome {
-    let mut problem = None;
+    let mut fault = None;
     let mut add = |mut rule: Rule| {
         if input.kind == Action::Allow {
             rule.action = Action::Allow;
         }
         if let Err(full) = ruleset.add(source, &rule) {
-            problem = Some(full.to_string());
+            fault = Some(problem(input, &full));
         }
     };
     let mut parser = Parser::new(input.options);
@@ -87,14 +92,18 @@ fn add(ruleset: &mut Ruleset, source: SourceId, input: &Input) -> Outcome {
             let count = u32::try_from(rules.len()).unwrap_or(u32::MAX);
             let mut report = Report::default();
             (report.lines, report.rule_lines) = (count, count);
-            return Outcome { report, problem, ..Outcome::default() };
+            return Outcome { report, problem: fault, ..Outcome::default() };
         }
     }
     let (format, report) = parser.finish(&mut add);
     if let Err(error) = read {
-        problem = Some(format!("its text could not be decompressed: {error}"));
+        fault = Some(problem(input, &format!("its text could not be decompressed ({error}); refresh it")));
     }
-    Outcome { format, report, problem, rules: 0 }
+    Outcome { format, report, problem: fault, rules: 0 }
+}
+
+fn problem(input: &Input, why: &dyn Display) -> String {
+    format!("Not all rules of `{}` are in force: {why}.", input.name)
 }
 
 #[cfg(test)]

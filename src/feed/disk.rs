@@ -7,8 +7,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// How a file was replaced.
+pub(super) enum Replaced {
+    OnDisk,
+    /// Everyone sees the new one, but a power cut may bring the old one back.
+    NotSynced(io::Error),
+}
+
 /// Writes beside the file, syncs, renames over it and syncs the directory. Permissions of the old file are kept.
-pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// When the old file is still there.
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<Replaced> {
     // Where the name is a link, what it points to is written, and the link stays.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = beside(&path, ".new");
@@ -23,7 +33,10 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written?;
-    sync_directory_of(&path)
+    Ok(match sync_directory_of(&path) {
+        Ok(()) => Replaced::OnDisk,
+        Err(error) => Replaced::NotSynced(error),
+    })
 }
 
 /// Writes a file and waits until it is on the disk.
@@ -35,10 +48,15 @@ pub(super) fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Waits until the names in the file's directory are on the disk.
 pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
-    match path.parent() {
+    match directory_of(path) {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// The directory that a file is in: for a bare name the one the daemon runs in.
+pub(super) fn directory_of(path: &Path) -> Option<&Path> {
+    path.parent().map(|directory| if directory == Path::new("") { Path::new(".") } else { directory })
 }
 
 /// Reads a file of no more than `size_max` octets.
@@ -93,4 +111,31 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().map(OsString::from).unwrap_or_default();
     name.push(suffix);
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_in_a_directory_that_can_not_be_synced_counts_as_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rules.toml");
+        // To write in it is allowed, to open it is not; root is not bound by that.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o300)).unwrap();
+        let is_root = File::open(directory.path()).is_ok();
+        let replaced = replace(&path, b"new").unwrap();
+        assert_eq!(matches!(replaced, Replaced::NotSynced(_)), !is_root);
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn a_bare_name_is_in_the_directory_the_daemon_runs_in() {
+        assert_eq!(directory_of(Path::new("mine.txt")), Some(Path::new(".")));
+        assert_eq!(directory_of(Path::new("lists/mine.txt")), Some(Path::new("lists")));
+        assert_eq!(directory_of(Path::new("/")), None);
+    }
 }

@@ -12,10 +12,10 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode, Url, dns, redirect};
 use tokio::sync::mpsc;
 
-use super::HostLookup;
-use super::background;
 use super::guard::{Intake, Refusal};
+use super::revision::Revision;
 use super::text::Text;
+use super::{HostLookup, Origin, background};
 use crate::list::ParseOptions;
 
 /// Redirects that are followed; list hosts use one or two.
@@ -28,23 +28,17 @@ const PIECES_MAX: usize = 4;
 /// What to download and within which bounds.
 pub(super) struct Request {
     pub(super) url: String,
-    /// What is known of the text in force, when it came from this URL.
-    pub(super) known: Option<Known>,
+    /// The text in force, when it came from this URL and the server gave it a mark to ask by.
+    pub(super) known: Option<Revision>,
     pub(super) options: ParseOptions,
     pub(super) size_max: u64,
     pub(super) timeout: Duration,
 }
 
-/// What a server calls the text that is in force.
-pub(super) struct Known {
-    pub(super) etag: Option<String>,
-    pub(super) last_modified: Option<String>,
-}
-
 /// What came.
 pub(super) enum Fetched {
     /// The text in force is still the newest.
-    Unchanged,
+    Unchanged(Revision),
     Text {
         text: Text,
         etag: Option<String>,
@@ -55,7 +49,7 @@ pub(super) enum Fetched {
 /// Why nothing came.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// One sentence: what, why, and what to do.
+    /// What, why, and what to do: a sentence without its full stop and without what is in force now.
     pub(super) message: String,
     /// How long the server wants to be left alone.
     pub(super) retry_after: Option<Duration>,
@@ -67,7 +61,7 @@ pub(super) async fn fetch(
     hosts: Arc<dyn HostLookup>,
     now: Timestamp,
 ) -> Result<Fetched, Failure> {
-    let shown = without_secrets(&request.url);
+    let shown = Origin::Url(request.url.clone()).shown();
     let failure = |what: String| Failure { message: format!("{shown} {what}"), retry_after: None };
     let url = Url::parse(&request.url)
         .map_err(|error| failure(format!("is not a URL ({error}); correct it in the configuration")))?;
@@ -76,31 +70,33 @@ pub(super) async fn fetch(
             "is neither http nor https; for a file on this machine configure its `path`".to_owned(),
         ));
     }
-    let (timeout, plain) = (request.timeout, url.scheme() == "http");
+    let Request { known, options, size_max, timeout, .. } = request;
+    let plain = url.scheme() == "http";
     // Reading the system's certificates blocks.
-    let client = background::run(move || client(timeout, &hosts, plain)).await.map_err(&failure)?;
+    let client = background::run(move || client(timeout, &hosts, plain)).await;
+    let client = client.map_err(|panic| failure(format!("could not be downloaded: {panic}")))?;
     let client = client.map_err(|error| {
         failure(format!("can't be downloaded ({}); install the package `ca-certificates`", innermost(&error)))
     })?;
-    let response = client.get(url).headers(conditions(request.known.as_ref())).send().await;
-    let response = response.map_err(|error| failure(explain(&error, request.timeout)))?;
-    match response.status() {
-        StatusCode::OK => {}
-        StatusCode::NOT_MODIFIED if request.known.is_some() => return Ok(Fetched::Unchanged),
-        status => {
+    let response = client.get(url).headers(conditions(known.as_ref())).send().await;
+    let response = response.map_err(|error| failure(explain(&error.without_url(), timeout)))?;
+    match (response.status(), known) {
+        (StatusCode::OK, _) => {}
+        (StatusCode::NOT_MODIFIED, Some(known)) => return Ok(Fetched::Unchanged(known)),
+        (status, _) => {
             let retry_after = retry_after(response.headers(), now);
             return Err(Failure { retry_after, ..failure(explain_status(status)) });
         }
     }
-    if response.content_length().is_some_and(|length| request.size_max < length) {
-        return Err(failure(Refusal::TooLarge(request.size_max).to_string()));
+    if response.content_length().is_some_and(|length| size_max < length) {
+        return Err(failure(Refusal::TooLarge(size_max).to_string()));
     }
     let header = |name: HeaderName| response.headers().get(name)?.to_str().ok().map(str::to_owned);
     let (etag, last_modified) = (header(ETAG), header(LAST_MODIFIED));
-    match take_in(response, request.options, request.size_max).await {
+    match take_in(response, options, size_max).await {
         Ok(text) => Ok(Fetched::Text { text, etag, last_modified }),
         Err(TakeInError::Refused(refusal)) => Err(failure(refusal.to_string())),
-        Err(TakeInError::Transport(error)) => Err(failure(explain(&error, request.timeout))),
+        Err(TakeInError::Transport(error)) => Err(failure(explain(&error.without_url(), timeout))),
         Err(TakeInError::Panic(message)) => Err(failure(format!("could not be read: {message}"))),
     }
 }
@@ -114,17 +110,6 @@ enum TakeInError {
 /// Hands the body to the guard, which works on a thread of its own so that the network and DNS never wait for it.
 async fn take_in(mut response: Response, options: ParseOptions, size_max: u64) -> Result<Text, TakeInError> {
     let (pieces, mut waiting) = mpsc::channel(PIECES_MAX);
-    let guard = background::run(move || {
-        let mut intake = Intake::new(options, size_max)?;
-        while let Some(piece) = waiting.blocking_recv() {
-            let piece: Option<_> = piece;
-            match piece {
-                Some(piece) => intake.push(AsRef::<[u8]>::as_ref(&piece))?,
-                None => return intake.finish().map(Some),
-            }
-        }
-        Ok(None)
-    });
     let receive = async move {
         loop {
             let piece = response.chunk().await?;
@@ -135,6 +120,16 @@ async fn take_in(mut response: Response, options: ParseOptions, size_max: u64) -
             }
         }
     };
+    let guard = background::run(move || {
+        let mut intake = Intake::new(options, size_max)?;
+        while let Some(piece) = waiting.blocking_recv() {
+            match piece {
+                Some(piece) => intake.push(&piece)?,
+                None => return intake.finish().map(Some),
+            }
+        }
+        Ok(None)
+    });
     // Both to their ends: a refusal says more than the broken transfer that it may cause.
     let (taken, received) = futures_util::future::join(guard, receive).await;
     match (taken, received) {
@@ -182,9 +177,9 @@ fn redirected(attempt: redirect::Attempt<'_>) -> redirect::Action {
     attempt.error(format!("a redirect to `{scheme}:`, which is neither http nor https"))
 }
 
-fn conditions(known: Option<&Known>) -> HeaderMap {
+fn conditions(known: Option<&Revision>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let Some(known) = known else { return headers };
+    let Some(Revision { provenance: known, .. }) = known else { return headers };
     for (name, value) in [(IF_NONE_MATCH, &known.etag), (IF_MODIFIED_SINCE, &known.last_modified)] {
         if let Some(value) = value.as_deref().and_then(|value| value.parse().ok()) {
             headers.insert(name, value);
@@ -238,18 +233,6 @@ fn innermost(error: &reqwest::Error) -> String {
     innermost.to_string()
 }
 
-/// The URL as it may be shown and logged: without user name and password.
-fn without_secrets(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
-            // Both fail only for URLs that can't have them.
-            let _ = (parsed.set_username(""), parsed.set_password(None));
-            parsed.into()
-        }
-        _ => url.to_owned(),
-    }
-}
-
 /// Resolves list hosts over the daemon's own upstreams: the machine's resolver may be the daemon that is just starting.
 struct Lookup(Arc<dyn HostLookup>);
 
@@ -273,12 +256,6 @@ impl dns::Resolve for Lookup {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(without_secrets("https://me:secret@lists.example/a"), "https://lists.example/a");
-        assert_eq!(without_secrets("https://lists.example/a"), "https://lists.example/a");
-    }
 
     #[test]
     fn a_busy_server_says_when_to_come_back() {

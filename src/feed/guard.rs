@@ -21,7 +21,7 @@ pub(super) enum Refusal {
          configure the address of the list's plain text"
     )]
     Html,
-    #[error("has no rule in it ({lines} lines{}); look at it and check that it is the right one", .skipped.as_deref().unwrap_or_default())]
+    #[error("has no rule in it ({lines} lines{}); check that it is the right one; to be without the list, remove it from the configuration", .skipped.as_deref().unwrap_or_default())]
     Empty { lines: u32, skipped: Option<String> },
     #[error("is not text but binary; configure the list's plain text")]
     Binary,
@@ -163,6 +163,7 @@ mod tests {
         check(b"<!-- saved -->\n<!doctype html>", "HTML page");
         check(b"", "no rule in it (0 lines)");
         check(b"# nothing\n\n", "no rule in it (2 lines)");
+        check(b"# pixel.example\n", "to be without the list, remove it from the configuration");
         check(b"pixel.example CNAME .\n", "syntax that this version does not read");
         check(b"pixel.example\n\0\0", "binary");
         check(b"\x1f\x8b\x08abc", "gzip file");

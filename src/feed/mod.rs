@@ -40,7 +40,10 @@ use task::{Command, Task, View};
 /// Commands that wait for the task; more than a household's pages can send at once.
 const COMMANDS_MAX: usize = 32;
 
-/// A handle to the lists. Cheap to clone; when the last one is dropped, all work on the lists ends.
+/// A handle to the lists. Cheap to clone; when the last one is dropped, work on the lists ends.
+///
+/// Downloads end at once. A read, a write or a compile that has begun runs to its end on its thread and changes nothing
+/// that is in force.
 #[derive(Clone)]
 pub struct Feed {
     commands: mpsc::Sender<Command>,
@@ -78,6 +81,13 @@ impl Feed {
         Self { commands, view, _stop: Arc::new(stop.drop_guard()) }
     }
 
+    /// Resolves when the lists are served no longer, by a panic or otherwise. While a handle is there, that is a fault:
+    /// lists would be refreshed no more, and every call would be refused.
+    pub async fn ended(&self) {
+        // The task holds the other end for as long as it lives.
+        self.commands.closed().await;
+    }
+
     /// Every source and how it is, in the order of the configuration.
     pub fn status(&self) -> Vec<SourceStatus> {
         self.view.sources.load().to_vec()
@@ -93,7 +103,9 @@ impl Feed {
 
     /// Takes over a changed configuration; what did not change stays in force meanwhile.
     ///
-    /// When this returns, all that needs no download is in force. Files of lists that are no more stay on the disk.
+    /// When this returns, all that needs no download is in force, save a file on a drive that does not answer within
+    /// two seconds; that follows as soon as it is read. Lists that changed or failed are looked for at once. Files of
+    /// lists that are no more stay on the disk.
     pub async fn reconfigure(&self, options: FeedOptions) -> Result<(), FeedError> {
         self.ask(|reply| Command::Reconfigure { options, reply }).await
     }

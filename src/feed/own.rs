@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{self, Mark};
+use super::disk::{self, Mark, Replaced};
 use super::rules_file::RulesFile;
 use super::{FeedError, FeedOptions, OwnChange, OwnRuleStatus};
 use crate::list::{Action, OwnRule};
@@ -24,7 +24,7 @@ pub(super) struct OwnView {
 }
 
 /// The person's own rules.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Own {
     configured: Vec<(Action, OwnRule, u32)>,
     configured_in: Arc<str>,
@@ -87,11 +87,13 @@ impl Own {
         }
         self.mark = mark;
         let before = self.problem.take();
+        let mut is_gone = false;
         let content = match disk::read_bounded(&path, SIZE_MAX) {
             Ok(content) => {
                 String::from_utf8(content).map_err(|_| "is not UTF-8; save it as UTF-8".to_owned())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                is_gone = true;
                 Ok(RulesFile::default().text().to_owned())
             }
             Err(error) => Err(format!("can't be read: {error}")),
@@ -103,7 +105,8 @@ impl Own {
             Ok(page) => {
                 let changed = page != self.page;
                 self.page = page;
-                if changed {
+                // Who deleted it by mistake finds the copy; an empty file says that no rules are wanted.
+                if changed && !is_gone {
                     self.keep_last_good(&path);
                 }
                 changed || before.is_some()
@@ -201,12 +204,16 @@ impl Own {
             let directory = path.parent().unwrap_or(path);
             let written =
                 std::fs::create_dir_all(directory).and_then(|()| disk::replace(path, page.text().as_bytes()));
-            written.map_err(|error| {
+            let written = written.map_err(|error| {
                 FeedError::OwnRules(format!(
                     "{} could not be written ({error}); make room, or let the daemon write there; nothing was changed",
                     path.display()
                 ))
             })?;
+            if let Replaced::NotSynced(error) = written {
+                // The file says it, so it is in force; nothing is left that the person could try again.
+                tracing::warn!(path = %path.display(), %error, "own rules were written but may not outlast a power cut");
+            }
             self.mark = Mark::of(path).ok();
         }
         self.page = page;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::disk::{self, Mark};
-use super::download::{self, Failure, Fetched, Known, Request};
+use super::download::{self, Failure, Fetched, Request};
 use super::guard::{Intake, Refusal};
 use super::revision::{Provenance, Revision, Shelf};
 use super::text::Text;
@@ -65,30 +65,23 @@ async fn download(url: String, subject: Subject, means: Means) -> Result<Refresh
     // Never closed, so that a permit always comes.
     let _permit = downloads.acquire_owned().await;
     let Subject { options, current, shelf } = subject;
-    let same_place =
-        current.as_ref().map(|revision| &revision.provenance).filter(|provenance| provenance.url == url);
-    let known = same_place
-        .map(|provenance| Known {
-            etag: provenance.etag.clone(),
-            last_modified: provenance.last_modified.clone(),
-        })
-        .filter(|known| known.etag.is_some() || known.last_modified.is_some());
+    let known = current.clone().filter(|Revision { provenance, .. }| {
+        provenance.url == url && (provenance.etag.is_some() || provenance.last_modified.is_some())
+    });
     let request = Request { url: url.clone(), known, options, size_max, timeout };
     let fetched = download::fetch(request, hosts, clock.now()).await?;
     let now = clock.now();
-    match (fetched, current) {
-        (Fetched::Text { text, etag, last_modified }, current) => {
+    match fetched {
+        Fetched::Text { text, etag, last_modified } => {
             let provenance = Provenance { url, etag, last_modified, fetched: now, checked: now };
             Ok(take(text, provenance, current, shelf).await)
         }
-        (Fetched::Unchanged, Some(current)) => {
-            let provenance = Provenance { checked: now, ..current.provenance };
+        Fetched::Unchanged(known) => {
+            let provenance = Provenance { checked: now, ..known.provenance };
             let unkept =
-                keep(Revision { text: current.text, provenance: provenance.clone() }, shelf, true).await;
+                keep(Revision { text: known.text, provenance: provenance.clone() }, shelf, true).await;
             Ok(Refreshed::Same { provenance, unkept })
         }
-        // Without a text no condition is sent, and a 304 is a failure.
-        (Fetched::Unchanged, None) => Ok(Refreshed::Untouched),
     }
 }
 
@@ -114,26 +107,30 @@ async fn take(
     }
 }
 
-/// Keeps a revision, or its note alone; why that failed.
+/// Keeps a revision, or its note alone; why that failed, as a whole sentence.
 async fn keep(revision: Revision, shelf: Option<Shelf>, note_only: bool) -> Option<String> {
     let shelf = shelf?;
     let directory = shelf.directory().display().to_string();
     let kept = background::run(move || {
-        let noted = note_only.then(|| shelf.keep_note(&revision));
-        match noted {
-            Some(Ok(())) => Ok(()),
-            // The text may not be there: it could not be kept when it came.
-            Some(Err(_)) | None => shelf.keep(&revision),
-        }
+        let kept = match note_only {
+            true => shelf.keep_note(&revision),
+            false => shelf.keep(&revision),
+        };
+        kept.map_err(|error| (error.to_string(), shelf.has(&revision)))
     });
-    let error = match kept.await {
+    let (error, is_there) = match kept.await {
         Ok(Ok(())) => return None,
-        Ok(Err(error)) => error.to_string(),
-        Err(panic) => panic,
+        Ok(Err(error)) => error,
+        Err(panic) => (panic, false),
+    };
+    let (what, then) = if is_there {
+        ("When it was last looked for", "it is looked for again")
+    } else {
+        ("Its newest text", "an older one or none is in force until it is fetched again")
     };
     Some(format!(
-        "the list is in force but could not be kept in {directory} ({error}): after a restart it would be missing until \
-         it is fetched again; make room there, or let the daemon write there"
+        "{what} could not be kept in {directory} ({error}): after a restart {then}; make room there, or let the daemon \
+         write there."
     ))
 }
 
@@ -150,15 +147,13 @@ pub(super) async fn file(
     let place = path.clone();
     let read = background::run(move || match turn.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            (None, Err("is still being read: the drive does not answer".to_owned()))
+            (None, Err("is still being read; check the drive it lies on, which does not answer".to_owned()))
         }
         // A reader that panicked has left nothing behind.
         Ok(_) | Err(TryLockError::Poisoned(_)) => read(&path, known, options, size_max),
     });
-    let failure = |what: String| {
-        let message = format!("{} {what}; its last good text stays in force", place.display());
-        Failure { message, retry_after: None }
-    };
+    let failure =
+        |what: String| Failure { message: format!("{} {what}", place.display()), retry_after: None };
     // A network drive that hangs holds one thread, and neither the other lists nor who waits for a refresh.
     let (mark, text) = match tokio::time::timeout(timeout, read).await {
         Ok(Ok(read)) => read,
@@ -167,7 +162,9 @@ pub(super) async fn file(
         }
         Err(_) => {
             return Found {
-                result: Err(failure(format!("could not be read within {timeout:?}"))),
+                result: Err(failure(format!(
+                    "could not be read within {timeout:?}; check the drive it lies on"
+                ))),
                 mark: None,
             };
         }

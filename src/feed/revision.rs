@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::disk;
+use super::disk::{self, Replaced};
 use super::text::Text;
 
 /// A note is a few lines; more than this is none of ours, in octets.
@@ -66,7 +66,7 @@ pub(super) struct Shelf {
 pub(super) enum Kept {
     Nothing,
     Revision(Revision),
-    /// Damaged; the text says where it was put.
+    /// Damaged; the text says where it was put, in a whole sentence.
     Damaged(String),
 }
 
@@ -83,7 +83,12 @@ impl Shelf {
         let zst = match disk::read_bounded(&path, size_max.saturating_add(NOTE_SIZE_MAX)) {
             Ok(zst) => zst,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::Nothing,
-            Err(error) => return Kept::Damaged(format!("{} could not be read: {error}", path.display())),
+            Err(error) => {
+                return Kept::Damaged(format!(
+                    "The kept text {} could not be read ({error}).",
+                    path.display()
+                ));
+            }
         };
         let mut problem = "there is no note about it".to_owned();
         for name in ["current.json", "next.json"] {
@@ -108,6 +113,34 @@ impl Shelf {
     /// Keeps a new text.
     pub(super) fn keep(&self, revision: &Revision) -> io::Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(revision)
+    }
+
+    /// Keeps what is newly known of a text that is kept already; one that is not is kept whole.
+    ///
+    /// The text may be missing because the disk was full when it came, or because the directory moved. A note about
+    /// it beside another text would make that one look damaged.
+    pub(super) fn keep_note(&self, revision: &Revision) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has(revision) {
+            let note = Note::new(revision).to_json()?;
+            match disk::replace(&self.file("current.json"), note.as_bytes())? {
+                Replaced::OnDisk => Ok(()),
+                Replaced::NotSynced(error) => Err(error),
+            }
+        } else {
+            self.write(revision)
+        }
+    }
+
+    /// Whether the text is kept, as far as its note and its length tell.
+    pub(super) fn has(&self, revision: &Revision) -> bool {
+        let is_noted = self.note("current.json").is_some_and(|note| note.sha256 == revision.text.digest());
+        let length = revision.text.as_zst().len() as u64;
+        is_noted && fs::metadata(self.file("current.zst")).is_ok_and(|kept| kept.len() == length)
+    }
+
+    fn write(&self, revision: &Revision) -> io::Result<()> {
         fs::create_dir_all(&self.directory)?;
         let note = Note::new(revision).to_json()?;
         let (text, about) = (self.file("next.zst"), self.file("next.json"));
@@ -122,12 +155,6 @@ impl Shelf {
         written?;
         fs::rename(&about, self.file("current.json"))?;
         disk::sync_directory_of(&about)
-    }
-
-    /// Keeps what is newly known of a text that is kept already.
-    pub(super) fn keep_note(&self, revision: &Revision) -> io::Result<()> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        disk::replace(&self.file("current.json"), Note::new(revision).to_json()?.as_bytes())
     }
 
     /// Where the files are, for people.
@@ -148,7 +175,7 @@ impl Shelf {
             Ok(()) => format!("set aside as {}", aside.display()),
             Err(error) => format!("not used, and could not be set aside ({error})"),
         };
-        format!("the kept text {} was damaged ({problem}) and is {place}; it is fetched anew", path.display())
+        format!("The kept text {} was damaged ({problem}) and is {place}.", path.display())
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -42,6 +42,8 @@ pub(super) struct Source {
     checked: Option<Timestamp>,
     failures: u32,
     failure: Option<String>,
+    /// What is wrong with the text that was kept before a restart, and with keeping the present one.
+    damaged: Option<String>,
     unkept: Option<String>,
 }
 
@@ -66,6 +68,7 @@ impl Source {
             checked: None,
             failures: 0,
             failure: None,
+            damaged: None,
             unkept: None,
         }
     }
@@ -91,6 +94,7 @@ impl Source {
         if new.options.origin == self.options.origin {
             (new.checked, new.failures) = (self.checked, self.failures);
             (new.failure, new.unkept) = (self.failure.take(), self.unkept.take());
+            new.damaged = self.damaged.take();
             new.turn = Arc::clone(&self.turn);
         }
         new
@@ -106,7 +110,7 @@ impl Source {
             }
             Kept::Damaged(problem) => {
                 tracing::warn!(list = %self.options.name, %problem, "a kept list was damaged");
-                self.failure = Some(problem);
+                self.damaged = Some(problem);
             }
         }
     }
@@ -135,13 +139,27 @@ impl Source {
     }
 
     /// Sets when it is looked for next, counted from the last success: what was kept may be fresh enough.
+    ///
+    /// One that failed since is looked for at once.
     pub(super) fn schedule(&mut self, now: Timestamp, chance: u64) {
         let Origin::Url(url) = &self.options.origin else { return };
-        let fresh = self.revision.as_ref().filter(|revision| revision.provenance.url == *url);
+        let succeeded = self.revision.as_ref().filter(|_| self.failures == 0);
+        let fresh = succeeded.filter(|revision| revision.provenance.url == *url);
         let wait = fresh.map_or(Duration::ZERO, |revision| {
             schedule::after_success(revision.provenance.checked, now, self.options.refresh, chance)
         });
         self.wait(wait, now);
+    }
+
+    /// Has it looked for at once: what was wrong with it may just have been put right.
+    pub(super) fn hurry(&mut self, now: Timestamp) {
+        if matches!(self.options.origin, Origin::Url(_)) {
+            self.wait(Duration::ZERO, now);
+        }
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        0 < self.failures
     }
 
     fn wait(&mut self, wait: Duration, now: Timestamp) {
@@ -194,7 +212,7 @@ impl Source {
         if let Some(problem) = unkept.as_ref().filter(|problem| self.unkept.as_ref() != Some(problem)) {
             tracing::warn!(list = %self.options.name, %problem, "a list was not kept");
         }
-        (self.failures, self.failure, self.unkept) = (0, None, unkept);
+        (self.failures, self.failure, self.damaged, self.unkept) = (0, None, None, unkept);
     }
 
     pub(super) fn abort(&mut self) {
@@ -204,16 +222,12 @@ impl Source {
     }
 
     pub(super) fn status(&self) -> SourceStatus {
-        let Outcome { format, rules, report, problem } = &self.outcome;
+        let Outcome { format, rules, report, .. } = &self.outcome;
         let (revision, watched) = match &self.options.origin {
             Origin::Url(_) => (self.revision.as_ref().map(|revision| revision.provenance.fetched), false),
             Origin::File(_) => (self.revision.as_ref().map(|revision| revision.provenance.fetched), true),
             Origin::Inline(_) | Origin::BuiltIn(_) => (Some(self.since), true),
         };
-        let problems: Vec<&str> = [&self.failure, &self.unkept, problem, &self.unwatched]
-            .into_iter()
-            .filter_map(|problem| problem.as_deref())
-            .collect();
         SourceStatus {
             options: Arc::clone(&self.options),
             format: *format,
@@ -223,7 +237,31 @@ impl Source {
             checked: self.checked,
             next: self.due.filter(|_| !watched).map(|(_, shown)| shown),
             refreshing: self.running.is_some() && !watched,
-            problem: (!problems.is_empty()).then(|| problems.join(". ")),
+            failed: self.failure.is_some(),
+            problem: self.problem(),
         }
+    }
+
+    /// All that is wrong, in whole sentences.
+    fn problem(&self) -> Option<String> {
+        let failure = self.failure.as_ref().map(|failure| format!("{}.", failure.trim_end_matches('.')));
+        let is_missing = failure.is_some() || self.damaged.is_some();
+        let in_force = match (&self.revision, self.outcome.rules) {
+            (None, _) => "Nothing of it is in force yet.",
+            (Some(_), 0) => "Nothing of it is in force.",
+            (Some(_), _) => "Its last good text stays in force.",
+        };
+        let problems: Vec<&str> = [
+            self.damaged.as_deref(),
+            failure.as_deref(),
+            is_missing.then_some(in_force),
+            self.unkept.as_deref(),
+            self.outcome.problem.as_deref(),
+            self.unwatched.as_deref(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        (!problems.is_empty()).then(|| problems.join(" "))
     }
 }

@@ -26,7 +26,9 @@ pub struct SourceStatus {
     pub next: Option<Timestamp>,
     /// Whether a refresh is running.
     pub refreshing: bool,
-    /// Why the last refresh failed, and what to do; the last good revision stays in force.
+    /// Whether the last refresh itself failed; `problem` may tell of other things.
+    pub failed: bool,
+    /// What is wrong and what to do, in whole sentences that also say what is in force.
     pub problem: Option<String>,
 }
 

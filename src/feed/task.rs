@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::compile::{self, Outcome};
+use super::download::Failure;
 use super::own::{Own, OwnView};
 use super::refresh::{self, Found, Means, Subject};
 use super::revision::Kept;
@@ -34,7 +35,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 const SETTLE_MAX: Duration = Duration::from_millis(500);
 /// How often watched files are looked at even when nothing was heard.
 const POLL: Duration = Duration::from_secs(30);
-/// How long a start waits for files, which may lie on a drive that hangs; their kept text serves meanwhile.
+/// How long a start or a change waits for files, which may lie on a drive that hangs; their kept text serves meanwhile.
 const START_WAIT: Duration = Duration::from_secs(2);
 /// How long a new text waits for the other downloads that are under way, so that all are compiled at once.
 const GATHER: Duration = Duration::from_secs(2);
@@ -64,6 +65,8 @@ enum Work {
 /// Someone who waits for the end of a refresh or a change.
 struct Waiter {
     names: BTreeSet<Arc<str>>,
+    /// When the lists are waited for no longer.
+    until: Option<Instant>,
     reply: Reply,
 }
 
@@ -135,7 +138,7 @@ impl Task {
         };
         task.publish_own();
         task.set_sources(options.sources).await;
-        task.look_at_files();
+        task.look_at_files().await;
         let patience = Instant::now() + START_WAIT;
         while task.sources.iter().any(|source| source.file().is_some() && source.running.is_some()) {
             match timeout_at(patience, task.work.join_next_with_id()).await {
@@ -148,7 +151,7 @@ impl Task {
             let Some(done) = task.work.join_next_with_id().await else { break };
             task.done(done);
         }
-        task.begin_what_is_due();
+        task.begin_what_is_due().await;
         task.publish();
         task
     }
@@ -156,7 +159,7 @@ impl Task {
     /// Serves until the last handle is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
         loop {
-            self.begin_what_is_due();
+            self.begin_what_is_due().await;
             self.publish();
             self.answer_waiters();
             let wake = self.next_wake();
@@ -172,31 +175,33 @@ impl Task {
                 () = sleep_until(wake) => {}
             }
         }
-        // What is under way ends with `work`.
+        // Downloads end with `work`. A file that is being read, a compile and a write each run to their end on their
+        // threads, and nobody takes what they made.
     }
 
     async fn command(&mut self, command: Command) {
         // Whoever asked may have gone; what they asked for is done all the same.
         match command {
             Command::Refresh { name, reply } => match self.refresh(name.as_deref()) {
-                Ok(names) => self.waiters.push(Waiter { names, reply: Reply::Statuses(reply) }),
+                Ok(names) => self.waiters.push(Waiter { names, until: None, reply: Reply::Statuses(reply) }),
                 Err(error) => drop(reply.send(Err(error))),
             },
             Command::Reconfigure { options, reply } => {
                 self.reconfigure(options).await;
                 let files = self.sources.iter().filter(|source| source.file().is_some());
                 let names = files.map(|source| Arc::clone(&source.options.name)).collect();
-                self.waiters.push(Waiter { names, reply: Reply::Done(reply) });
+                let until = Some(Instant::now() + START_WAIT);
+                self.waiters.push(Waiter { names, until, reply: Reply::Done(reply) });
             }
             Command::WriteOwn { action, rule, reply } => {
-                let changed = self.own.write(action, &rule);
+                let changed = self.with_own(move |own| own.write(action, &rule)).await;
                 self.publish_own();
-                drop(reply.send(changed));
+                drop(reply.send(changed.unwrap_or_else(|panic| Err(FeedError::OwnRules(panic)))));
             }
             Command::ForgetOwn { rule, reply } => {
-                let changed = self.own.forget(&rule);
+                let changed = self.with_own(move |own| own.forget(&rule)).await;
                 self.publish_own();
-                drop(reply.send(changed));
+                drop(reply.send(changed.unwrap_or_else(|panic| Err(FeedError::OwnRules(panic)))));
             }
         }
     }
@@ -228,7 +233,10 @@ impl Task {
     async fn reconfigure(&mut self, options: FeedOptions) {
         let moved = options.data_dir != self.options.data_dir;
         (self.means.size_max, self.means.timeout) = (options.size_max, options.timeout);
-        self.own.configure(&options);
+        let new = options.clone();
+        if let Err(problem) = self.with_own(move |own| own.configure(&new)).await {
+            tracing::error!(problem, "the own rules could not be taken over; those in force stay");
+        }
         let sources = options.sources.clone();
         self.options = FeedOptions { sources: Vec::new(), ..options };
         self.publish_own();
@@ -240,11 +248,11 @@ impl Task {
                 let now = self.means.clock.now();
                 let old = std::mem::replace(source, Source::new(same.clone(), data_dir, now));
                 *source = old.with_options(same, data_dir, now);
-                source.schedule(now, self.chance.hash_one(&source.options.name));
+                source.hurry(now);
             }
         }
         self.set_sources(sources).await;
-        self.look_at_files();
+        self.look_at_files().await;
         self.rewatch = true;
     }
 
@@ -260,11 +268,17 @@ impl Task {
         let mut changed = order.len() != configured.len();
         for options in configured {
             let source = match known.remove(&options.name) {
-                Some(source) if *source.options == options => source,
+                Some(mut source) if *source.options == options => {
+                    // Whoever reloads may have mended what was wrong with it.
+                    if source.has_failed() {
+                        source.hurry(now);
+                    }
+                    source
+                }
                 Some(source) => {
                     changed = true;
                     let mut source = source.with_options(options, data_dir.as_deref(), now);
-                    source.schedule(now, self.chance.hash_one(&source.options.name));
+                    source.hurry(now);
                     source
                 }
                 None => {
@@ -287,13 +301,14 @@ impl Task {
         if let Some(shelf) = source.shelf.clone() {
             let size_max = self.means.size_max;
             let kept = background::run(move || shelf.load(size_max)).await;
-            source.restore(kept.unwrap_or_else(Kept::Damaged));
+            let panic = |panic| Kept::Damaged(format!("The kept text could not be read: {panic}."));
+            source.restore(kept.unwrap_or_else(panic));
         }
         source.schedule(self.means.clock.now(), self.chance.hash_one(&source.options.name));
         source
     }
 
-    fn begin_what_is_due(&mut self) {
+    async fn begin_what_is_due(&mut self) {
         let now = Instant::now();
         let is_due =
             |source: &Source| source.due.is_some_and(|(at, _)| at <= now) && source.running.is_none();
@@ -307,11 +322,11 @@ impl Task {
         due.into_iter().for_each(|index| self.begin_look(index));
         if self.look_at.is_some_and(|(at, _)| at <= now) {
             self.look_at = None;
-            self.look_at_files();
+            self.look_at_files().await;
         }
         if self.poll_at <= now {
             self.poll_at = now + POLL;
-            self.look_at_files();
+            self.look_at_files().await;
             self.rewatch = true;
         }
         if self.compile_at.is_some_and(|at| at <= now) {
@@ -327,7 +342,10 @@ impl Task {
             self.sources.iter().filter(|source| source.running.is_none()).filter_map(|source| source.due);
         let compile = self.compile_at.filter(|_| self.compiling.is_none());
         let look = self.look_at.map(|(at, _)| at);
-        due.map(|(at, _)| at).chain(compile).chain(look).fold(self.poll_at, Instant::min)
+        let now = Instant::now();
+        // One whose time has passed waits for the compile alone, which wakes by itself.
+        let waiters = self.waiters.iter().filter_map(|waiter| waiter.until).filter(|until| now < *until);
+        due.map(|(at, _)| at).chain(compile).chain(look).chain(waiters).fold(self.poll_at, Instant::min)
     }
 
     /// Something in a watched directory was written: it is looked at once it is quiet.
@@ -337,8 +355,24 @@ impl Task {
         self.look_at = Some(((now + SETTLE).min(latest), latest));
     }
 
-    fn look_at_files(&mut self) {
-        if self.own.look() {
+    /// Does something with the own rules that reads or writes their file, which a slow card makes long.
+    async fn with_own<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Own) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        // A copy, since a panic would take them along.
+        let mut own = self.own.clone();
+        let (own, done) = background::run(move || {
+            let done = work(&mut own);
+            (own, done)
+        })
+        .await?;
+        self.own = own;
+        Ok(done)
+    }
+
+    async fn look_at_files(&mut self) {
+        if self.with_own(Own::look).await.unwrap_or(false) {
             self.publish_own();
         }
         for index in 0..self.sources.len() {
@@ -433,7 +467,8 @@ impl Task {
                 self.watch = Some(watch);
                 if is_new {
                     // What was saved before the watch was there was not heard.
-                    self.look_at_files();
+                    let now = Instant::now();
+                    self.look_at = Some((now, now));
                 }
                 for source in &mut self.sources {
                     let reason = unwatched.iter().find(|(path, _)| Some(path) == source.file());
@@ -443,7 +478,7 @@ impl Task {
                             tracing::warn!(path = %path.display(), reason, "a file can't be watched");
                         }
                         let (path, every) = (path.display(), POLL.as_secs());
-                        format!("{path} can't be watched ({reason}); it is looked at every {every} seconds instead")
+                        format!("{path} can't be watched ({reason}); it is looked at every {every} seconds instead.")
                     });
                 }
             }
@@ -488,16 +523,19 @@ impl Task {
             self.compiled = self.generation;
             tracing::error!(%error, "the lists could not be compiled; the rules in force stay");
             for source in &mut self.sources {
-                source.outcome.problem = Some(problem.clone());
+                source.outcome.problem = Some(format!(
+                    "The lists could not be compiled, and the rules from before stay: {problem}."
+                ));
             }
             return;
         }
         let running =
             |source: &&mut Source| source.running.as_ref().is_some_and(|running| running.id() == id);
-        let name = self.sources.iter_mut().find(running).map(|source| Arc::clone(&source.options.name));
-        if let Some(name) = name {
-            let result = Err(super::download::Failure { message: problem, retry_after: None });
-            self.looked(id, &name, Found { result, mark: None });
+        let options = self.sources.iter_mut().find(running).map(|source| Arc::clone(&source.options));
+        if let Some(options) = options {
+            let message = format!("{} could not be read: {problem}", options.origin.shown());
+            let result = Err(Failure { message, retry_after: None });
+            self.looked(id, &options.name, Found { result, mark: None });
         } else if error.is_panic() {
             // The watch is gone with its thread; a new one takes over.
             self.watch.get_or_insert_with(|| Watch::new(Arc::clone(&self.changed)));
@@ -523,9 +561,13 @@ impl Task {
             .map(|source| Arc::clone(&source.options.name))
             .collect();
         let (configuration, sources) = (self.configured <= self.compiled, &self.sources);
-        let is_done = |waiter: &Waiter| match waiter.reply {
-            Reply::Statuses(_) => waiter.names.is_disjoint(&busy),
-            Reply::Done(_) => configuration && waiter.names.is_disjoint(&busy),
+        let now = Instant::now();
+        let is_done = |waiter: &Waiter| {
+            let waited = waiter.until.is_some_and(|until| until <= now) || waiter.names.is_disjoint(&busy);
+            match waiter.reply {
+                Reply::Statuses(_) => waited,
+                Reply::Done(_) => configuration && waited,
+            }
         };
         for waiter in self.waiters.extract_if(.., |waiter| is_done(waiter)) {
             match waiter.reply {

@@ -14,7 +14,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use super::disk::Mark;
+use super::disk::{self, Mark};
 
 /// Watches directories and gives a signal when one of the files may have changed.
 pub(super) struct Watch {
@@ -51,14 +51,14 @@ impl Watch {
     /// Watches these files and no others.
     pub(super) fn set(&mut self, files: &[PathBuf]) -> Watching {
         let mut watching = Watching { unwatched: Vec::new(), is_new: false };
-        let mut wanted = BTreeSet::new();
+        let mut wanted = BTreeMap::<PathBuf, Vec<&PathBuf>>::new();
         let mut names = BTreeSet::new();
         for file in files {
             // A link is saved where it points to.
             for path in [Some(file.clone()), file.canonicalize().ok()].into_iter().flatten() {
                 names.extend(path.file_name().map(OsString::from));
-                if let Some(directory) = path.parent() {
-                    wanted.insert(if directory == Path::new("") { ".".into() } else { directory.to_owned() });
+                if let Some(directory) = disk::directory_of(&path) {
+                    wanted.entry(directory.to_owned()).or_default().push(file);
                 }
             }
         }
@@ -71,14 +71,14 @@ impl Watch {
             }
         };
         self.directories.retain(|directory, identity| {
-            let stays = wanted.contains(directory) && identity_of(directory) == *identity;
+            let stays = wanted.contains_key(directory) && identity_of(directory) == *identity;
             if !stays {
                 // It fails for a directory that is gone, and then there is nothing to end.
                 let _ = watcher.unwatch(directory);
             }
             stays
         });
-        for directory in wanted {
+        for (directory, within) in wanted {
             if self.directories.contains_key(&directory) {
                 continue;
             }
@@ -88,8 +88,7 @@ impl Watch {
                     self.directories.insert(directory.clone(), identity_of(&directory));
                 }
                 Err(error) => {
-                    let within = files.iter().filter(|file| file.parent() == Some(&directory));
-                    watching.unwatched.extend(within.map(|file| (file.clone(), reason(&error))));
+                    watching.unwatched.extend(within.into_iter().map(|file| (file.clone(), reason(&error))));
                 }
             }
         }
