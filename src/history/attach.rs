@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::aside::set_aside;
 use super::fault::Fault;
+use super::retention;
 use super::schema;
 use super::store::Store;
 
@@ -105,6 +106,9 @@ impl Store {
         // Later on, what is not in the file's counts is in those of memory.
         if !self.caught_up {
             catch_up_counts(&self.db)?;
+            if let Some(last_ms) = retention::last_heard_ms(&self.db)? {
+                self.trust.compare(&*self.clock, last_ms, self.options.events_kept);
+            }
             self.caught_up = true;
         }
         adopt_identifiers(&self.db)?;

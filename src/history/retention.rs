@@ -60,6 +60,31 @@ impl Trust {
         self.looked = (now, instant);
         self.mistrusted_until.is_none_or(|until| until <= instant)
     }
+
+    /// Compares the clock with the last thing that a file knows, which was heard at `last_ms`.
+    ///
+    /// A clock that is ahead from the start makes no step that could be seen. Where it says that all of the file is too
+    /// old at once, a day decides whether the machine was off for so long or the clock is wrong.
+    pub(super) fn compare(&mut self, clock: &dyn Clock, last_ms: i64, kept: Duration) {
+        // Of less than a day not much is lost, and a machine that is off every night must forget something too.
+        let kept_ms = i64::try_from(kept.max(MISTRUST).as_millis()).unwrap_or(i64::MAX);
+        if last_ms.saturating_add(kept_ms) < clock.now().as_millisecond() {
+            self.mistrusted_until = Some(clock.instant() + MISTRUST);
+        }
+    }
+}
+
+/// When the last event that the file knows was heard; `None` when it never heard any.
+///
+/// The last one by its place, not the latest one: a clock that is ahead with every start has left its mark before.
+pub(super) fn last_heard_ms(connection: &Connection) -> Result<Option<i64>, Fault> {
+    let last = "SELECT (id >> 6) + shift FROM file.event ORDER BY id DESC LIMIT 1";
+    let last = connection.query_row(last, [], |row| row.get(0)).optional()?;
+    if last.is_some() {
+        return Ok(last);
+    }
+    let last = "SELECT (max(hour) + 1) * 3600000 FROM file.count_device";
+    Ok(connection.query_row(last, [], |row| row.get(0))?)
 }
 
 /// What is kept.

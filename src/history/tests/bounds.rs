@@ -72,6 +72,48 @@ fn a_clock_that_is_ahead_for_a_while_costs_nothing() {
 }
 
 #[test]
+fn a_clock_that_is_ahead_at_boot_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["block tv pixel.example"]);
+    store.close().unwrap();
+    // The second time the file knows the wrong time already.
+    for _ in 0..2 {
+        clock.set("2040-01-01T00:00:00Z");
+        let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
+        store.hear(&clock, &["pass phone early.example"]);
+        for _ in 0..3 {
+            clock.pass(Duration::from_secs(60));
+            store.flush(Counts::Due).unwrap();
+        }
+        clock.set("2026-01-14T12:40:00Z");
+        store.hear(&clock, &["pass phone www.shop.example"]);
+        store.flush(Counts::Due).unwrap();
+        store.close().unwrap();
+    }
+    let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
+    assert_eq!(store.totals(ever(), None).unwrap().hits, 1);
+    assert_eq!(store.tell_events(&EventFilter::default()).len(), 5);
+}
+
+#[test]
+fn a_machine_that_was_off_for_a_month_forgets_a_day_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["block tv pixel.example"]);
+    store.close().unwrap();
+    clock.pass(30 * DAY);
+    let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
+    store.flush(Counts::Due).unwrap();
+    assert_eq!(store.tell_events(&EventFilter::default()).len(), 1);
+    clock.pass(DAY);
+    store.flush(Counts::Due).unwrap();
+    assert_eq!(store.tell_events(&EventFilter::default()).len(), 0);
+}
+
+#[test]
 fn events_from_a_clock_that_was_ahead_are_forgotten_too() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
