@@ -15,6 +15,8 @@ use super::fault::Fault;
 use super::retention;
 use super::schema;
 use super::store::Store;
+use super::write::first_seen_sql;
+use super::write::last_seen_sql;
 
 /// How long the file is looked over when it is opened. What is not found then is found when it is read.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(2);
@@ -212,9 +214,13 @@ fn adopt_identifiers(db: &Connection) -> Result<(), Fault> {
             )?;
         }
     }
+    let (first, last) = (first_seen_sql("first_known", "first_ms"), last_seen_sql("last_known", "last_ms"));
     transaction.execute(
-        "UPDATE main.device SET first_ms = min(first_ms, first_known), last_ms = max(last_ms, last_known)
-         FROM (SELECT id AS known, first_ms AS first_known, last_ms AS last_known FROM file.device) WHERE id = known",
+        &format!(
+            "UPDATE main.device SET first_ms = {first}, last_ms = {last}
+             FROM (SELECT id AS known, first_ms AS first_known, last_ms AS last_known FROM file.device)
+             WHERE id = known"
+        ),
         [],
     )?;
     // Later events have greater identifiers; multiples of 64 leave the sequence alone.

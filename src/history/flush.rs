@@ -19,14 +19,13 @@ use super::store::hour_of;
 const COUNTS_MAX: i64 = 50_000;
 
 /// Rows of these tables are copied whenever events are, since events refer to them; all of it takes no write if nothing
-/// is new.
+/// is new. A device in memory began as the file knew it, so it knows better.
 const COPY_ROWS: &str = "
     INSERT INTO file.name SELECT * FROM main.name WHERE true ON CONFLICT (id) DO NOTHING;
     INSERT INTO file.rule SELECT * FROM main.rule WHERE true ON CONFLICT (id) DO NOTHING;
     INSERT INTO file.device SELECT * FROM main.device WHERE true
-        ON CONFLICT (id) DO UPDATE SET name = excluded.name, first_ms = min(first_ms, excluded.first_ms),
-            last_ms = max(last_ms, excluded.last_ms)
-        WHERE name <> excluded.name OR excluded.first_ms < first_ms OR last_ms < excluded.last_ms;
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, first_ms = excluded.first_ms, last_ms = excluded.last_ms
+        WHERE name <> excluded.name OR first_ms <> excluded.first_ms OR last_ms <> excluded.last_ms;
     INSERT INTO file.event SELECT * FROM main.event;
     DELETE FROM main.event;
 ";

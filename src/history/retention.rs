@@ -14,6 +14,7 @@ use rusqlite::OptionalExtension;
 use super::HistoryOptions;
 use super::fault::Fault;
 use super::schema::EventId;
+use super::schema::PLAUSIBLE_MS;
 use super::schema::SEEN_DAYS;
 use super::store::day_of;
 use super::store::hour_of;
@@ -89,6 +90,7 @@ pub(super) fn last_heard_ms(connection: &Connection) -> Result<Option<i64>, Faul
 
 /// What is kept.
 pub(super) struct Kept {
+    now_ms: i64,
     events_since_ms: i64,
     counts_since_hour: i64,
     size_max: i64,
@@ -106,6 +108,7 @@ impl Kept {
             now.as_millisecond().saturating_sub(kept_ms).max(0)
         };
         Self {
+            now_ms: now.as_millisecond(),
             events_since_ms: since(options.events_kept),
             // Whatever stands in an event stands in a count: so names need no second look before they go.
             counts_since_hour: hour_of(since(options.counts_kept.max(options.events_kept))),
@@ -117,17 +120,25 @@ impl Kept {
 
 /// Forgets in the database `db` ("main" or "file") what is older than it may be.
 pub(super) fn expire(connection: &Connection, db: &str, kept: &Kept) -> Result<(), Fault> {
-    // An event is never later than its identifier says. Where the clock stepped back it is earlier, and whatever came
-    // before it is as old, also what bears a time to come.
+    // An event is never later than its identifier says. Where the clock was ahead, identifiers lie in the time to come:
+    // there the clock's own time tells what is old, and whatever came before it is as old. Elsewhere an event that is
+    // earlier than its identifier comes from a clock that was behind, and says nothing of those before it.
     let last_old = connection.query_row(
         &format!(
             "SELECT max(
                 coalesce((SELECT max(id) FROM {db}.event WHERE id < ?1), 0),
                 coalesce((SELECT max(id) FROM (
                     SELECT id, shift FROM {db}.event INDEXED BY event_stepped
-                    WHERE shift < -60000 ORDER BY id LIMIT ?3) WHERE (id >> 6) + shift < ?2), 0))"
+                    WHERE shift < -60000 AND ?4 <= id AND ?5 <= (id >> 6) + shift
+                    ORDER BY id LIMIT ?3) WHERE (id >> 6) + shift < ?2), 0))"
         ),
-        [EventId::at(kept.events_since_ms).0, kept.events_since_ms, kept.events_per_round],
+        [
+            EventId::at(kept.events_since_ms).0,
+            kept.events_since_ms,
+            kept.events_per_round,
+            EventId::at(kept.now_ms.max(0)).0,
+            PLAUSIBLE_MS,
+        ],
         |row| row.get(0),
     )?;
     delete_events(connection, db, last_old, kept)?;
@@ -156,7 +167,12 @@ pub(super) fn delete_unused(connection: &Connection, db: &str) -> Result<(), Fau
     let first_event = format!("SELECT (id >> 6) + shift FROM {db}.event ORDER BY id LIMIT 1");
     let first_event = connection.query_row(&first_event, [], |row| row.get(0)).optional()?;
     let delete = |table: &str, used: &str, before: i64| {
-        let rows = format!("SELECT id FROM {db}.{table} WHERE {used} < ?1 LIMIT ?2");
+        // Where the clock stepped back, an event may be kept longer than the time that it bears says.
+        let rows = format!(
+            "SELECT id FROM {db}.{table} WHERE {used} < ?1 AND id NOT IN (
+                SELECT {table} FROM {db}.event INDEXED BY event_stepped
+                WHERE shift < -60000 AND {table} IS NOT NULL) LIMIT ?2"
+        );
         let delete = format!("DELETE FROM {db}.{table} WHERE id IN ({rows})");
         connection.execute(&delete, [before, ROWS_PER_ROUND])
     };

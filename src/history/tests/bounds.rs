@@ -114,6 +114,39 @@ fn a_machine_that_was_off_for_a_month_forgets_a_day_later() {
 }
 
 #[test]
+fn a_question_before_the_clock_is_set_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let options = HistoryOptions { counts_kept: 7 * DAY, ..options(dir.path()) };
+    let mut store = store(&options, &clock);
+    store.hear(&clock, &["block tv pixel.example"]);
+    store.close().unwrap();
+    clock.set("1970-01-01T00:00:20Z");
+    let mut store = crate::history::testkit::store(&options, &clock);
+    store.hear(&clock, &["pass phone early.example"]);
+    store.flush(Counts::Due).unwrap();
+    clock.set("2026-01-14T12:31:00Z");
+    for _ in 0..5 {
+        clock.pass(DAY);
+        store.hear(&clock, &["pass phone www.shop.example"]);
+        store.flush(Counts::Due).unwrap();
+    }
+    let lines = store.tell_events(&EventFilter::default()).join("\n");
+    assert!(lines.contains(" tv pixel.example ") && lines.contains(" phone early.example "), "{lines}");
+    assert_eq!(store.totals(ever(), None).unwrap().hits, 1);
+    // They go in their time, and so do their names.
+    for _ in 0..20 {
+        clock.pass(DAY);
+        store.hear(&clock, &["pass phone www.shop.example"]);
+        store.flush(Counts::Due).unwrap();
+    }
+    let lines = store.tell_events(&EventFilter::default());
+    assert!((7..=8).contains(&lines.len()), "{lines:#?}");
+    let names: i64 = store.db.query_row("SELECT count(*) FROM file.name", [], |row| row.get(0)).unwrap();
+    assert_eq!(names, 1);
+}
+
+#[test]
 fn events_from_a_clock_that_was_ahead_are_forgotten_too() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
