@@ -105,13 +105,13 @@ impl Store {
         let hour = hour_of(now.as_millisecond());
         self.ids.begin(&self.db, true)?;
         let transaction = self.db.unchecked_transaction()?;
-        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, self.unflushed);
+        let waiting: i64 =
+            transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get(0))?;
+        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, self.unflushed, waiting);
         // Before anything is added, so that the room is used again.
         retention::expire(&transaction, "file", &kept)?;
         let crowded = retention::relieve(&transaction, &kept)?;
         transaction.execute_batch(COPY_ROWS)?;
-        let waiting: i64 =
-            transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get(0))?;
         let due = counts == Counts::All
             || crowded
             || self.counted_hour != Some(hour)
@@ -120,7 +120,7 @@ impl Store {
         let counted = due && 0 < waiting;
         if counted {
             move_counts(&transaction, self.ids.last_event())?;
-            retention::delete_unused(&transaction, "file")?;
+            retention::delete_unused(&transaction, "file", &kept)?;
         }
         retention::shrink(&transaction)?;
         transaction.commit()?;

@@ -49,10 +49,10 @@ impl Store {
 
     /// Forgets what is too old while memory is all there is.
     pub(super) fn expire_memory(&mut self) -> Result<(), Fault> {
-        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, 0);
+        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, 0, 0);
         let transaction = self.db.unchecked_transaction()?;
         retention::expire(&transaction, "main", &kept)?;
-        retention::delete_unused(&transaction, "main")?;
+        retention::delete_unused(&transaction, "main", &kept)?;
         let left: i64 = transaction.query_row("SELECT count(*) FROM main.event", [], |row| row.get(0))?;
         transaction.commit()?;
         self.ids.forget();
