@@ -223,12 +223,14 @@ fn adopt_identifiers(db: &Connection) -> Result<(), Fault> {
         ),
         [],
     )?;
-    // Later events have greater identifiers; multiples of 64 leave the sequence alone.
+    // Later events have greater identifiers, also than those that are gone; multiples of 64 leave the sequence alone.
     transaction.execute(
-        "UPDATE main.event SET id = id + (step << 6), shift = shift - step
-         FROM (SELECT ((max(coalesce((SELECT max(id) FROM file.event), 0), (SELECT max(id) FROM main.event))
-                        - (SELECT min(id) FROM main.event)) >> 6) + 1 AS step)
-         WHERE (SELECT min(id) FROM main.event) <= (SELECT max(id) FROM file.event)",
+        "WITH file_last AS (SELECT max((SELECT coalesce(max(id), 0) FROM file.event), counted_until - 1) AS last
+                            FROM file.state)
+         UPDATE main.event SET id = id + (step << 6), shift = shift - step
+         FROM (SELECT ((max(last, (SELECT max(id) FROM main.event))
+                        - (SELECT min(id) FROM main.event)) >> 6) + 1 AS step FROM file_last)
+         WHERE (SELECT min(id) FROM main.event) <= (SELECT last FROM file_last)",
         [],
     )?;
     Ok(transaction.commit()?)

@@ -134,7 +134,14 @@ impl Ids {
         self.next_name = self.next_name.max(max("name")? + 1);
         self.next_device = self.next_device.max(max("device")? + 1);
         self.next_rule = self.next_rule.max(max("rule")? + 1);
-        self.last_event = self.last_event.max(EventId(max("event")?));
+        // What is smaller than `counted_until` is taken for counted, also when those events are gone and the clock stepped
+        // back since.
+        let counted_until = if attached {
+            db.query_row("SELECT counted_until FROM file.state", [], |row| row.get::<_, i64>(0))?
+        } else {
+            0
+        };
+        self.last_event = self.last_event.max(EventId(max("event")?.max(counted_until - 1)));
         self.attached = attached;
         self.begun = true;
         Ok(())

@@ -285,6 +285,29 @@ fn memory_keeps_the_latest_events_and_all_totals() {
 }
 
 #[test]
+fn memory_alone_does_not_fill_up_with_the_names_of_a_year() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let options = HistoryOptions { file: None, events_kept: DAY, ..options(dir.path()) };
+    let mut store = store(&options, &clock);
+    for day in 0..9 {
+        let words = |number| format!("pass tv n{}.example", day * 30_000 + number);
+        let events: Vec<_> = (0..30_000).map(|number| event(&clock, &words(number))).collect();
+        store.remember(&events);
+        store.trim_memory().unwrap();
+        clock.pass(2 * DAY);
+        store.flush(Counts::Due).unwrap();
+        store.flush(Counts::Due).unwrap();
+    }
+    let rows = |table| {
+        let count = format!("SELECT count(*) FROM main.{table}");
+        store.db.query_row(&count, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert!(rows("count_name") <= 200_000 && rows("name") <= 200_000, "{}", rows("count_name"));
+    assert_eq!(store.totals(ever(), None).unwrap().queries, 270_000);
+}
+
+#[test]
 fn a_question_that_takes_too_long_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new();

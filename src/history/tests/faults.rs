@@ -255,3 +255,38 @@ fn a_killed_daemon_leaves_what_was_flushed() {
     assert_eq!(copy.tell(ever()).unwrap(), told);
     assert_eq!(clock.now(), crate::history::testkit::time("2026-01-14T12:35:00Z"));
 }
+
+#[test]
+fn a_killed_daemon_counts_what_it_flushed_after_a_clock_that_was_ahead() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut first = store(&options(dir.path()), &clock);
+    clock.set("2026-06-01T00:00:00Z");
+    first.hear(&clock, &["pass tv ahead.example"]);
+    first.close().unwrap();
+    clock.set("2026-01-14T12:00:00Z");
+    let mut second = store(&options(dir.path()), &clock);
+    // As if the file had been too large.
+    second.db.execute("DELETE FROM file.event", []).unwrap();
+    second.ids.forget();
+    second.flush(Counts::Due).unwrap();
+    second.hear(&clock, &["block tv counted.example"]);
+    second.flush(Counts::Due).unwrap();
+    second.hear(&clock, &["block tv uncounted.example"]);
+    second.flush(Counts::Due).unwrap();
+    second.die();
+    let mut third = store(&options(dir.path()), &clock);
+    assert_eq!(third.totals(ever(), None).unwrap().hits, 2);
+}
+
+#[test]
+fn totals_are_written_also_when_memory_had_no_room_for_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["block tv pixel.example"]);
+    store.db.execute("DELETE FROM main.count_name", []).unwrap();
+    store.close().unwrap();
+    let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
+    assert_eq!(store.totals(ever(), None).unwrap().hits, 1);
+}
