@@ -43,6 +43,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tracing::error;
 
 pub use self::view::DeviceCount;
@@ -94,6 +95,17 @@ pub struct History {
     requests: SyncSender<Task>,
     /// One permit for each place in `requests`: waiting for it does not block the caller's thread.
     places: Arc<Semaphore>,
+    /// Closed when the thread has ended; then it holds how.
+    end: watch::Receiver<End>,
+}
+
+/// How the thread ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// All that waited was written, as was asked.
+    Closed,
+    /// It was not, or the thread still runs.
+    Otherwise,
 }
 
 /// The history can't answer.
@@ -117,11 +129,13 @@ impl History {
         // The file is opened in the thread: a large one on a slow card must not delay the first answer.
         let begin = move || Ok(Worker::new(Store::open(options, catalogue, clock)?, events_taken, counter));
         let thread = std::thread::Builder::new().name("history".to_owned());
-        if let Err(error) = thread.spawn(move || thread::run(&requests_taken, begin)) {
+        let (ending, end) = watch::channel(End::Otherwise);
+        // `ending` goes with the thread, however that ends.
+        if let Err(error) = thread.spawn(move || thread::run(&requests_taken, begin, &ending)) {
             error!(%error, "there is no history: its thread could not be started");
         }
         let places = Arc::new(Semaphore::new(REQUESTS_WAITING_MAX));
-        Self { events, dropped, requests, places }
+        Self { events, dropped, requests, places, end }
     }
 
     /// How much happened.
@@ -177,9 +191,19 @@ impl History {
         self.ask(Worker::flush).await
     }
 
-    /// Writes what waits, closes the file and ends the thread. Whoever asks later is told that the history is closed.
+    /// Writes what waits, closes the file and ends the thread. Whoever asks later is told that the history is closed; to
+    /// close it once more is no error.
     pub async fn close(&self) -> Result<(), HistoryError> {
-        self.ask(Worker::close).await
+        match self.ask(Worker::close).await {
+            Err(HistoryError::Closed) if *self.end.borrow() == End::Closed => Ok(()),
+            closed => closed,
+        }
+    }
+
+    /// Waits until the history's thread has ended: it was closed, or a defect ended it. Nothing is remembered after that.
+    pub async fn ended(&self) {
+        let mut end = self.end.clone();
+        while end.changed().await.is_ok() {}
     }
 
     async fn read<T: Send + 'static>(

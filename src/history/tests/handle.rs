@@ -1,6 +1,7 @@
 //! The handle and the thread behind it.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -50,7 +51,7 @@ async fn closing_writes_what_waits() {
         if how == "close" {
             assert_eq!(history.close().await, Ok(()));
             assert_eq!(history.totals(ever(), None).await, Err(HistoryError::Closed));
-            assert_eq!(history.close().await, Err(HistoryError::Closed));
+            assert_eq!(history.close().await, Ok(()), "it is closed, as was asked");
             // Nobody is there to take it; nobody minds.
             history.emit(event(&clock, "block tv a.pixel.example"));
             assert!(!dir.path().join("history.sqlite3-wal").exists());
@@ -96,7 +97,32 @@ async fn a_panic_in_the_thread_closes_the_history_and_nothing_else() {
     let answer: Result<(), _> = history.ask(|_| panic!("a defect")).await;
     assert_eq!(answer, Err(HistoryError::Closed));
     assert_eq!(history.health().await.map(|_| ()), Err(HistoryError::Closed));
+    assert_eq!(history.close().await, Err(HistoryError::Closed), "what waited is lost");
     history.emit(event(&clock, "pass tv www.shop.example"));
+}
+
+#[tokio::test]
+async fn the_end_of_the_history_is_seen_however_it_comes() {
+    for how in ["close", "panic"] {
+        let clock = TestClock::new();
+        let dir = tempfile::tempdir().unwrap();
+        let history = open(&options(dir.path()), &clock);
+        let watcher = history.clone();
+        let mut ended = std::pin::pin!(watcher.ended());
+        history.health().await.unwrap();
+        let waiting =
+            std::future::poll_fn(|context| Poll::Ready(ended.as_mut().poll(context).is_pending())).await;
+        assert!(waiting, "it runs");
+        if how == "close" {
+            assert_eq!(history.close().await, Ok(()));
+        } else {
+            let answer: Result<(), _> = history.ask(|_| panic!("a defect")).await;
+            assert_eq!(answer, Err(HistoryError::Closed));
+        }
+        ended.await;
+        // Also for those who come late.
+        history.ended().await;
+    }
 }
 
 #[tokio::test]
