@@ -34,14 +34,17 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tracing::error;
@@ -91,12 +94,33 @@ pub struct HistoryOptions {
 #[derive(Clone)]
 pub struct History {
     events: mpsc::Sender<QueryEvent>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     requests: SyncSender<Task>,
     /// One permit for each place in `requests`: waiting for it does not block the caller's thread.
     places: Arc<Semaphore>,
     /// Closed when the thread has ended; then it holds how.
     end: watch::Receiver<End>,
+}
+
+/// The events that were lost.
+#[derive(Default)]
+struct Dropped {
+    count: AtomicU64,
+    last_ms: AtomicI64,
+}
+
+impl Dropped {
+    fn add(&self, events: u64, at: Timestamp) {
+        self.last_ms.store(at.as_millisecond(), Ordering::Relaxed);
+        self.count.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// How many, and when the last of them was lost.
+    fn look(&self) -> (u64, Option<Timestamp>) {
+        let count = self.count.load(Ordering::Relaxed);
+        let at = Timestamp::from_millisecond(self.last_ms.load(Ordering::Relaxed)).ok();
+        (count, at.filter(|_| 0 < count))
+    }
 }
 
 /// How the thread ended.
@@ -124,7 +148,7 @@ impl History {
     pub fn open(options: HistoryOptions, catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>) -> Self {
         let (events, events_taken) = mpsc::channel(EVENTS_WAITING_MAX);
         let (requests, requests_taken) = sync_channel(REQUESTS_WAITING_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let dropped = Arc::new(Dropped::default());
         let counter = Arc::clone(&dropped);
         // The file is opened in the thread: a large one on a slow card must not delay the first answer.
         let begin = move || Ok(Worker::new(Store::open(options, catalogue, clock)?, events_taken, counter));
@@ -233,8 +257,8 @@ impl History {
 
 impl EventSink for History {
     fn emit(&self, event: QueryEvent) {
-        if self.events.try_send(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        if let Err(TrySendError::Full(event) | TrySendError::Closed(event)) = self.events.try_send(event) {
+            self.dropped.add(1, event.at);
         }
     }
 }

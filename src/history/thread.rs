@@ -4,8 +4,6 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -15,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tracing::error;
 
+use super::Dropped;
 use super::End;
 use super::HistoryError;
 use super::fault::Fault;
@@ -37,14 +36,14 @@ pub(super) struct Worker {
     store: Store,
     events: mpsc::Receiver<QueryEvent>,
     batch: Vec<QueryEvent>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     flushed: Instant,
     /// Whether the last flush went well, once the history is closed.
     closed: Option<End>,
 }
 
 impl Worker {
-    pub(super) fn new(store: Store, events: mpsc::Receiver<QueryEvent>, dropped: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(store: Store, events: mpsc::Receiver<QueryEvent>, dropped: Arc<Dropped>) -> Self {
         let flushed = store.clock.instant();
         Self { store, events, batch: Vec::with_capacity(BATCH_MAX), dropped, flushed, closed: None }
     }
@@ -58,7 +57,8 @@ impl Worker {
     }
 
     pub(super) fn health(&self) -> Health {
-        self.store.health(self.dropped.load(Ordering::Relaxed))
+        let (dropped, at) = self.dropped.look();
+        self.store.health(dropped, at)
     }
 
     pub(super) fn flush(&mut self) -> Result<(), HistoryError> {
@@ -90,7 +90,9 @@ impl Worker {
             waiting = waiting.saturating_sub(self.batch.len());
             let lost = self.store.remember(&self.batch);
             self.batch.clear();
-            self.dropped.fetch_add(lost, Ordering::Relaxed);
+            if 0 < lost {
+                self.dropped.add(lost, self.store.clock.now());
+            }
             if let Err(fault) = self.store.trim_memory() {
                 error!(?fault, "the history could not make room in memory");
             }

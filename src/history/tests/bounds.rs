@@ -178,7 +178,7 @@ fn a_file_that_is_too_large_loses_its_oldest_events() {
         clock.pass(Duration::from_secs(600));
         store.flush(Counts::Due).unwrap();
     }
-    let size = store.health(0).size_bytes;
+    let size = store.health(0, None).size_bytes;
     // The log comes on top, and a flush may be more than the last one made room for.
     assert!(size < (2 << 20) + (5 << 20), "{size}");
     let pages: i64 = store.db.query_row("PRAGMA file.page_count", [], |row| row.get(0)).unwrap();
@@ -240,7 +240,7 @@ fn a_smaller_limit_gives_the_disk_its_room_back() {
         first.flush(Counts::Due).unwrap();
     }
     first.close().unwrap();
-    let before = first.health(0).size_bytes;
+    let before = first.health(0, None).size_bytes;
     let options = HistoryOptions { size_max: 1 << 20, ..options(dir.path()) };
     let mut second = store(&options, &clock);
     for _ in 0..60 {
@@ -249,7 +249,7 @@ fn a_smaller_limit_gives_the_disk_its_room_back() {
     }
     assert_eq!(second.totals(ever(), None).unwrap().queries, 600_000);
     second.close().unwrap();
-    let after = second.health(0).size_bytes;
+    let after = second.health(0, None).size_bytes;
     assert!((10 << 20) < before && after < 6 << 20, "{before} {after}");
 }
 
@@ -276,7 +276,7 @@ fn memory_keeps_the_latest_events_and_all_totals() {
             .unwrap()
     };
     assert!(count("event") <= 100_000 && count("count_name") <= 200_000 && count("name") <= 200_000);
-    assert_eq!(count("event"), store.health(0).unflushed as i64);
+    assert_eq!(count("event"), store.health(0, None).unflushed as i64);
     assert_eq!(store.totals(ever(), None).unwrap().queries, 260_000);
     assert!(store.tell_events(&EventFilter { limit: 1, ..Default::default() })[0].contains("n259999."));
     std::fs::remove_file(&data).unwrap();

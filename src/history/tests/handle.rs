@@ -31,6 +31,7 @@ async fn an_event_is_seen_by_the_next_question() {
     assert_eq!(history.events(EventFilter { limit: 5, ..Default::default() }).await.unwrap().len(), 1);
     let before = history.health().await.unwrap();
     assert_eq!((before.unflushed, before.flushed, before.problem), (1, None, None));
+    assert_eq!((before.dropped, before.dropped_at), (0, None));
     // It is flushed in its time.
     clock.pass(Duration::from_secs(61));
     history.health().await.unwrap();
@@ -86,7 +87,13 @@ async fn a_full_queue_drops_and_counts() {
     go_on.send(()).unwrap();
     busy.await.unwrap().unwrap();
     assert_eq!(history.totals(ever(), None).await.unwrap().queries, EVENTS_WAITING_MAX as u64);
-    assert_eq!(history.health().await.unwrap().dropped, 7);
+    let health = history.health().await.unwrap();
+    assert_eq!((health.dropped, health.dropped_at), (7, Some(clock.now())));
+    // A burst is over when it is over.
+    clock.pass(Duration::from_secs(3600));
+    history.emit(event(&clock, "pass tv www.shop.example"));
+    let later = history.health().await.unwrap();
+    assert_eq!((later.dropped, later.dropped_at), (7, health.dropped_at));
 }
 
 #[tokio::test]
