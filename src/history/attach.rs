@@ -12,8 +12,11 @@ use tracing::warn;
 
 use super::aside::set_aside;
 use super::fault::Fault;
+use super::retention;
 use super::schema;
 use super::store::Store;
+use super::write::first_seen_sql;
+use super::write::last_seen_sql;
 
 /// How long the file is looked over when it is opened. What is not found then is found when it is read.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(2);
@@ -105,6 +108,9 @@ impl Store {
         // Later on, what is not in the file's counts is in those of memory.
         if !self.caught_up {
             catch_up_counts(&self.db)?;
+            if let Some(last_ms) = retention::last_heard_ms(&self.db)? {
+                self.trust.compare(&*self.clock, last_ms, self.options.events_kept);
+            }
             self.caught_up = true;
         }
         adopt_identifiers(&self.db)?;
@@ -208,17 +214,23 @@ fn adopt_identifiers(db: &Connection) -> Result<(), Fault> {
             )?;
         }
     }
+    let (first, last) = (first_seen_sql("first_known", "first_ms"), last_seen_sql("last_known", "last_ms"));
     transaction.execute(
-        "UPDATE main.device SET first_ms = min(first_ms, first_known), last_ms = max(last_ms, last_known)
-         FROM (SELECT id AS known, first_ms AS first_known, last_ms AS last_known FROM file.device) WHERE id = known",
+        &format!(
+            "UPDATE main.device SET first_ms = {first}, last_ms = {last}
+             FROM (SELECT id AS known, first_ms AS first_known, last_ms AS last_known FROM file.device)
+             WHERE id = known"
+        ),
         [],
     )?;
-    // Later events have greater identifiers; multiples of 64 leave the sequence alone.
+    // Later events have greater identifiers, also than those that are gone; multiples of 64 leave the sequence alone.
     transaction.execute(
-        "UPDATE main.event SET id = id + (step << 6), shift = shift - step
-         FROM (SELECT ((max(coalesce((SELECT max(id) FROM file.event), 0), (SELECT max(id) FROM main.event))
-                        - (SELECT min(id) FROM main.event)) >> 6) + 1 AS step)
-         WHERE (SELECT min(id) FROM main.event) <= (SELECT max(id) FROM file.event)",
+        "WITH file_last AS (SELECT max((SELECT coalesce(max(id), 0) FROM file.event), counted_until - 1) AS last
+                            FROM file.state)
+         UPDATE main.event SET id = id + (step << 6), shift = shift - step
+         FROM (SELECT ((max(last, (SELECT max(id) FROM main.event))
+                        - (SELECT min(id) FROM main.event)) >> 6) + 1 AS step FROM file_last)
+         WHERE (SELECT min(id) FROM main.event) <= (SELECT last FROM file_last)",
         [],
     )?;
     Ok(transaction.commit()?)

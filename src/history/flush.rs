@@ -19,14 +19,13 @@ use super::store::hour_of;
 const COUNTS_MAX: i64 = 50_000;
 
 /// Rows of these tables are copied whenever events are, since events refer to them; all of it takes no write if nothing
-/// is new.
+/// is new. A device in memory began as the file knew it, so it knows better.
 const COPY_ROWS: &str = "
     INSERT INTO file.name SELECT * FROM main.name WHERE true ON CONFLICT (id) DO NOTHING;
     INSERT INTO file.rule SELECT * FROM main.rule WHERE true ON CONFLICT (id) DO NOTHING;
     INSERT INTO file.device SELECT * FROM main.device WHERE true
-        ON CONFLICT (id) DO UPDATE SET name = excluded.name, first_ms = min(first_ms, excluded.first_ms),
-            last_ms = max(last_ms, excluded.last_ms)
-        WHERE name <> excluded.name OR excluded.first_ms < first_ms OR last_ms < excluded.last_ms;
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, first_ms = excluded.first_ms, last_ms = excluded.last_ms
+        WHERE name <> excluded.name OR first_ms <> excluded.first_ms OR last_ms <> excluded.last_ms;
     INSERT INTO file.event SELECT * FROM main.event;
     DELETE FROM main.event;
 ";
@@ -106,22 +105,24 @@ impl Store {
         let hour = hour_of(now.as_millisecond());
         self.ids.begin(&self.db, true)?;
         let transaction = self.db.unchecked_transaction()?;
-        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, self.unflushed);
+        let waiting: i64 =
+            transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get(0))?;
+        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, self.unflushed, waiting);
         // Before anything is added, so that the room is used again.
         retention::expire(&transaction, "file", &kept)?;
         let crowded = retention::relieve(&transaction, &kept)?;
         transaction.execute_batch(COPY_ROWS)?;
-        let waiting: i64 =
-            transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get(0))?;
         let due = counts == Counts::All
             || crowded
             || self.counted_hour != Some(hour)
             || 0 < self.crowded_out
             || COUNTS_MAX < waiting;
-        let counted = due && 0 < waiting;
+        // Memory may have had no room for names; how much was asked waits there all the same.
+        let anything = "SELECT EXISTS (SELECT 1 FROM main.count_device)";
+        let counted = due && transaction.query_row(anything, [], |row| row.get(0))?;
         if counted {
             move_counts(&transaction, self.ids.last_event())?;
-            retention::delete_unused(&transaction, "file")?;
+            retention::delete_unused(&transaction, "file", &kept)?;
         }
         retention::shrink(&transaction)?;
         transaction.commit()?;

@@ -1,5 +1,7 @@
 //! What is in memory has a bound, also when there is no file that would take it.
 
+use rusqlite::Connection;
+
 use super::fault::Fault;
 use super::retention;
 use super::retention::Kept;
@@ -24,20 +26,7 @@ impl Store {
         let rows = "SELECT id FROM main.event ORDER BY id LIMIT ?1";
         let removed =
             transaction.execute(&format!("DELETE FROM main.event WHERE id IN ({rows})"), [excess])?;
-        let counts =
-            || transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get::<_, i64>(0));
-        let crowded = COUNTS_MAX < counts()?;
-        while COUNTS_MAX < counts()? {
-            let oldest = "SELECT min(hour) FROM main.count_name";
-            transaction.execute(&format!("DELETE FROM main.count_name WHERE hour = ({oldest})"), [])?;
-        }
-        if crowded {
-            transaction.execute_batch(
-                "DELETE FROM main.name
-                 WHERE id NOT IN (SELECT name FROM main.event UNION SELECT name FROM main.count_name);
-                 DELETE FROM main.rule WHERE id NOT IN (SELECT rule FROM main.event WHERE rule IS NOT NULL);",
-            )?;
-        }
+        let crowded = trim_counts(&transaction)?;
         transaction.commit()?;
         if crowded {
             self.ids.forget();
@@ -49,14 +38,33 @@ impl Store {
 
     /// Forgets what is too old while memory is all there is.
     pub(super) fn expire_memory(&mut self) -> Result<(), Fault> {
-        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, 0);
+        let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, 0, 0);
         let transaction = self.db.unchecked_transaction()?;
         retention::expire(&transaction, "main", &kept)?;
-        retention::delete_unused(&transaction, "main")?;
+        retention::delete_unused(&transaction, "main", &kept)?;
+        trim_counts(&transaction)?;
         let left: i64 = transaction.query_row("SELECT count(*) FROM main.event", [], |row| row.get(0))?;
         transaction.commit()?;
         self.ids.forget();
         self.unflushed = u64::try_from(left).unwrap_or_default();
         Ok(())
     }
+}
+
+/// Forgets the names of the oldest hours when there are more counts than memory has room for. Whether there were.
+fn trim_counts(db: &Connection) -> Result<bool, Fault> {
+    let counts = || db.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get::<_, i64>(0));
+    if counts()? <= COUNTS_MAX {
+        return Ok(false);
+    }
+    while COUNTS_MAX < counts()? {
+        let oldest = "SELECT min(hour) FROM main.count_name";
+        db.execute(&format!("DELETE FROM main.count_name WHERE hour = ({oldest})"), [])?;
+    }
+    db.execute_batch(
+        "DELETE FROM main.name
+         WHERE id NOT IN (SELECT name FROM main.event UNION SELECT name FROM main.count_name);
+         DELETE FROM main.rule WHERE id NOT IN (SELECT rule FROM main.event WHERE rule IS NOT NULL);",
+    )?;
+    Ok(true)
 }

@@ -34,15 +34,19 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tracing::error;
 
 pub use self::view::DeviceCount;
@@ -90,10 +94,42 @@ pub struct HistoryOptions {
 #[derive(Clone)]
 pub struct History {
     events: mpsc::Sender<QueryEvent>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     requests: SyncSender<Task>,
     /// One permit for each place in `requests`: waiting for it does not block the caller's thread.
     places: Arc<Semaphore>,
+    /// Closed when the thread has ended; then it holds how.
+    end: watch::Receiver<End>,
+}
+
+/// The events that were lost.
+#[derive(Default)]
+struct Dropped {
+    count: AtomicU64,
+    last_ms: AtomicI64,
+}
+
+impl Dropped {
+    fn add(&self, events: u64, at: Timestamp) {
+        self.last_ms.store(at.as_millisecond(), Ordering::Relaxed);
+        self.count.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// How many, and when the last of them was lost.
+    fn look(&self) -> (u64, Option<Timestamp>) {
+        let count = self.count.load(Ordering::Relaxed);
+        let at = Timestamp::from_millisecond(self.last_ms.load(Ordering::Relaxed)).ok();
+        (count, at.filter(|_| 0 < count))
+    }
+}
+
+/// How the thread ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// All that waited was written, as was asked.
+    Closed,
+    /// It was not, or the thread still runs.
+    Otherwise,
 }
 
 /// The history can't answer.
@@ -112,16 +148,18 @@ impl History {
     pub fn open(options: HistoryOptions, catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>) -> Self {
         let (events, events_taken) = mpsc::channel(EVENTS_WAITING_MAX);
         let (requests, requests_taken) = sync_channel(REQUESTS_WAITING_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let dropped = Arc::new(Dropped::default());
         let counter = Arc::clone(&dropped);
         // The file is opened in the thread: a large one on a slow card must not delay the first answer.
         let begin = move || Ok(Worker::new(Store::open(options, catalogue, clock)?, events_taken, counter));
         let thread = std::thread::Builder::new().name("history".to_owned());
-        if let Err(error) = thread.spawn(move || thread::run(&requests_taken, begin)) {
+        let (ending, end) = watch::channel(End::Otherwise);
+        // `ending` goes with the thread, however that ends.
+        if let Err(error) = thread.spawn(move || thread::run(&requests_taken, begin, &ending)) {
             error!(%error, "there is no history: its thread could not be started");
         }
         let places = Arc::new(Semaphore::new(REQUESTS_WAITING_MAX));
-        Self { events, dropped, requests, places }
+        Self { events, dropped, requests, places, end }
     }
 
     /// How much happened.
@@ -177,9 +215,19 @@ impl History {
         self.ask(Worker::flush).await
     }
 
-    /// Writes what waits, closes the file and ends the thread. Whoever asks later is told that the history is closed.
+    /// Writes what waits, closes the file and ends the thread. Whoever asks later is told that the history is closed; to
+    /// close it once more is no error.
     pub async fn close(&self) -> Result<(), HistoryError> {
-        self.ask(Worker::close).await
+        match self.ask(Worker::close).await {
+            Err(HistoryError::Closed) if *self.end.borrow() == End::Closed => Ok(()),
+            closed => closed,
+        }
+    }
+
+    /// Waits until the history's thread has ended: it was closed, or a defect ended it. Nothing is remembered after that.
+    pub async fn ended(&self) {
+        let mut end = self.end.clone();
+        while end.changed().await.is_ok() {}
     }
 
     async fn read<T: Send + 'static>(
@@ -209,8 +257,8 @@ impl History {
 
 impl EventSink for History {
     fn emit(&self, event: QueryEvent) {
-        if self.events.try_send(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        if let Err(TrySendError::Full(event) | TrySendError::Closed(event)) = self.events.try_send(event) {
+            self.dropped.add(1, event.at);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What is too old, or too much, is forgotten: a bounded part of it with each flush, the oldest first.
 //!
 //! Events go when they are older than `events_kept`, counts when older than `counts_kept`. Where the file is larger than
-//! `size_max`, the oldest events go, and when there are none, the oldest hours of the counts. Names, rules and devices
-//! go when nothing refers to them any more.
+//! `size_max`, the oldest events go; when there are none, the names that nothing refers to; when there are none, the
+//! oldest hours of the counts by name. The counts by device are small: they stay, so that totals are exact. Names, rules
+//! and devices go when nothing refers to them any more.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -14,16 +15,21 @@ use rusqlite::OptionalExtension;
 use super::HistoryOptions;
 use super::fault::Fault;
 use super::schema::EventId;
+use super::schema::PLAUSIBLE_MS;
 use super::schema::SEEN_DAYS;
 use super::store::day_of;
 use super::store::hour_of;
 use crate::clock::Clock;
 
-/// Events that go in one flush, at least; and twice as many as are added, so that no flood outruns it.
+/// Events that go in one flush, at least.
 const EVENTS_PER_ROUND: u64 = 20_000;
+/// How many events more go for each that is added. An event takes about 25 octets; where each asks for a name of its
+/// own, name and counts take 120 more, and still the file must not grow.
+const EVENTS_PER_ADDED: u64 = 8;
 /// Hours of counts that go in one flush.
 const HOURS_PER_ROUND: i64 = 24;
-/// Names, rules and devices that go at once, of each.
+/// Names, rules and devices that go at once, of each; and counts by name where the file is too large. Twice as many as
+/// are added go on top, so that no flood outruns it.
 const ROWS_PER_ROUND: i64 = 5_000;
 /// Pages given back to the file system in one flush: 8 MB.
 const PAGES_PER_ROUND: i64 = 2_000;
@@ -60,19 +66,52 @@ impl Trust {
         self.looked = (now, instant);
         self.mistrusted_until.is_none_or(|until| until <= instant)
     }
+
+    /// Compares the clock with the last thing that a file knows, which was heard at `last_ms`.
+    ///
+    /// A clock that is ahead from the start makes no step that could be seen. Where it says that all of the file is too
+    /// old at once, a day decides whether the machine was off for so long or the clock is wrong.
+    pub(super) fn compare(&mut self, clock: &dyn Clock, last_ms: i64, kept: Duration) {
+        // Of less than a day not much is lost, and a machine that is off every night must forget something too.
+        let kept_ms = i64::try_from(kept.max(MISTRUST).as_millis()).unwrap_or(i64::MAX);
+        if last_ms.saturating_add(kept_ms) < clock.now().as_millisecond() {
+            self.mistrusted_until = Some(clock.instant() + MISTRUST);
+        }
+    }
+}
+
+/// When the last event that the file knows was heard; `None` when it never heard any.
+///
+/// The last one by its place, not the latest one: a clock that is ahead with every start has left its mark before.
+pub(super) fn last_heard_ms(connection: &Connection) -> Result<Option<i64>, Fault> {
+    let last = "SELECT (id >> 6) + shift FROM file.event ORDER BY id DESC LIMIT 1";
+    let last = connection.query_row(last, [], |row| row.get(0)).optional()?;
+    if last.is_some() {
+        return Ok(last);
+    }
+    let last = "SELECT (max(hour) + 1) * 3600000 FROM file.count_device";
+    Ok(connection.query_row(last, [], |row| row.get(0))?)
 }
 
 /// What is kept.
 pub(super) struct Kept {
+    now_ms: i64,
     events_since_ms: i64,
     counts_since_hour: i64,
     size_max: i64,
     events_per_round: i64,
+    rows_per_round: i64,
 }
 
 impl Kept {
-    /// What `options` ask for now, when `added` events are about to be added.
-    pub(super) fn new(options: &HistoryOptions, clock: &dyn Clock, trust: &mut Trust, added: u64) -> Self {
+    /// What `options` ask for now, when `added` events and `counts` counts by name are about to be added.
+    pub(super) fn new(
+        options: &HistoryOptions,
+        clock: &dyn Clock,
+        trust: &mut Trust,
+        added: u64,
+        counts: i64,
+    ) -> Self {
         let now = clock.now();
         let trusted = trust.look(now, clock.instant());
         let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
@@ -81,32 +120,42 @@ impl Kept {
             now.as_millisecond().saturating_sub(kept_ms).max(0)
         };
         Self {
+            now_ms: now.as_millisecond(),
             events_since_ms: since(options.events_kept),
             // Whatever stands in an event stands in a count: so names need no second look before they go.
             counts_since_hour: hour_of(since(options.counts_kept.max(options.events_kept))),
             size_max: signed(options.size_max.max(SIZE_MAX_LEAST)),
-            events_per_round: signed(EVENTS_PER_ROUND.saturating_add(added.saturating_mul(2))),
+            events_per_round: signed(EVENTS_PER_ROUND.saturating_add(added.saturating_mul(EVENTS_PER_ADDED))),
+            rows_per_round: ROWS_PER_ROUND.saturating_add(counts.saturating_mul(2)),
         }
     }
 }
 
 /// Forgets in the database `db` ("main" or "file") what is older than it may be.
 pub(super) fn expire(connection: &Connection, db: &str, kept: &Kept) -> Result<(), Fault> {
-    // An event is never later than its identifier says. Where the clock stepped back it is earlier, and whatever came
-    // before it is as old, also what bears a time to come.
+    // An event is never later than its identifier says. Where the clock was ahead, identifiers lie in the time to come:
+    // there the clock's own time tells what is old, and whatever came before it is as old. Elsewhere an event that is
+    // earlier than its identifier comes from a clock that was behind, and says nothing of those before it.
     let last_old = connection.query_row(
         &format!(
             "SELECT max(
                 coalesce((SELECT max(id) FROM {db}.event WHERE id < ?1), 0),
                 coalesce((SELECT max(id) FROM (
                     SELECT id, shift FROM {db}.event INDEXED BY event_stepped
-                    WHERE shift < -60000 ORDER BY id LIMIT ?3) WHERE (id >> 6) + shift < ?2), 0))"
+                    WHERE shift < -60000 AND ?4 <= id AND ?5 <= (id >> 6) + shift
+                    ORDER BY id LIMIT ?3) WHERE (id >> 6) + shift < ?2), 0))"
         ),
-        [EventId::at(kept.events_since_ms).0, kept.events_since_ms, kept.events_per_round],
+        [
+            EventId::at(kept.events_since_ms).0,
+            kept.events_since_ms,
+            kept.events_per_round,
+            EventId::at(kept.now_ms.max(0)).0,
+            PLAUSIBLE_MS,
+        ],
         |row| row.get(0),
     )?;
     delete_events(connection, db, last_old, kept)?;
-    if let Some(first) = oldest_hour(connection, db)? {
+    if let Some(first) = oldest_hour(connection, &format!("{db}.count_device"))? {
         delete_hours(connection, db, kept.counts_since_hour.min(first + HOURS_PER_ROUND))?;
     }
     Ok(())
@@ -114,30 +163,63 @@ pub(super) fn expire(connection: &Connection, db: &str, kept: &Kept) -> Result<(
 
 /// Forgets the oldest part of the file where it is too large. Whether it was.
 pub(super) fn relieve(connection: &Connection, kept: &Kept) -> Result<bool, Fault> {
-    if used_octets(connection)? <= kept.size_max {
+    let crowded = || Ok::<_, Fault>(kept.size_max < used_octets(connection)?);
+    let rows_per_round = usize::try_from(kept.rows_per_round).unwrap_or(usize::MAX);
+    let events_per_round = usize::try_from(kept.events_per_round).unwrap_or(usize::MAX);
+    if !crowded()? {
         return Ok(false);
     }
-    if delete_events(connection, "file", i64::MAX, kept)? == 0
-        && let Some(first) = oldest_hour(connection, "file")?
+    // Each step begins when the one before has nothing left.
+    if delete_events(connection, "file", i64::MAX, kept)? < events_per_round
+        && crowded()?
+        && delete_unreferenced_names(connection, kept)? < rows_per_round
+        && crowded()?
     {
-        delete_hours(connection, "file", first + 1)?;
+        let mut deleted = 0;
+        while deleted < rows_per_round
+            && let Some(first) = oldest_hour(connection, "file.count_name")?
+        {
+            deleted += connection.execute("DELETE FROM file.count_name WHERE hour = ?1", [first])?;
+        }
+        delete_unreferenced_names(connection, kept)?;
     }
     Ok(true)
 }
 
+/// Deletes names of the file that neither an event nor a count refers to. How many.
+///
+/// It reads all counts: it is for a file that is too large, where `name.seen` is not exact enough.
+fn delete_unreferenced_names(connection: &Connection, kept: &Kept) -> Result<usize, Fault> {
+    let rows = "SELECT id FROM file.name
+                WHERE id NOT IN (SELECT name FROM file.event UNION SELECT name FROM file.count_name) LIMIT ?1";
+    Ok(connection.execute(&format!("DELETE FROM file.name WHERE id IN ({rows})"), [kept.rows_per_round])?)
+}
+
 /// Deletes rows that were used before anything that is left.
-pub(super) fn delete_unused(connection: &Connection, db: &str) -> Result<(), Fault> {
-    let Some(first_hour) = oldest_hour(connection, db)? else { return Ok(()) };
+pub(super) fn delete_unused(connection: &Connection, db: &str, kept: &Kept) -> Result<(), Fault> {
     let first_event = format!("SELECT (id >> 6) + shift FROM {db}.event ORDER BY id LIMIT 1");
-    let first_event = connection.query_row(&first_event, [], |row| row.get(0)).optional()?;
-    let delete = |table: &str, used: &str, before: i64| {
-        let rows = format!("SELECT id FROM {db}.{table} WHERE {used} < ?1 LIMIT ?2");
-        let delete = format!("DELETE FROM {db}.{table} WHERE id IN ({rows})");
-        connection.execute(&delete, [before, ROWS_PER_ROUND])
+    let first_event: Option<i64> = connection.query_row(&first_event, [], |row| row.get(0)).optional()?;
+    // Where nothing is left, nothing is in use.
+    let first_day = |table: &str| {
+        let first = oldest_hour(connection, &format!("{db}.{table}"))?.map(|hour| hour / 24);
+        let first = first.into_iter().chain(first_event.map(day_of)).min();
+        Ok::<_, Fault>(first.map_or(i64::MAX, |day| day - SEEN_DAYS))
     };
-    delete("name", "seen", first_hour / 24 - SEEN_DAYS)?;
-    delete("rule", "seen", first_event.map_or(first_hour / 24, day_of) - SEEN_DAYS)?;
-    delete("device", "last_ms", first_hour * 3_600_000)?;
+    let first_hour = oldest_hour(connection, &format!("{db}.count_device"))?.map(|hour| hour * 3_600_000);
+    let first_ms = first_hour.into_iter().chain(first_event).min();
+    let delete = |table: &str, used: &str, before: i64| {
+        // Where the clock stepped back, an event may be kept longer than the time that it bears says.
+        let rows = format!(
+            "SELECT id FROM {db}.{table} WHERE {used} < ?1 AND id NOT IN (
+                SELECT {table} FROM {db}.event INDEXED BY event_stepped
+                WHERE shift < -60000 AND {table} IS NOT NULL) LIMIT ?2"
+        );
+        let delete = format!("DELETE FROM {db}.{table} WHERE id IN ({rows})");
+        connection.execute(&delete, [before, kept.rows_per_round])
+    };
+    delete("name", "seen", first_day("count_name")?)?;
+    delete("rule", "seen", first_event.map_or(i64::MAX, |first| day_of(first) - SEEN_DAYS))?;
+    delete("device", "last_ms", first_ms.unwrap_or(i64::MAX))?;
     Ok(())
 }
 
@@ -171,8 +253,8 @@ fn delete_hours(connection: &Connection, db: &str, until: i64) -> Result<(), Fau
     Ok(())
 }
 
-fn oldest_hour(connection: &Connection, db: &str) -> Result<Option<i64>, Fault> {
-    Ok(connection.query_row(&format!("SELECT min(hour) FROM {db}.count_device"), [], |row| row.get(0))?)
+fn oldest_hour(connection: &Connection, table: &str) -> Result<Option<i64>, Fault> {
+    Ok(connection.query_row(&format!("SELECT min(hour) FROM {table}"), [], |row| row.get(0))?)
 }
 
 fn used_octets(connection: &Connection) -> Result<i64, Fault> {

@@ -51,6 +51,10 @@ const UNITED: [&str; 3] = ["event", "count_device", "count_name"];
 /// of them would write more than their events do.
 pub(super) const SEEN_DAYS: i64 = 7;
 
+/// The earliest time that is believed, in milliseconds: the year of the first release. A clock that was not set yet
+/// stands before it, mostly in 1970.
+pub(super) const PLAUSIBLE_MS: i64 = 1_767_225_600_000;
+
 /// Bits of an event's identifier below its milliseconds.
 const SEQUENCE_BITS: u32 = 6;
 

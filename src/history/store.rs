@@ -122,8 +122,8 @@ impl Store {
         result
     }
 
-    /// How the history is; `dropped` events never came this far.
-    pub(super) fn health(&self, dropped: u64) -> Health {
+    /// How the history is; so many events never came this far, the last of them at `dropped_at`.
+    pub(super) fn health(&self, dropped: u64, dropped_at: Option<Timestamp>) -> Health {
         let file = self.options.file.clone();
         let size = |suffix| {
             let path = file.as_deref().map(|path| super::aside::with_suffix(path, suffix));
@@ -133,7 +133,8 @@ impl Store {
             Some(_) => (size("") + size("-wal"), self.unflushed),
             None => (0, 0),
         };
-        Health { size_bytes, dropped, unflushed, flushed: self.flushed, problem: self.problem(), file }
+        let (flushed, problem) = (self.flushed, self.problem());
+        Health { file, size_bytes, dropped, dropped_at, unflushed, flushed, problem }
     }
 
     fn problem(&self) -> Option<String> {

@@ -275,8 +275,10 @@ pub(super) fn model(events: &[QueryEvent], span: Span) -> Vec<String> {
             .filter(|other| of_device(other) && other.is_hit())
             .map(|other| owner_of(other))
             .collect();
-        let times = events.iter().filter(|other| of_device(other)).map(|other| other.at);
-        let (first, last) = (times.clone().min().unwrap(), times.max().unwrap());
+        let times = || events.iter().filter(|other| of_device(other)).map(|other| other.at);
+        let day = Duration::from_secs(86_400);
+        let later = |known: Timestamp, at| if at + day < known { at } else { known.max(at) };
+        let (first, last) = (times().min().unwrap(), times().reduce(later).unwrap());
         more.insert(format!(
             "device {} {hits}/{queries} by {} from {first} to {last}",
             event.device.name,

@@ -4,16 +4,17 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tracing::error;
 
+use super::Dropped;
+use super::End;
 use super::HistoryError;
 use super::fault::Fault;
 use super::flush::Counts;
@@ -35,15 +36,16 @@ pub(super) struct Worker {
     store: Store,
     events: mpsc::Receiver<QueryEvent>,
     batch: Vec<QueryEvent>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
     flushed: Instant,
-    closed: bool,
+    /// Whether the last flush went well, once the history is closed.
+    closed: Option<End>,
 }
 
 impl Worker {
-    pub(super) fn new(store: Store, events: mpsc::Receiver<QueryEvent>, dropped: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(store: Store, events: mpsc::Receiver<QueryEvent>, dropped: Arc<Dropped>) -> Self {
         let flushed = store.clock.instant();
-        Self { store, events, batch: Vec::with_capacity(BATCH_MAX), dropped, flushed, closed: false }
+        Self { store, events, batch: Vec::with_capacity(BATCH_MAX), dropped, flushed, closed: None }
     }
 
     /// Answers a question from what was handed over so far.
@@ -55,7 +57,8 @@ impl Worker {
     }
 
     pub(super) fn health(&self) -> Health {
-        self.store.health(self.dropped.load(Ordering::Relaxed))
+        let (dropped, at) = self.dropped.look();
+        self.store.health(dropped, at)
     }
 
     pub(super) fn flush(&mut self) -> Result<(), HistoryError> {
@@ -64,10 +67,12 @@ impl Worker {
     }
 
     pub(super) fn close(&mut self) -> Result<(), HistoryError> {
-        self.closed = true;
+        self.closed = Some(End::Otherwise);
         self.events.close();
         self.take_events();
-        Ok(self.store.close()?)
+        self.store.close()?;
+        self.closed = Some(End::Closed);
+        Ok(())
     }
 
     /// Takes the events that wait; those that come meanwhile have to wait for the next time.
@@ -85,7 +90,9 @@ impl Worker {
             waiting = waiting.saturating_sub(self.batch.len());
             let lost = self.store.remember(&self.batch);
             self.batch.clear();
-            self.dropped.fetch_add(lost, Ordering::Relaxed);
+            if 0 < lost {
+                self.dropped.add(lost, self.store.clock.now());
+            }
             if let Err(fault) = self.store.trim_memory() {
                 error!(?fault, "the history could not make room in memory");
             }
@@ -103,14 +110,21 @@ impl Worker {
 
 /// Serves until it is closed, or until nobody is left who could ask.
 ///
-/// A panic ends the thread and not the daemon: whoever asks then is told that the history is closed.
-pub(super) fn run(requests: &Receiver<Task>, begin: impl FnOnce() -> Result<Worker, Fault>) {
+/// A panic ends the thread: whoever asks then is told that the history is closed, and whoever has `ending`'s receiver
+/// sees the end.
+pub(super) fn run(
+    requests: &Receiver<Task>,
+    begin: impl FnOnce() -> Result<Worker, Fault>,
+    ending: &watch::Sender<End>,
+) {
     let served = catch_unwind(AssertUnwindSafe(|| {
         let mut worker = begin()?;
         serve(&mut worker, requests)
     }));
     match served {
-        Ok(Ok(())) => {}
+        Ok(Ok(end)) => {
+            ending.send_replace(end);
+        }
         Ok(Err(fault)) => error!(?fault, "the history stopped"),
         Err(panic) => {
             error!(panic = panic_text(&*panic), "the history stopped; restart the daemon to have it back");
@@ -118,8 +132,11 @@ pub(super) fn run(requests: &Receiver<Task>, begin: impl FnOnce() -> Result<Work
     }
 }
 
-fn serve(worker: &mut Worker, requests: &Receiver<Task>) -> Result<(), Fault> {
-    while !worker.closed {
+fn serve(worker: &mut Worker, requests: &Receiver<Task>) -> Result<End, Fault> {
+    loop {
+        if let Some(end) = worker.closed {
+            return Ok(end);
+        }
         match requests.recv_timeout(TICK) {
             Ok(task) => {
                 worker.take_events();
@@ -128,13 +145,13 @@ fn serve(worker: &mut Worker, requests: &Receiver<Task>) -> Result<(), Fault> {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 worker.take_events();
-                return worker.store.close();
+                worker.store.close()?;
+                return Ok(End::Closed);
             }
         }
         worker.take_events();
         worker.flush_if_due();
     }
-    Ok(())
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -130,6 +130,8 @@ pub struct Health {
     pub size_bytes: u64,
     /// Events that were lost because they came faster than they could be taken.
     pub dropped: u64,
+    /// When the last of them was lost.
+    pub dropped_at: Option<Timestamp>,
     /// Events that are not in the file yet.
     pub unflushed: u64,
     /// The last flush.

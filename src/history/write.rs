@@ -12,6 +12,7 @@ use tracing::error;
 
 use super::fault::Fault;
 use super::schema::EventId;
+use super::schema::PLAUSIBLE_MS;
 use super::schema::SEEN_DAYS;
 use super::store::Store;
 use super::store::day_of;
@@ -25,6 +26,9 @@ use crate::policy::Verdict;
 
 /// How many names, rules or devices are known without asking the database: for names about 5 MB.
 const KNOWN_MAX: usize = 50_000;
+
+/// How far "last seen" may lie ahead of what is heard now before it is taken for the mistake of a clock: a day.
+const AHEAD_MAX_MS: i64 = 86_400_000;
 
 /// The verdict as it stands in `meta` and in the counts.
 pub(super) const PASS: i64 = 0;
@@ -100,7 +104,14 @@ pub(super) struct Ids {
 impl Ids {
     /// Forgets everything: the rows in memory have changed.
     pub(super) fn forget(&mut self) {
-        *self = Self { last_event: self.last_event, ..Self::default() };
+        // What was deleted may be remembered elsewhere (`attribution`), so no identifier is given out again.
+        *self = Self {
+            last_event: self.last_event,
+            next_name: self.next_name,
+            next_device: self.next_device,
+            next_rule: self.next_rule,
+            ..Self::default()
+        };
     }
 
     /// The identifier that the next event is greater than.
@@ -120,10 +131,17 @@ impl Ids {
             };
             Ok(max("main")?.max(if attached { max("file")? } else { 0 }))
         };
-        self.next_name = max("name")? + 1;
-        self.next_device = max("device")? + 1;
-        self.next_rule = max("rule")? + 1;
-        self.last_event = self.last_event.max(EventId(max("event")?));
+        self.next_name = self.next_name.max(max("name")? + 1);
+        self.next_device = self.next_device.max(max("device")? + 1);
+        self.next_rule = self.next_rule.max(max("rule")? + 1);
+        // What is smaller than `counted_until` is taken for counted, also when those events are gone and the clock stepped
+        // back since.
+        let counted_until = if attached {
+            db.query_row("SELECT counted_until FROM file.state", [], |row| row.get::<_, i64>(0))?
+        } else {
+            0
+        };
+        self.last_event = self.last_event.max(EventId(max("event")?.max(counted_until - 1)));
         self.attached = attached;
         self.begun = true;
         Ok(())
@@ -137,11 +155,13 @@ impl Ids {
             Verdict::Allow(rule) => (ALLOW, Some(rule)),
             Verdict::Block(rule) => (BLOCK, Some(rule)),
         };
-        let name = self.name(db, &event.name, day_of(at_ms))?;
-        let rule = rule.map(|rule| self.rule(db, rule, day_of(at_ms))).transpose()?;
-        let device = self.device(db, &event.device, at_ms)?;
         let id = self.last_event.next(at_ms);
         self.last_event = id;
+        // With a clock that was not set yet, the events before this one know better which day it is.
+        let day = day_of(if at_ms < PLAUSIBLE_MS { id.ms() } else { at_ms });
+        let name = self.name(db, &event.name, day)?;
+        let rule = rule.map(|rule| self.rule(db, rule, day)).transpose()?;
+        let device = self.device(db, &event.device, at_ms)?;
         let meta = i64::from(event.rcode) << 18 | i64::from(event.qtype) << 2 | verdict;
         let mut add = db.prepare_cached("INSERT INTO main.event VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
         add.execute(params![id.0, at_ms - id.ms(), device, name, meta, rule])?;
@@ -192,8 +212,8 @@ impl Ids {
     fn device(&mut self, db: &Connection, device: &Device, at_ms: i64) -> Result<i64, Fault> {
         if let Some(known) = self.devices.get_mut(&device.key) {
             known.changed = true;
-            known.first_ms = known.first_ms.min(at_ms);
-            known.last_ms = known.last_ms.max(at_ms);
+            known.first_ms = first_seen(known.first_ms, at_ms);
+            known.last_ms = last_seen(known.last_ms, at_ms);
             if known.name != device.name {
                 known.name = Arc::clone(&device.name);
             }
@@ -220,7 +240,7 @@ impl Ids {
             let mut add = db.prepare_cached("INSERT INTO main.device VALUES (?1, ?2, ?3, ?4, ?5)")?;
             add.execute(params![id, key, &*device.name, first_ms, last_ms])?;
         }
-        let (first_ms, last_ms) = (first_ms.min(at_ms), last_ms.max(at_ms));
+        let (first_ms, last_ms) = (first_seen(first_ms, at_ms), last_seen(last_ms, at_ms));
         let known = KnownDevice { id, name: Arc::clone(&device.name), first_ms, last_ms, changed: true };
         self.devices.insert(device.key, known);
         Ok(id)
@@ -236,6 +256,31 @@ impl Ids {
         }
         Ok(())
     }
+}
+
+/// The earlier of two times at which a device was seen, unless the clock was not set yet.
+fn first_seen(known_ms: i64, at_ms: i64) -> i64 {
+    if known_ms.min(at_ms) < PLAUSIBLE_MS { known_ms.max(at_ms) } else { known_ms.min(at_ms) }
+}
+
+/// The later of two times at which a device was seen; `at_ms` was heard later, and shows when the clock was ahead.
+fn last_seen(known_ms: i64, at_ms: i64) -> i64 {
+    if PLAUSIBLE_MS <= at_ms && at_ms + AHEAD_MAX_MS < known_ms { at_ms } else { known_ms.max(at_ms) }
+}
+
+/// [`first_seen`] of two columns.
+pub(super) fn first_seen_sql(known: &str, at: &str) -> String {
+    format!(
+        "CASE WHEN min({known}, {at}) < {PLAUSIBLE_MS} THEN max({known}, {at}) ELSE min({known}, {at}) END"
+    )
+}
+
+/// [`last_seen`] of two columns.
+pub(super) fn last_seen_sql(known: &str, at: &str) -> String {
+    format!(
+        "CASE WHEN {PLAUSIBLE_MS} <= {at} AND {at} + {AHEAD_MAX_MS} < {known} THEN {at}
+         ELSE max({known}, {at}) END"
+    )
 }
 
 /// How rows of one table are found and made.

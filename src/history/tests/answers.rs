@@ -160,6 +160,34 @@ fn a_device_bears_the_name_that_it_had_last() {
 }
 
 #[test]
+fn a_device_is_not_first_seen_in_1970_nor_last_in_30_years() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    let mut hear = |at: &str, expected: (&str, &str)| {
+        clock.set(at);
+        store.hear(&clock, &["pass tv www.shop.example"]);
+        for _ in 0..2 {
+            let seen = &store.devices(ever()).unwrap()[0];
+            assert_eq!((seen.first_seen, seen.last_seen), (time(expected.0), time(expected.1)), "{at}");
+            store.flush(Counts::All).unwrap();
+            // The file comes late every time.
+            store.detach();
+            store.hear(&clock, &["pass tv www.shop.example"]);
+            store.flush(Counts::Due).unwrap();
+        }
+    };
+    let (early, first, ahead) = ("1970-01-01T00:00:30Z", "2026-01-14T12:00:00Z", "2056-01-01T00:00:00Z");
+    hear(early, (early, early));
+    hear(first, (first, first));
+    hear(ahead, (first, ahead));
+    hear("2026-01-14T12:01:00Z", (first, "2026-01-14T12:01:00Z"));
+    hear(early, (first, "2026-01-14T12:01:00Z"));
+    // A small step back is no reason to doubt.
+    hear("2026-01-14T11:59:00Z", ("2026-01-14T11:59:00Z", "2026-01-14T12:01:00Z"));
+}
+
+#[test]
 fn a_clock_that_steps_back_breaks_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new();

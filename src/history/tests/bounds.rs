@@ -72,6 +72,81 @@ fn a_clock_that_is_ahead_for_a_while_costs_nothing() {
 }
 
 #[test]
+fn a_clock_that_is_ahead_at_boot_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["block tv pixel.example"]);
+    store.close().unwrap();
+    // The second time the file knows the wrong time already.
+    for _ in 0..2 {
+        clock.set("2040-01-01T00:00:00Z");
+        let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
+        store.hear(&clock, &["pass phone early.example"]);
+        for _ in 0..3 {
+            clock.pass(Duration::from_secs(60));
+            store.flush(Counts::Due).unwrap();
+        }
+        clock.set("2026-01-14T12:40:00Z");
+        store.hear(&clock, &["pass phone www.shop.example"]);
+        store.flush(Counts::Due).unwrap();
+        store.close().unwrap();
+    }
+    let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
+    assert_eq!(store.totals(ever(), None).unwrap().hits, 1);
+    assert_eq!(store.tell_events(&EventFilter::default()).len(), 5);
+}
+
+#[test]
+fn a_machine_that_was_off_for_a_month_forgets_a_day_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["block tv pixel.example"]);
+    store.close().unwrap();
+    clock.pass(30 * DAY);
+    let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
+    store.flush(Counts::Due).unwrap();
+    assert_eq!(store.tell_events(&EventFilter::default()).len(), 1);
+    clock.pass(DAY);
+    store.flush(Counts::Due).unwrap();
+    assert_eq!(store.tell_events(&EventFilter::default()).len(), 0);
+}
+
+#[test]
+fn a_question_before_the_clock_is_set_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let options = HistoryOptions { counts_kept: 7 * DAY, ..options(dir.path()) };
+    let mut store = store(&options, &clock);
+    store.hear(&clock, &["block tv pixel.example"]);
+    store.close().unwrap();
+    clock.set("1970-01-01T00:00:20Z");
+    let mut store = crate::history::testkit::store(&options, &clock);
+    store.hear(&clock, &["pass phone early.example"]);
+    store.flush(Counts::Due).unwrap();
+    clock.set("2026-01-14T12:31:00Z");
+    for _ in 0..5 {
+        clock.pass(DAY);
+        store.hear(&clock, &["pass phone www.shop.example"]);
+        store.flush(Counts::Due).unwrap();
+    }
+    let lines = store.tell_events(&EventFilter::default()).join("\n");
+    assert!(lines.contains(" tv pixel.example ") && lines.contains(" phone early.example "), "{lines}");
+    assert_eq!(store.totals(ever(), None).unwrap().hits, 1);
+    // They go in their time, and so do their names.
+    for _ in 0..20 {
+        clock.pass(DAY);
+        store.hear(&clock, &["pass phone www.shop.example"]);
+        store.flush(Counts::Due).unwrap();
+    }
+    let lines = store.tell_events(&EventFilter::default());
+    assert!((7..=8).contains(&lines.len()), "{lines:#?}");
+    let names: i64 = store.db.query_row("SELECT count(*) FROM file.name", [], |row| row.get(0)).unwrap();
+    assert_eq!(names, 1);
+}
+
+#[test]
 fn events_from_a_clock_that_was_ahead_are_forgotten_too() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
@@ -103,7 +178,7 @@ fn a_file_that_is_too_large_loses_its_oldest_events() {
         clock.pass(Duration::from_secs(600));
         store.flush(Counts::Due).unwrap();
     }
-    let size = store.health(0).size_bytes;
+    let size = store.health(0, None).size_bytes;
     // The log comes on top, and a flush may be more than the last one made room for.
     assert!(size < (2 << 20) + (5 << 20), "{size}");
     let pages: i64 = store.db.query_row("PRAGMA file.page_count", [], |row| row.get(0)).unwrap();
@@ -111,6 +186,46 @@ fn a_file_that_is_too_large_loses_its_oldest_events() {
     let hits = store.tell_events(&EventFilter { hits_only: true, ..Default::default() });
     assert!(hits[0].contains("r39.") && hits.len() < 40, "{}", hits.len());
     assert_eq!(store.totals(ever(), None).unwrap().queries, 40 * 10_001);
+}
+
+#[test]
+fn a_flood_of_new_names_neither_fills_the_disk_nor_costs_the_totals() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let options = HistoryOptions { size_max: 2 << 20, ..options(dir.path()) };
+    let mut store = store(&options, &clock);
+    let rows = |store: &crate::history::store::Store, sql: &str| {
+        store.db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    for round in 0..30 {
+        let words = |number| format!("pass tv n{}.example", round * 12_000 + number);
+        let events: Vec<_> = (0..12_000).map(|number| event(&clock, &words(number))).collect();
+        store.remember(&events);
+        // Sometimes within an hour, sometimes in a new one.
+        clock.pass(Duration::from_secs(if round < 10 { 60 } else { 1000 }));
+        store.flush(Counts::Due).unwrap();
+        let size = rows(&store, "PRAGMA file.page_count") * 4096;
+        assert!(size < 3 * (2 << 20), "round {round}: {size}");
+    }
+    assert_eq!(store.totals(ever(), None).unwrap().queries, 30 * 12_000);
+    assert_eq!(
+        store.hours(ever(), None).unwrap().iter().map(|hour| hour.totals.queries).sum::<u64>(),
+        360_000
+    );
+    // Whatever is told has its name.
+    let dangling = "SELECT count(*) FROM (SELECT name FROM file.event UNION SELECT name FROM file.count_name)
+                    WHERE name NOT IN (SELECT id FROM file.name)";
+    assert_eq!(rows(&store, dangling), 0);
+    assert!(store.tell_events(&EventFilter { limit: 1, ..Default::default() })[0].contains("n359999."));
+    // With the flood over, the room is given back.
+    for _ in 0..10 {
+        clock.pass(Duration::from_secs(60));
+        store.hear(&clock, &["block tv pixel.example"]);
+        store.flush(Counts::Due).unwrap();
+    }
+    let used = rows(&store, "PRAGMA file.page_count") - rows(&store, "PRAGMA file.freelist_count");
+    assert!(used * 4096 < 2 << 20, "{used}");
+    assert_eq!(store.totals(ever(), None).unwrap().hits, 10);
 }
 
 #[test]
@@ -125,17 +240,17 @@ fn a_smaller_limit_gives_the_disk_its_room_back() {
         first.flush(Counts::Due).unwrap();
     }
     first.close().unwrap();
-    let before = first.health(0).size_bytes;
+    let before = first.health(0, None).size_bytes;
     let options = HistoryOptions { size_max: 1 << 20, ..options(dir.path()) };
     let mut second = store(&options, &clock);
     for _ in 0..60 {
         clock.pass(Duration::from_secs(60));
         second.flush(Counts::Due).unwrap();
     }
+    assert_eq!(second.totals(ever(), None).unwrap().queries, 600_000);
     second.close().unwrap();
-    let after = second.health(0).size_bytes;
+    let after = second.health(0, None).size_bytes;
     assert!((10 << 20) < before && after < 6 << 20, "{before} {after}");
-    assert_eq!(second.totals(ever(), None).unwrap().queries, 0);
 }
 
 #[test]
@@ -161,12 +276,35 @@ fn memory_keeps_the_latest_events_and_all_totals() {
             .unwrap()
     };
     assert!(count("event") <= 100_000 && count("count_name") <= 200_000 && count("name") <= 200_000);
-    assert_eq!(count("event"), store.health(0).unflushed as i64);
+    assert_eq!(count("event"), store.health(0, None).unflushed as i64);
     assert_eq!(store.totals(ever(), None).unwrap().queries, 260_000);
     assert!(store.tell_events(&EventFilter { limit: 1, ..Default::default() })[0].contains("n259999."));
     std::fs::remove_file(&data).unwrap();
     store.flush(Counts::Due).unwrap();
     assert_eq!(store.totals(ever(), None).unwrap().queries, 260_000);
+}
+
+#[test]
+fn memory_alone_does_not_fill_up_with_the_names_of_a_year() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let options = HistoryOptions { file: None, events_kept: DAY, ..options(dir.path()) };
+    let mut store = store(&options, &clock);
+    for day in 0..9 {
+        let words = |number| format!("pass tv n{}.example", day * 30_000 + number);
+        let events: Vec<_> = (0..30_000).map(|number| event(&clock, &words(number))).collect();
+        store.remember(&events);
+        store.trim_memory().unwrap();
+        clock.pass(2 * DAY);
+        store.flush(Counts::Due).unwrap();
+        store.flush(Counts::Due).unwrap();
+    }
+    let rows = |table| {
+        let count = format!("SELECT count(*) FROM main.{table}");
+        store.db.query_row(&count, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert!(rows("count_name") <= 200_000 && rows("name") <= 200_000, "{}", rows("count_name"));
+    assert_eq!(store.totals(ever(), None).unwrap().queries, 270_000);
 }
 
 #[test]

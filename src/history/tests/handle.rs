@@ -1,6 +1,7 @@
 //! The handle and the thread behind it.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -30,6 +31,7 @@ async fn an_event_is_seen_by_the_next_question() {
     assert_eq!(history.events(EventFilter { limit: 5, ..Default::default() }).await.unwrap().len(), 1);
     let before = history.health().await.unwrap();
     assert_eq!((before.unflushed, before.flushed, before.problem), (1, None, None));
+    assert_eq!((before.dropped, before.dropped_at), (0, None));
     // It is flushed in its time.
     clock.pass(Duration::from_secs(61));
     history.health().await.unwrap();
@@ -50,7 +52,7 @@ async fn closing_writes_what_waits() {
         if how == "close" {
             assert_eq!(history.close().await, Ok(()));
             assert_eq!(history.totals(ever(), None).await, Err(HistoryError::Closed));
-            assert_eq!(history.close().await, Err(HistoryError::Closed));
+            assert_eq!(history.close().await, Ok(()), "it is closed, as was asked");
             // Nobody is there to take it; nobody minds.
             history.emit(event(&clock, "block tv a.pixel.example"));
             assert!(!dir.path().join("history.sqlite3-wal").exists());
@@ -85,7 +87,13 @@ async fn a_full_queue_drops_and_counts() {
     go_on.send(()).unwrap();
     busy.await.unwrap().unwrap();
     assert_eq!(history.totals(ever(), None).await.unwrap().queries, EVENTS_WAITING_MAX as u64);
-    assert_eq!(history.health().await.unwrap().dropped, 7);
+    let health = history.health().await.unwrap();
+    assert_eq!((health.dropped, health.dropped_at), (7, Some(clock.now())));
+    // A burst is over when it is over.
+    clock.pass(Duration::from_secs(3600));
+    history.emit(event(&clock, "pass tv www.shop.example"));
+    let later = history.health().await.unwrap();
+    assert_eq!((later.dropped, later.dropped_at), (7, health.dropped_at));
 }
 
 #[tokio::test]
@@ -96,7 +104,32 @@ async fn a_panic_in_the_thread_closes_the_history_and_nothing_else() {
     let answer: Result<(), _> = history.ask(|_| panic!("a defect")).await;
     assert_eq!(answer, Err(HistoryError::Closed));
     assert_eq!(history.health().await.map(|_| ()), Err(HistoryError::Closed));
+    assert_eq!(history.close().await, Err(HistoryError::Closed), "what waited is lost");
     history.emit(event(&clock, "pass tv www.shop.example"));
+}
+
+#[tokio::test]
+async fn the_end_of_the_history_is_seen_however_it_comes() {
+    for how in ["close", "panic"] {
+        let clock = TestClock::new();
+        let dir = tempfile::tempdir().unwrap();
+        let history = open(&options(dir.path()), &clock);
+        let watcher = history.clone();
+        let mut ended = std::pin::pin!(watcher.ended());
+        history.health().await.unwrap();
+        let waiting =
+            std::future::poll_fn(|context| Poll::Ready(ended.as_mut().poll(context).is_pending())).await;
+        assert!(waiting, "it runs");
+        if how == "close" {
+            assert_eq!(history.close().await, Ok(()));
+        } else {
+            let answer: Result<(), _> = history.ask(|_| panic!("a defect")).await;
+            assert_eq!(answer, Err(HistoryError::Closed));
+        }
+        ended.await;
+        // Also for those who come late.
+        history.ended().await;
+    }
 }
 
 #[tokio::test]
