@@ -26,6 +26,8 @@ use crate::tracker::Level;
 const REFRESH_MIN: Duration = Duration::from_secs(3600);
 /// A smaller bound on lists would be a slip of the pen, in octets.
 const LIST_SIZE_MIN: u64 = 1024;
+/// The counts of a home's devices over a year take a third of it, in octets.
+const HISTORY_SIZE_MIN: u64 = 16 << 20;
 /// Clients may keep what is blocked for a week at most, in seconds.
 const BLOCKING_TTL_MAX_SECS: u32 = 7 * 86_400;
 const REFRESH_DEFAULT: Duration = Duration::from_secs(86_400);
@@ -181,6 +183,13 @@ fn not_empty(value: &Value<'_>, what: &str) {
 fn size_of_lists(text: &str) -> Result<u64, String> {
     match size(text)? {
         octets if octets < LIST_SIZE_MIN => Err(format!("`{text}` is too small; no list would be taken")),
+        octets => Ok(octets),
+    }
+}
+
+fn size_of_history(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        octets if octets < HISTORY_SIZE_MIN => Err(format!("`{text}` is too small; expected at least 16MiB")),
         octets => Ok(octets),
     }
 }
@@ -403,7 +412,7 @@ fn read_history(mut section: Section<'_>, mut history: HistorySection) -> Histor
         }
     }
     if let Some(value) = section.get("size_max") {
-        set(&mut history.size_max, value.parse("a size such as `1GiB`", size));
+        set(&mut history.size_max, value.parse("a size such as `1GiB`", size_of_history));
     }
     history
 }

@@ -219,16 +219,25 @@ impl Running {
         let watchdog = tokio::spawn(feed_watchdog());
         notify(&[NotifyState::Ready]);
         info!("ready");
-        loop {
+        let mut failed = None;
+        while failed.is_none() {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                // Without them the daemon would look well and be none; systemd starts it again.
+                () = self.history.ended() => failed = Some("the history's thread ended"),
+                () = self.feed.ended() => failed = Some("the task of the lists ended"),
                 _ = hangup.recv() => reloads.notify_one(),
             }
         }
         watchdog.abort();
         self.stop().await;
-        Ok(())
+        match failed {
+            None => Ok(()),
+            Some(what) => anyhow::bail!(
+                "{what} by itself, which is a mistake in pixelsink; please report it with the log"
+            ),
+        }
     }
 
     /// Reloads one at a time, in a task of its own: a storm of signals is one reload more, and none holds up the end.
@@ -409,6 +418,7 @@ impl Running {
                 let lists = self.feed.refresh(name.as_deref()).await.map_err(refused)?;
                 let failed: Vec<String> = lists
                     .iter()
+                    .filter(|list| list.failed)
                     .filter_map(|list| Some(format!("{}: {}", list.options.name, list.problem.as_ref()?)))
                     .collect();
                 if failed.is_empty() {
