@@ -100,6 +100,11 @@ impl Mark {
         })
     }
 
+    /// Whether there is nothing in it.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
     /// Which file it is, whatever is in it: device and inode.
     pub(super) const fn identity(&self) -> (u64, u64) {
         (self.place.0, self.place.1)

@@ -33,6 +33,8 @@ pub(super) struct Own {
     /// What the file said when it could last be read.
     page: RulesFile,
     mark: Option<Mark>,
+    /// What the file looked like when it was found empty: it may be in the middle of being saved.
+    emptied: Option<Mark>,
     problem: Option<String>,
 }
 
@@ -49,6 +51,7 @@ impl Own {
             path: options.data_dir.as_deref().map(path_in),
             page: RulesFile::default(),
             mark: None,
+            emptied: None,
             problem: None,
         };
         own.look();
@@ -79,12 +82,19 @@ impl Own {
     /// Reads the file when it changed; whether there is something new.
     ///
     /// A file that is gone has no rules: that is how a person takes them all back. One that is broken changes nothing.
+    /// One that is empty is believed when it is found so twice, since many an editor empties a file before it writes.
     pub(super) fn look(&mut self) -> bool {
         let Some(path) = self.path.clone() else { return false };
         let mark = Mark::of(&path).ok();
         if mark == self.mark && self.problem.is_none() {
             return false;
         }
+        let emptied = mark.filter(|mark| mark.is_empty() && !self.page.rules().is_empty());
+        if emptied.is_some() && emptied != self.emptied {
+            self.emptied = emptied;
+            return false;
+        }
+        self.emptied = None;
         self.mark = mark;
         let before = self.problem.take();
         let mut is_gone = false;
@@ -119,6 +129,11 @@ impl Own {
                 self.problem != before
             }
         }
+    }
+
+    /// Whether it must be looked at again soon.
+    pub(super) const fn is_unsettled(&self) -> bool {
+        self.emptied.is_some()
     }
 
     /// Writes a rule into the page's file.
@@ -191,6 +206,9 @@ impl Own {
     /// A person may have edited the file a moment ago: their words are read, and are never written over.
     fn look_before_writing(&mut self) -> Result<(), FeedError> {
         self.look();
+        if self.is_unsettled() {
+            self.look();
+        }
         match &self.problem {
             None => Ok(()),
             Some(problem) => Err(FeedError::OwnRules(format!(
@@ -235,4 +253,37 @@ fn path_in(data_dir: &Path) -> PathBuf {
 
 fn last_good(path: &Path) -> PathBuf {
     disk::beside(path, ".last-good")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_rules_stay_in_force_while_an_editor_saves_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = FeedOptions {
+            data_dir: Some(directory.path().to_owned()),
+            sources: Vec::new(),
+            own: Vec::new(),
+            own_file: "pixelsink.toml".into(),
+            size_max: 0,
+            timeout: std::time::Duration::ZERO,
+        };
+        let mut own = Own::open(&options);
+        own.write(Action::Block, &OwnRule::parse("one.example").unwrap()).unwrap();
+        let path = path_in(directory.path());
+        // Emptied, and not yet written.
+        std::fs::write(&path, "").unwrap();
+        assert!(!own.look() && own.is_unsettled());
+        assert_eq!(own.view().rules.len(), 1);
+        std::fs::write(&path, "[rules]\nallow = [\"two.example\"]\n").unwrap();
+        assert!(own.look() && !own.is_unsettled());
+        assert_eq!(own.view().rules[0].action, Action::Allow);
+        // Emptied for good.
+        std::fs::write(&path, "").unwrap();
+        assert!(!own.look() && own.is_unsettled());
+        assert!(own.look() && !own.is_unsettled());
+        assert!(own.view().rules.is_empty());
+    }
 }

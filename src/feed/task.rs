@@ -375,6 +375,9 @@ impl Task {
         if self.with_own(Own::look).await.unwrap_or(false) {
             self.publish_own();
         }
+        if self.own.is_unsettled() {
+            self.settle();
+        }
         for index in 0..self.sources.len() {
             if self.sources.get(index).is_some_and(|source| source.file().is_some()) {
                 self.begin_look(index);
