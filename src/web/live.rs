@@ -104,7 +104,7 @@ impl Live {
 
     fn tell(&self, event: &QueryEvent) -> Event {
         let attribution = self.web.parts.catalogue.attribute(event.name.as_ref());
-        named("query", &api::Event::live(event, &attribution))
+        named("query", &api::Event::live(event, &attribution, &self.web.parts.policy.current()))
     }
 
     fn tell_skipped(&mut self) -> Event {
