@@ -327,6 +327,16 @@ async fn live_events_come_filtered_and_end_with_the_daemon() {
     }
     read_until(&mut stream, "event: skipped").await;
     assert!(read_until(&mut stream, "data: ").await.contains("count"));
+    // So it is while they keep coming.
+    let live = page.parts.live.clone();
+    let flood = tokio::spawn(async move {
+        while live.send(event("pixel.example", Verdict::Block(rule.clone()))).is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let told = read_until(&mut stream, "event: skipped");
+    tokio::time::timeout(Duration::from_secs(5), told).await.expect("told during the flood");
+    flood.abort();
     page.cancel.cancel();
     tokio::time::timeout(Duration::from_secs(2), page.serving.take().unwrap()).await.unwrap().unwrap();
     let mut rest = String::new();
