@@ -23,6 +23,7 @@ impl Control for Echo {
     fn execute(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Done, Refused>> + Send + '_>> {
         Box::pin(async move {
             match command {
+                Command::Refresh(Some(list)) if list == "long" => Err(Refused::Failed("why ".repeat(10_000))),
                 Command::Refresh(Some(list)) => Err(Refused::Unknown(format!("there is no list `{list}`"))),
                 Command::Allow(rule) => Ok(Done(format!("`{rule}` is allowed"))),
                 command => Ok(Done(format!("{command:?}"))),
@@ -238,6 +239,8 @@ async fn our_script_is_answered_in_json() {
     assert_eq!((status, &*body), (200, r#"{"message":"`a.example` is allowed"}"#));
     let (status, _, body) = page.post("/lists/refresh", &json, "list=x").await;
     assert_eq!((status, &*body), (404, r#"{"error":"there is no list `x`"}"#));
+    let (status, _, body) = page.post("/lists/refresh", &json, "list=long").await;
+    assert!(status == 500 && body.matches("why ").count() == 9_999, "the whole reason is told: {body}");
     let (status, _, body) = page.post("/rules/block", &json, "rule=/a/").await;
     assert_eq!(status, 422);
     assert!(body.contains("regular expressions"), "{body}");
