@@ -142,7 +142,7 @@ impl Times {
         Span { from, until: self.last_hours(1).until }
     }
 
-    /// The current hour of the clock and those before it, `hours` in all.
+    /// The current hour of the clock and those before it, `hours` in all; an empty span for none.
     pub(super) fn last_hours(&self, hours: u32) -> Span {
         let this_hour = self.now.as_second().div_euclid(3_600);
         let at = |hour: i64| Timestamp::from_second(hour * 3_600).unwrap_or(self.now);
@@ -355,16 +355,37 @@ impl EventRow {
 /// Where a list's text comes from.
 pub(super) fn origin_text(origin: &Origin) -> String {
     match origin {
-        Origin::Url(url) => url.clone(),
+        Origin::Url(url) => without_credentials(url),
         Origin::File(path) => path.display().to_string(),
         Origin::Inline(_) => "lines in the configuration".to_owned(),
         Origin::BuiltIn(_) => "built in".to_owned(),
     }
 }
 
+/// `url` without `user:password@`: the page is shown to everybody at home.
+pub(super) fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{rest}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_password_of_a_list_is_not_shown() {
+        for (url, shown) in [
+            ("https://me:secret@a.example/l?x=@", "https://a.example/l?x=@"),
+            ("https://me:a@b@a.example", "https://a.example"),
+            ("https://a.example/@me", "https://a.example/@me"),
+            ("not a url", "not a url"),
+        ] {
+            assert_eq!(origin_text(&Origin::Url(url.to_owned())), shown);
+        }
+    }
 
     #[test]
     fn a_note_comes_into_an_address_and_out_of_it() {
