@@ -20,6 +20,7 @@ mod guard;
 mod live;
 mod notes;
 mod pages;
+mod problems;
 mod serve;
 mod view;
 

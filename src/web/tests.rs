@@ -261,6 +261,16 @@ async fn a_name_is_explained() {
 }
 
 #[tokio::test]
+async fn the_status_tells_what_the_overview_tells() {
+    let page = Served::start(router).await;
+    let (_, _, body) = page.get("/api/v1/status").await;
+    let status: api::Status = serde_json::from_str(&body).unwrap();
+    assert_eq!(status.problems.len(), 1, "{body}");
+    assert!(status.problems[0].starts_with("No list is in force"), "{body}");
+    assert!(page.get("/").await.2.contains(&status.problems[0]));
+}
+
+#[tokio::test]
 async fn an_asset_is_sent_once() {
     let page = Served::start(router).await;
     let url = assets::url("style.css");

@@ -55,7 +55,7 @@ pub struct Status {
     pub own_rules: usize,
     /// How the history is.
     pub history: HistoryHealth,
-    /// What is wrong, for people.
+    /// What is wrong and what to do about it, for people; the history's own problem stands in `history`.
     pub problems: Vec<String>,
 }
 
