@@ -213,7 +213,8 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
         line: 1,
         removable: true,
     };
-    check(&rules::Rules { frame: frame(), rules: vec![rules::RuleRow::new(&own, HOSTILE)] });
+    let rules = vec![rules::RuleRow::new(&own, &[], HOSTILE)];
+    check(&rules::Rules { frame: frame(), problem: Some(HOSTILE.into()), rules });
 }
 
 #[test]
@@ -257,6 +258,25 @@ fn a_link_to_a_list_is_a_web_address_or_none() {
         };
         assert_eq!(lists::ListCard::new(&status, &times()).link.is_some(), is_link, "{url}");
     }
+}
+
+#[test]
+fn a_configured_rule_tells_that_the_page_overrules_it() {
+    let own = |action, rule: &str, removable| OwnRuleStatus {
+        action,
+        rule: OwnRule::parse(rule).unwrap(),
+        file: "f".into(),
+        line: 1,
+        removable,
+    };
+    let all = [
+        own(Action::Allow, "a.example", true),
+        own(Action::Block, "a.example", false),
+        own(Action::Allow, "a.example", false),
+        own(Action::Block, "=a.example", false),
+    ];
+    let overruled = all.iter().map(|status| rules::RuleRow::new(status, &all, "/").is_overruled);
+    assert_eq!(overruled.collect::<Vec<_>>(), [false, true, false, false]);
 }
 
 #[test]
