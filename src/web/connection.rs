@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-/// How many connections are served at a time; a browser opens six. Others wait to be accepted.
+/// How many connections each listener serves at a time; a browser opens six. Others wait to be accepted.
 const CONNECTIONS_MAX: usize = 128;
 /// How long nothing may move in either direction. Live streams show signs of life four times as often.
 const IDLE_MAX: Duration = Duration::from_secs(60);

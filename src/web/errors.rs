@@ -14,8 +14,9 @@ use crate::command::Refused;
 use crate::feed::FeedError;
 use crate::history::HistoryError;
 
-/// The longest message that is taken over from below, in octets; ours have a few hundred.
-const MESSAGE_LEN_MAX: usize = 4096;
+/// The longest message that is taken over from below, in octets. Ours have a few hundred; one about a configuration with
+/// many faults shows the lines of each.
+const MESSAGE_LEN_MAX: usize = 64 * 1024;
 
 /// Why a request gets no better answer. It travels as plain text; [`dress`] makes it presentable.
 #[derive(Clone, Debug, Eq, PartialEq)]

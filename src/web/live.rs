@@ -26,6 +26,8 @@ use crate::history::EventFilter;
 
 /// How many events a stream carries a second; a person reads none of the rest, and each costs a browser a row.
 const EVENTS_PER_SECOND_MAX: u32 = 40;
+/// How long events are left out until that is told, so that it is told while a flood lasts, and not too often.
+const TELL_SKIPPED: Duration = Duration::from_secs(1);
 /// How often a silent stream shows that it is alive, so that neither side takes the other for gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -41,7 +43,7 @@ pub(super) async fn stream(
     let live = Live {
         receiver: web.parts.live.subscribe(),
         stop: stop.map(|Extension(stop)| stop).unwrap_or_default(),
-        window: Window { began: web.parts.clock.instant(), sent: 0, skipped: 0 },
+        window: Window::new(web.parts.clock.instant()),
         filter,
         web,
         _slot: slot,
@@ -72,6 +74,8 @@ struct Window {
     sent: u32,
     /// Left out and not told yet.
     skipped: u64,
+    /// When `skipped` is to be told; a moment that is past while it is 0.
+    tell_at: Instant,
 }
 
 impl Live {
@@ -81,22 +85,25 @@ impl Live {
 
     async fn next(&mut self) -> Option<Event> {
         loop {
+            let now = self.web.parts.clock.instant();
+            // Before the next event is looked at: in a flood there always is one.
+            if let Some(count) = self.window.take_due(now) {
+                return Some(named("skipped", &Skipped { count }));
+            }
+            let until_told = self.window.tell_at.saturating_duration_since(now);
             let received = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
                 received = self.receiver.recv() => received,
-                () = tokio::time::sleep(Duration::from_secs(1)), if 0 < self.window.skipped => {
-                    return Some(self.tell_skipped());
-                }
+                () = tokio::time::sleep(until_told), if 0 < self.window.skipped => continue,
             };
+            let now = self.web.parts.clock.instant();
             match received {
                 Ok(event) if !is_wanted(&self.filter, &event) => {}
-                Ok(event) if self.window.has_room(self.web.parts.clock.instant()) => {
-                    return Some(self.tell(&event));
-                }
-                Ok(_) => self.window.skipped += 1,
+                Ok(event) if self.window.has_room(now) => return Some(self.tell(&event)),
+                Ok(_) => self.window.skip(1, now),
                 // The lost ones were never looked at; some may not have been asked for.
-                Err(RecvError::Lagged(lost)) => self.window.skipped += lost,
+                Err(RecvError::Lagged(lost)) => self.window.skip(lost, now),
                 Err(RecvError::Closed) => return None,
             }
         }
@@ -104,15 +111,28 @@ impl Live {
 
     fn tell(&self, event: &QueryEvent) -> Event {
         let attribution = self.web.parts.catalogue.attribute(event.name.as_ref());
-        named("query", &api::Event::live(event, &attribution))
-    }
-
-    fn tell_skipped(&mut self) -> Event {
-        named("skipped", &Skipped { count: std::mem::take(&mut self.window.skipped) })
+        named("query", &api::Event::live(event, &attribution, &self.web.parts.policy.current()))
     }
 }
 
 impl Window {
+    fn new(began: Instant) -> Self {
+        Self { began, sent: 0, skipped: 0, tell_at: began }
+    }
+
+    fn skip(&mut self, count: u64, now: Instant) {
+        if self.skipped == 0 {
+            self.tell_at = now + TELL_SKIPPED;
+        }
+        self.skipped += count;
+    }
+
+    /// How many were left out, when it is time to tell.
+    fn take_due(&mut self, now: Instant) -> Option<u64> {
+        let is_due = 0 < self.skipped && self.tell_at <= now;
+        is_due.then(|| std::mem::take(&mut self.skipped))
+    }
+
     /// Takes a place in the second that `now` belongs to, if there is one.
     fn has_room(&mut self, now: Instant) -> bool {
         if Duration::from_secs(1) <= now.saturating_duration_since(self.began) {
@@ -142,9 +162,24 @@ mod tests {
     #[test]
     fn a_second_has_room_for_so_many() {
         let began = Instant::now();
-        let mut window = Window { began, sent: 0, skipped: 0 };
+        let mut window = Window::new(began);
         let taken = (0..100).filter(|_| window.has_room(began)).count();
         assert_eq!(taken, 40);
         assert!(window.has_room(began + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_while_the_flood_lasts() {
+        let began = Instant::now();
+        let mut window = Window::new(began);
+        let at = |ms| began + Duration::from_millis(ms);
+        let told: Vec<(u64, u64)> = (0..2_500)
+            .filter_map(|ms| {
+                let due = window.take_due(at(ms)).map(|count| (ms, count));
+                window.skip(1, at(ms));
+                due
+            })
+            .collect();
+        assert_eq!(told, [(1_000, 1_000), (2_000, 1_000)]);
     }
 }

@@ -20,6 +20,7 @@ mod guard;
 mod live;
 mod notes;
 mod pages;
+mod problems;
 mod serve;
 mod view;
 
@@ -57,8 +58,11 @@ use crate::tracker::Catalogue;
 
 /// The largest request body, in octets: a form with one rule is far smaller.
 const BODY_SIZE_MAX: usize = 64 * 1024;
-/// How long a request may take until its answer begins. Refreshing lists has its own patience (`actions`).
+/// How long a request may take until its answer begins, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same where lists are refreshed. Before that the answer is that it goes on (`actions`); this is for bodies that come
+/// too slowly.
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many live streams may be open at once; a browser tab holds one.
 const LIVE_STREAMS_MAX: usize = 32;
 
@@ -150,7 +154,8 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT));
     let patient = Router::new()
         .route("/lists/refresh", post(actions::refresh))
-        .route("/api/v1/lists/refresh", post(api::lists::refresh));
+        .route("/api/v1/lists/refresh", post(api::lists::refresh))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENT_TIMEOUT));
     limited
         .merge(patient)
         .fallback(errors::not_found)
@@ -168,11 +173,14 @@ pub fn router(parts: Arc<Parts>) -> Router {
 
 /// The JSON API only, for the Unix socket: its file permissions are the guard, so there is no check of `Host` or origin.
 pub fn control_router(parts: Arc<Parts>) -> Router {
+    let patient = Router::new()
+        .route("/api/v1/lists/refresh", post(api::lists::refresh))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENT_TIMEOUT));
     Router::new()
         .merge(api::routes())
         .merge(operations())
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
-        .route("/api/v1/lists/refresh", post(api::lists::refresh))
+        .merge(patient)
         .fallback(errors::not_found)
         .method_not_allowed_fallback(errors::method_not_allowed)
         .layer(DefaultBodyLimit::disable())

@@ -1,15 +1,24 @@
 //! Serving until told to stop, and then not for long.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::serve::{Listener, ListenerExt};
 use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::connection::Bounded;
 
+/// How long a request's head may take to come, from the connection's beginning or the last answer on: a browser sends it
+/// at once. Whoever sends half of one gives its place back to others.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests may take to end when the daemon stops. Live streams end at once.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -30,25 +39,82 @@ pub async fn serve_unix(listener: UnixListener, router: Router, cancel: Cancella
     serve_on(listener, router, cancel).await;
 }
 
-async fn serve_on<L>(listener: L, router: Router, cancel: CancellationToken)
-where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
-{
+async fn serve_on(listener: impl Listener, router: Router, cancel: CancellationToken) {
     // Live streams find the token here and end with it; otherwise the browser's open page would hold the daemon up.
     let router = router.layer(Extension(cancel.clone()));
-    let serving =
-        axum::serve(Bounded::new(listener), router).with_graceful_shutdown(cancel.clone().cancelled_owned());
-    let too_late = async {
-        cancel.cancelled().await;
-        tokio::time::sleep(STOP_TIMEOUT).await;
-    };
-    tokio::select! {
-        result = serving => {
-            if let Err(error) = result {
-                warn!(%error, "the page is no longer served");
+    let mut listener = Bounded::new(listener);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            (io, _) = listener.accept() => {
+                connections.spawn(serve_connection(io, router.clone(), HEAD_TIMEOUT, cancel.clone()));
             }
         }
-        () = too_late => debug!("requests to the page were cut off"),
+    }
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+        debug!("requests to the page were cut off");
+    }
+}
+
+/// HTTP/1.1 and nothing else: HTTP/2 would let one connection ask for hundreds of things at once, and browsers speak it
+/// only over TLS.
+async fn serve_connection(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    router: Router,
+    head_timeout: Duration,
+    cancel: CancellationToken,
+) {
+    let service = TowerToHyperService::new(router);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection to the page ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    /// What comes back for `sent` until the connection is closed, while the other side stays open.
+    async fn answer(sent: &[u8]) -> Vec<u8> {
+        let (mut near, far): (DuplexStream, _) = tokio::io::duplex(4096);
+        let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
+        let head_timeout = Duration::from_millis(50);
+        tokio::spawn(serve_connection(far, router, head_timeout, CancellationToken::new()));
+        near.write_all(sent).await.unwrap();
+        let mut answer = Vec::new();
+        let read = near.read_to_end(&mut answer);
+        tokio::time::timeout(Duration::from_secs(5), read).await.expect("the connection ends").unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn half_a_request_does_not_keep_its_place() {
+        assert!(answer(b"GET / HTTP/1.1\r\nHost: local").await.is_empty());
+        assert!(answer(b"").await.is_empty());
+        assert!(answer(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ends_with(b"here"));
+    }
+
+    #[tokio::test]
+    async fn http_2_is_not_spoken() {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+        let answer = answer(preface).await;
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
     }
 }

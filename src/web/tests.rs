@@ -12,6 +12,7 @@ use crate::device::DeviceTable;
 use crate::event::Answered;
 use crate::feed::{FeedOptions, HostLookup};
 use crate::history::HistoryOptions;
+use crate::list::{Action, OwnRule};
 use crate::name::DomainName;
 use crate::policy::{RuleRef, Verdict};
 
@@ -22,6 +23,7 @@ impl Control for Echo {
     fn execute(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Done, Refused>> + Send + '_>> {
         Box::pin(async move {
             match command {
+                Command::Refresh(Some(list)) if list == "long" => Err(Refused::Failed("why ".repeat(10_000))),
                 Command::Refresh(Some(list)) => Err(Refused::Unknown(format!("there is no list `{list}`"))),
                 Command::Allow(rule) => Ok(Done(format!("`{rule}` is allowed"))),
                 command => Ok(Done(format!("{command:?}"))),
@@ -38,7 +40,8 @@ impl HostLookup for NoHosts {
     }
 }
 
-async fn parts() -> Arc<Parts> {
+/// A daemon in whose configuration these rules stand.
+async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let catalogue = Arc::new(Catalogue::default());
     let minute = Duration::from_secs(60);
@@ -52,7 +55,7 @@ async fn parts() -> Arc<Parts> {
     let feed = FeedOptions {
         data_dir: None,
         sources: Vec::new(),
-        own: Vec::new(),
+        own: own.iter().map(|(action, rule)| (*action, OwnRule::parse(rule).unwrap(), 1)).collect(),
         own_file: "pixelsink.toml".into(),
         size_max: 1_000_000,
         timeout: minute,
@@ -86,7 +89,11 @@ struct Served {
 
 impl Served {
     async fn start(make: fn(Arc<Parts>) -> Router) -> Self {
-        let parts = parts().await;
+        Self::with_own_rules(make, &[]).await
+    }
+
+    async fn with_own_rules(make: fn(Arc<Parts>) -> Router, own: &[(Action, &str)]) -> Self {
+        let parts = parts(own).await;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let cancel = CancellationToken::new();
@@ -232,6 +239,8 @@ async fn our_script_is_answered_in_json() {
     assert_eq!((status, &*body), (200, r#"{"message":"`a.example` is allowed"}"#));
     let (status, _, body) = page.post("/lists/refresh", &json, "list=x").await;
     assert_eq!((status, &*body), (404, r#"{"error":"there is no list `x`"}"#));
+    let (status, _, body) = page.post("/lists/refresh", &json, "list=long").await;
+    assert!(status == 500 && body.matches("why ").count() == 9_999, "the whole reason is told: {body}");
     let (status, _, body) = page.post("/rules/block", &json, "rule=/a/").await;
     assert_eq!(status, 422);
     assert!(body.contains("regular expressions"), "{body}");
@@ -249,6 +258,16 @@ async fn a_name_is_explained() {
     assert_eq!((explanation.verdict, &*explanation.rules), (api::Verdict::Pass, &[][..]));
     assert_eq!(explanation.who, api::Who::Domain { domain: "other.example".to_owned() });
     assert_eq!(page.get("/api/v1/explain?name=a..b").await.0, 422);
+}
+
+#[tokio::test]
+async fn the_status_tells_what_the_overview_tells() {
+    let page = Served::start(router).await;
+    let (_, _, body) = page.get("/api/v1/status").await;
+    let status: api::Status = serde_json::from_str(&body).unwrap();
+    assert_eq!(status.problems.len(), 1, "{body}");
+    assert!(status.problems[0].starts_with("No list is in force"), "{body}");
+    assert!(page.get("/").await.2.contains(&status.problems[0]));
 }
 
 #[tokio::test]
@@ -321,10 +340,51 @@ async fn live_events_come_filtered_and_end_with_the_daemon() {
     }
     read_until(&mut stream, "event: skipped").await;
     assert!(read_until(&mut stream, "data: ").await.contains("count"));
+    // So it is while they keep coming.
+    let live = page.parts.live.clone();
+    let flood = tokio::spawn(async move {
+        while live.send(event("pixel.example", Verdict::Block(rule.clone()))).is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let told = read_until(&mut stream, "event: skipped");
+    tokio::time::timeout(Duration::from_secs(5), told).await.expect("told during the flood");
+    flood.abort();
     page.cancel.cancel();
     tokio::time::timeout(Duration::from_secs(2), page.serving.take().unwrap()).await.unwrap().unwrap();
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_button_against_a_rule_about_one_name_writes_a_rule_about_that_name() {
+    let own = [(Action::Block, "=pixel.example"), (Action::Block, "other.example")];
+    let page = Served::with_own_rules(router, &own).await;
+    let mut stream = BufReader::new(page.open(LIVE).await);
+    read_until(&mut stream, "text/event-stream").await;
+    let rule = RuleRef { list: "own".into(), line: 1, rule: "r".into() };
+    // What decides about the others is the person's own word too, but a rule about the name itself is stronger.
+    let cases = [
+        ("pixel.example", "=pixel.example"),
+        ("a.other.example", "a.other.example"),
+        ("other.example", "other.example"),
+    ];
+    for (name, expected) in cases {
+        page.parts.live.send(event(name, Verdict::Block(rule.clone()))).unwrap();
+        let line = read_until(&mut stream, "data: ").await;
+        let told: api::Event = serde_json::from_str(line.trim().strip_prefix("data: ").unwrap()).unwrap();
+        let wish = api::RuleWish { action: api::Action::Allow, rule: expected.to_owned() };
+        assert_eq!(told.button, Some(wish), "{name}");
+        let (_, _, body) = page.get(&format!("/explain?name={name}")).await;
+        assert!(body.contains(&format!(r#"name="rule" value="{expected}""#)), "{body}");
+    }
+    let name = DomainName::from_wire(b"\x03a<b\x07example\x00").unwrap();
+    page.parts
+        .live
+        .send(Arc::new(QueryEvent { name, ..(*event("x.example", Verdict::Block(rule))).clone() }))
+        .unwrap();
+    let line = read_until(&mut stream, "data: ").await;
+    assert!(line.contains(r#""button":null"#), "{line}");
 }
 
 #[tokio::test]

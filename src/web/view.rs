@@ -12,8 +12,9 @@ use crate::device::Device;
 use crate::event;
 use crate::feed::Origin;
 use crate::history::{Remembered, RememberedVerdict, Span};
+use crate::list::{Action, OwnRule, Scope};
 use crate::name::DomainName;
-use crate::policy::{RuleRef, Verdict};
+use crate::policy::{Policy, RuleRef, Verdict};
 use crate::tracker::Attribution;
 
 /// The key of the query by which an address names a note.
@@ -141,7 +142,7 @@ impl Times {
         Span { from, until: self.last_hours(1).until }
     }
 
-    /// The current hour of the clock and those before it, `hours` in all.
+    /// The current hour of the clock and those before it, `hours` in all; an empty span for none.
     pub(super) fn last_hours(&self, hours: u32) -> Span {
         let this_hour = self.now.as_second().div_euclid(3_600);
         let at = |hour: i64| Timestamp::from_second(hour * 3_600).unwrap_or(self.now);
@@ -285,18 +286,32 @@ pub(super) struct RuleButton {
 }
 
 impl RuleButton {
-    /// Turns round what is said of `name` now. `None` for a name that no rule can be written for.
-    pub(super) fn against(verdict: &Verdict, name: &DomainName, back: &str) -> Option<Self> {
-        let rule = name.to_string();
-        if DomainName::parse(&rule).as_ref() != Ok(name) {
-            return None;
-        }
-        let (action, label) = match verdict {
-            Verdict::Block(_) => ("allow", "Allow"),
-            Verdict::Pass | Verdict::Allow(_) => ("block", "Block"),
+    /// Writes [`opposite`].
+    pub(super) fn against(policy: &Policy, is_blocked: bool, name: &DomainName, back: &str) -> Option<Self> {
+        let (action, rule) = opposite(policy, is_blocked, name)?;
+        let (action, label) = match action {
+            Action::Allow => ("allow", "Allow"),
+            Action::Block => ("block", "Block"),
         };
-        Some(Self { action, label, rule, back: back.to_owned() })
+        Some(Self { action, label, rule: rule.to_string(), back: back.to_owned() })
     }
+}
+
+/// What a person would write to turn round what is said of `name` now.
+///
+/// `None` for a name that came over the wire with octets that no rule is written with, and where a rule would block a
+/// whole top-level domain: `com` is asked for by mistake, and nobody means all that is below it.
+pub(super) fn opposite(policy: &Policy, is_blocked: bool, name: &DomainName) -> Option<(Action, OwnRule)> {
+    let action = if is_blocked { Action::Allow } else { Action::Block };
+    if action == Action::Block && name.as_ref().label_count() < 2 {
+        return None;
+    }
+    // The person's own word about this very name is stronger than any about what is below it, so it is taken up again.
+    let decides = policy.own.ruleset.lookup(name.as_ref());
+    let is_exact = decides.is_some_and(|decides| decides.scope == Scope::Exact);
+    let scope = if is_exact { Scope::Exact } else { Scope::Subtree };
+    let rule = OwnRule { name: name.clone(), scope };
+    (OwnRule::parse(&rule.to_string()).as_ref() == Ok(&rule)).then_some((action, rule))
 }
 
 /// One question in a log.
@@ -315,11 +330,13 @@ pub(super) struct EventRow {
 
 impl EventRow {
     pub(super) fn new(event: &Remembered, web: &Web, times: &Times, back: &str) -> Self {
-        let verdict_now = web.parts.policy.current().judge(&event.device, event.name.as_ref());
+        let policy = web.parts.policy.current();
+        let verdict_now = policy.judge(&event.device, event.name.as_ref());
+        let is_blocked = matches!(verdict_now, Verdict::Block(_));
         let was_blocked = matches!(event.verdict, RememberedVerdict::Block(_));
-        let now = match (was_blocked, &verdict_now) {
-            (true, Verdict::Pass | Verdict::Allow(_)) => Some("allowed now"),
-            (false, Verdict::Block(_)) => Some("blocked now"),
+        let now = match (was_blocked, is_blocked) {
+            (true, false) => Some("allowed now"),
+            (false, true) => Some("blocked now"),
             _ => None,
         };
         Self {
@@ -330,7 +347,7 @@ impl EventRow {
             qtype: event::qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),
             now,
-            button: RuleButton::against(&verdict_now, &event.name, back),
+            button: RuleButton::against(&policy, is_blocked, &event.name, back),
         }
     }
 }
@@ -338,16 +355,37 @@ impl EventRow {
 /// Where a list's text comes from.
 pub(super) fn origin_text(origin: &Origin) -> String {
     match origin {
-        Origin::Url(url) => url.clone(),
+        Origin::Url(url) => without_credentials(url),
         Origin::File(path) => path.display().to_string(),
         Origin::Inline(_) => "lines in the configuration".to_owned(),
         Origin::BuiltIn(_) => "built in".to_owned(),
     }
 }
 
+/// `url` without `user:password@`: the page is shown to everybody at home.
+pub(super) fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{rest}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_password_of_a_list_is_not_shown() {
+        for (url, shown) in [
+            ("https://me:secret@a.example/l?x=@", "https://a.example/l?x=@"),
+            ("https://me:a@b@a.example", "https://a.example"),
+            ("https://a.example/@me", "https://a.example/@me"),
+            ("not a url", "not a url"),
+        ] {
+            assert_eq!(origin_text(&Origin::Url(url.to_owned())), shown);
+        }
+    }
 
     #[test]
     fn a_note_comes_into_an_address_and_out_of_it() {

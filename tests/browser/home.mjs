@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import dgram from "node:dgram";
+import net from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,6 +51,24 @@ export async function ask(port, name, from = "127.0.0.1", type = 1) {
   });
   socket.close();
   return answer.readUInt16BE(6) === 0 ? null : [...answer.subarray(answer.length - 4)].join(".");
+}
+
+/** A way to the page that can be cut: all connections end at once, new ones are made as before. */
+export async function startWay(page) {
+  const { port, hostname } = new URL(page);
+  const open = new Set();
+  const server = net.createServer((near) => {
+    const far = net.connect(port, hostname);
+    for (const [one, other] of [[near, far], [far, near]]) {
+      open.add(one);
+      one.on("error", () => {});
+      one.on("close", () => (open.delete(one), other.destroy()));
+      one.pipe(other);
+    }
+  });
+  await new Promise((bound) => server.listen(0, "127.0.0.1", bound));
+  const cut = () => open.forEach((socket) => socket.destroy());
+  return { page: `http://127.0.0.1:${server.address().port}`, cut, stop: () => (cut(), server.close()) };
 }
 
 /** Starts the binary with a list, two named devices and this upstream. */

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { ask, startDaemon, startUpstream } from "./home.mjs";
+import { ask, startDaemon, startUpstream, startWay } from "./home.mjs";
 
 const AXE = readFileSync(join(import.meta.dirname, "node_modules/axe-core/axe.min.js"), "utf8");
 const SHOTS = join(import.meta.dirname, "../../target/screenshots");
@@ -36,18 +36,32 @@ async function open(options = {}) {
   return tab;
 }
 
+/** The names in the log, the newest first. */
+const names = (tab) => tab.locator("[data-rows] .name").allInnerTexts();
+
+/** Says to the page that its tab is hidden or shown. */
+const hide = (tab, hidden) =>
+  tab.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+
+const isLive = (tab) => tab.locator("[data-live-state]", { hasText: /^live/ }).waitFor();
+
 const tests = {
   async "a new hit appears on the overview within two seconds, without a reload"() {
     const tab = await open();
     await tab.goto(`${daemon.page}/`);
     await tab.getByText("Nobody has asked pixelsink anything yet.").waitFor();
     await tab.evaluate(() => (window.sameDocument = true));
+    await tab.evaluate(() => document.getElementById("note").append("a note"));
     await ask(daemon.dns, "t.pixel.example", "127.0.0.7");
     await tab.getByRole("link", { name: "Kitchen TV" }).first().waitFor({ timeout: 2000 });
     await tab.locator(".big", { hasText: /^1$/ }).waitFor({ timeout: 2000 });
     await ask(daemon.dns, "t.pixel.example", "127.0.0.8");
     await tab.locator(".big", { hasText: /^2$/ }).waitFor({ timeout: 2000 });
     assert.equal(await tab.evaluate(() => window.sameDocument), true, "the page was not loaded again");
+    assert.equal(await tab.locator("#note").innerText(), "a note");
     assert.deepEqual(tab.wrong, []);
   },
 
@@ -68,6 +82,98 @@ const tests = {
     await shop.getByRole("button", { name: /block/i }).click();
     await tab.getByText(/is blocked from now on/).waitFor();
     assert.equal(await ask(daemon.dns, "shop.example", "127.0.0.7"), "0.0.0.0");
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "a question that comes while a button's reload is under way stays in the log"() {
+    const tab = await open();
+    await ask(daemon.dns, "before.example", "127.0.0.7");
+    await tab.goto(`${daemon.page}/log`);
+    await isLive(tab);
+    await tab.waitForTimeout(1200);
+    await tab.route("**/log", async (route) => {
+      const older = await route.fetch();
+      await ask(daemon.dns, "meanwhile.example", "127.0.0.7");
+      await new Promise((passed) => setTimeout(passed, 300));
+      await route.fulfill({ response: older });
+    });
+    const row = tab.locator("tr", { hasText: "before.example" }).first();
+    await row.getByRole("button", { name: /block/i }).click();
+    await tab.getByText(/is blocked from now on/).waitFor();
+    await tab.mouse.move(0, 0);
+    await tab.locator("tr", { hasText: "meanwhile.example" }).waitFor({ timeout: 2000 });
+    await tab.waitForTimeout(500);
+    assert.equal((await names(tab)).filter((name) => name === "meanwhile.example").length, 1);
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "held rows stay as they are, and Go on brings all that was missed"() {
+    const tab = await open();
+    await ask(daemon.dns, "held.example", "127.0.0.7");
+    await tab.goto(`${daemon.page}/log`);
+    await isLive(tab);
+    await tab.waitForTimeout(1200);
+    const before = await names(tab);
+    await tab.getByRole("button", { name: "Hold" }).click();
+    await ask(daemon.dns, "missed-1.example", "127.0.0.7");
+    await tab.getByText("1 more").waitFor({ timeout: 2000 });
+    await tab.locator("tr", { hasText: "held.example" }).first().getByRole("button", { name: /block/i }).click();
+    await tab.getByText(/is blocked from now on/).waitFor();
+    await hide(tab, true);
+    await ask(daemon.dns, "missed-2.example", "127.0.0.7");
+    await hide(tab, false);
+    await isLive(tab);
+    await ask(daemon.dns, "missed-3.example", "127.0.0.7");
+    await tab.getByText("2 more").waitFor({ timeout: 2000 });
+    await tab.waitForTimeout(1200);
+    assert.deepEqual(await names(tab), before);
+    await tab.getByRole("button", { name: "Go on" }).click();
+    await tab.locator("tr", { hasText: "missed-2.example" }).waitFor({ timeout: 3000 });
+    assert.deepEqual((await names(tab)).slice(0, 4), [
+      "missed-3.example",
+      "missed-2.example",
+      "missed-1.example",
+      before[0],
+    ]);
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "what happened while the stream was cut is in the log, also when rows were held then"() {
+    const way = await startWay(daemon.page);
+    for (const isHeld of [false, true]) {
+      const tab = await open();
+      await tab.goto(`${way.page}/log`);
+      await isLive(tab);
+      await tab.waitForTimeout(1200);
+      const before = await names(tab);
+      if (isHeld) await tab.getByRole("button", { name: "Hold" }).click();
+      way.cut();
+      const name = `cut-${isHeld}.example`;
+      await ask(daemon.dns, name, "127.0.0.8");
+      await tab.getByText("not live").waitFor({ timeout: 2000 });
+      await tab.locator("[data-live-state]", { hasText: /^live/ }).waitFor({ timeout: 8000 });
+      if (isHeld) {
+        await tab.waitForTimeout(1200);
+        assert.deepEqual(await names(tab), before);
+        await tab.getByRole("button", { name: "Go on" }).click();
+      }
+      await tab.locator("tr", { hasText: name }).waitFor({ timeout: 3000 });
+      assert.equal((await names(tab))[0], name);
+      await tab.context().close();
+    }
+    way.stop();
+  },
+
+  async "a question of a hidden tab fills an empty log"() {
+    const tab = await open();
+    await tab.goto(`${daemon.page}/log?name=nobody-asks-this`);
+    await isLive(tab);
+    assert.equal(await tab.locator("[data-empty]").count(), 1);
+    await hide(tab, true);
+    await ask(daemon.dns, "nobody-asks-this.example", "127.0.0.8");
+    await hide(tab, false);
+    await tab.locator("tr", { hasText: "nobody-asks-this.example" }).waitFor({ timeout: 3000 });
+    assert.equal(await tab.locator("[data-empty]").count(), 0);
     assert.deepEqual(tab.wrong, []);
   },
 

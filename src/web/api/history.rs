@@ -169,5 +169,6 @@ pub(super) async fn events(
     Query(asked): Query<AskedEvents>,
 ) -> Answer<Vec<Event>> {
     let events = web.parts.history.events(asked.filter()?).await?;
-    Ok(Json(events.iter().map(Into::into).collect()))
+    let policy = web.parts.policy.current();
+    Ok(Json(events.iter().map(|event| Event::remembered(event, &policy)).collect()))
 }

@@ -17,6 +17,7 @@ use types::timestamp;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -25,9 +26,19 @@ use utoipa::OpenApi;
 use super::Web;
 use super::errors::Failure;
 use super::live;
+use super::problems::problems;
 
 /// A JSON answer, or why there is none.
 type Answer<T> = Result<Json<T>, Failure>;
+
+/// What came of a wish, and whether that is all.
+type Granted = Result<(StatusCode, Json<Done>), Failure>;
+
+/// `message`, or that it goes on: "accepted" is not "done".
+fn granted(message: Option<String>, slow: &str) -> Granted {
+    let status = if message.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(Done { message: message.unwrap_or_else(|| slow.to_owned()) })))
+}
 
 /// All of the API but the refresh of lists, which is given more time than the rest.
 pub(super) fn routes() -> Router<Arc<Web>> {
@@ -78,6 +89,9 @@ async fn description() -> Response {
 async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
     let health = web.parts.history.health().await?;
     let about = (web.parts.about)();
+    // The history's own problem has a place of its own.
+    let mut problems = problems(&web, &about, &health);
+    problems.retain(|problem| health.problem.as_ref() != Some(&problem.text));
     let policy = web.parts.policy.current();
     let uptime = web.parts.clock.now().as_second() - web.parts.started.as_second();
     Ok(Json(Status {
@@ -91,13 +105,21 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
         list_rules: policy.lists.ruleset.len(),
         own_rules: policy.own.ruleset.len(),
         history: (&health).into(),
-        problems: about.problems,
+        problems: problems.into_iter().map(|problem| problem.text).collect(),
     }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wish_that_goes_on_is_accepted_and_not_done() {
+        let (status, Json(done)) = granted(None, "It goes on.").unwrap();
+        assert_eq!((status.as_u16(), &*done.message), (202, "It goes on."));
+        let (status, Json(done)) = granted(Some("It is done.".to_owned()), "").unwrap();
+        assert_eq!((status.as_u16(), &*done.message), (200, "It is done."));
+    }
     use crate::list::Action as ListAction;
     use crate::name::DomainName;
     use crate::policy::{Explained, RuleRef as Ref};

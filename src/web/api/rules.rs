@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Action, Answer, Done, Error, Explanation, OwnRule, RuleWish};
+use super::{Action, Answer, Done, Error, Explanation, Granted, OwnRule, RuleWish, granted};
 use crate::command::Command;
 use crate::list;
 use crate::name::DomainName;
@@ -41,8 +41,8 @@ pub(super) async fn rules(State(web): State<Arc<Web>>) -> Answer<Vec<OwnRule>> {
 }
 
 /// Writes a rule; it replaces what was said of the same name before and is in force when this answers.
-#[utoipa::path(post, path = "/api/v1/rules", request_body = RuleWish, responses((status = 200, body = Done), (status = 422, body = Error), (status = 500, body = Error)))]
-pub(super) async fn write(State(web): State<Arc<Web>>, Json(wish): Json<RuleWish>) -> Answer<Done> {
+#[utoipa::path(post, path = "/api/v1/rules", request_body = RuleWish, responses((status = 200, body = Done), (status = 202, body = Done, description = "It takes longer and goes on."), (status = 422, body = Error), (status = 500, body = Error)))]
+pub(super) async fn write(State(web): State<Arc<Web>>, Json(wish): Json<RuleWish>) -> Granted {
     let rule = read(&wish.rule)?;
     let command = match wish.action {
         Action::Allow => Command::Allow(rule),
@@ -52,8 +52,8 @@ pub(super) async fn write(State(web): State<Arc<Web>>, Json(wish): Json<RuleWish
 }
 
 /// Takes a rule back, whether it allows or blocks.
-#[utoipa::path(delete, path = "/api/v1/rules", params(AskedRule), responses((status = 200, body = Done), (status = 404, body = Error), (status = 422, body = Error), (status = 500, body = Error)))]
-pub(super) async fn forget(State(web): State<Arc<Web>>, Query(asked): Query<AskedRule>) -> Answer<Done> {
+#[utoipa::path(delete, path = "/api/v1/rules", params(AskedRule), responses((status = 200, body = Done), (status = 202, body = Done, description = "It takes longer and goes on."), (status = 404, body = Error), (status = 422, body = Error), (status = 500, body = Error)))]
+pub(super) async fn forget(State(web): State<Arc<Web>>, Query(asked): Query<AskedRule>) -> Granted {
     done(&web, Command::Forget(read(&asked.rule)?)).await
 }
 
@@ -77,8 +77,7 @@ fn unreadable(error: impl std::fmt::Display) -> Failure {
     Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
 }
 
-async fn done(web: &Web, command: Command) -> Answer<Done> {
-    let message = grant(web, command, RULE_PATIENCE).await?;
-    let slow = || "This takes longer than it should; the rules show whether it was done.".to_owned();
-    Ok(Json(Done { message: message.unwrap_or_else(slow) }))
+async fn done(web: &Web, command: Command) -> Granted {
+    let slow = "This takes longer than it should; the rules show whether it was done.";
+    granted(grant(web, command, RULE_PATIENCE).await?, slow)
 }

@@ -11,7 +11,7 @@ use crate::list;
 use crate::name::DomainName;
 use crate::policy;
 use crate::tracker::Attribution;
-use crate::web::view::origin_text;
+use crate::web::view::{opposite, origin_text};
 
 /// A time as the API writes it.
 pub(super) fn timestamp(at: Timestamp) -> String {
@@ -55,7 +55,7 @@ pub struct Status {
     pub own_rules: usize,
     /// How the history is.
     pub history: HistoryHealth,
-    /// What is wrong, for people.
+    /// What is wrong and what to do about it, for people; the history's own problem stands in `history`.
     pub problems: Vec<String>,
 }
 
@@ -311,10 +311,12 @@ pub struct Event {
     pub rcode: u16,
     /// Whose name it is.
     pub who: Who,
+    /// The rule that would turn round what is said of the name now; null where none can be written.
+    pub button: Option<RuleWish>,
 }
 
-impl From<&history::Remembered> for Event {
-    fn from(event: &history::Remembered) -> Self {
+impl Event {
+    pub(super) fn remembered(event: &history::Remembered, policy: &policy::Policy) -> Self {
         Self {
             id: Some(event.id),
             at: timestamp(event.at),
@@ -324,12 +326,15 @@ impl From<&history::Remembered> for Event {
             verdict: (&event.verdict).into(),
             rcode: event.rcode,
             who: (&event.attribution).into(),
+            button: RuleWish::against(policy, &event.device, &event.name),
         }
     }
-}
 
-impl Event {
-    pub(in crate::web) fn live(event: &QueryEvent, attribution: &Attribution) -> Self {
+    pub(in crate::web) fn live(
+        event: &QueryEvent,
+        attribution: &Attribution,
+        policy: &policy::Policy,
+    ) -> Self {
         Self {
             id: None,
             at: timestamp(event.at),
@@ -339,6 +344,7 @@ impl Event {
             verdict: (&event.verdict).into(),
             rcode: event.rcode,
             who: attribution.into(),
+            button: RuleWish::against(policy, &event.device, &event.name),
         }
     }
 }
@@ -474,6 +480,15 @@ pub struct RuleWish {
     pub action: Action,
     /// `name` (and everything below it), `=name` (that name only) or `*.name` (what is below it).
     pub rule: String,
+}
+
+impl RuleWish {
+    /// Turns round what is said of `name` now.
+    fn against(policy: &policy::Policy, device: &crate::device::Device, name: &DomainName) -> Option<Self> {
+        let is_blocked = matches!(policy.judge(device, name.as_ref()), policy::Verdict::Block(_));
+        let (action, rule) = opposite(policy, is_blocked, name)?;
+        Some(Self { action: action.into(), rule: rule.to_string() })
+    }
 }
 
 /// One rule of the person's own.

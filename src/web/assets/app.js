@@ -8,17 +8,23 @@ const main = document.querySelector("main");
 // ---- Parts that are taken over from a fresh copy of the page.
 
 const FOCUSABLE = "a, button, input, summary";
+// What each part said when it was last taken over.
+const seen = new WeakMap();
+let loading = 0;
 let refreshing = false;
 let wanted = false;
 
 // Takes a fresh copy now. `force`: also for parts that somebody points at.
 async function load(force) {
+  loading += 1;
   try {
     const answer = await fetch(location.pathname + location.search, { headers: { accept: "text/html" } });
     if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"), force);
   } catch {
     // The daemon is restarting or the network is gone; the live stream says so and tries again.
   }
+  loading -= 1;
+  settle();
 }
 
 // Takes a fresh copy soon. A slow machine is asked less often: at most a tenth of its time goes into this page.
@@ -37,26 +43,42 @@ async function refresh() {
 
 function takeOver(fresh, force) {
   const parts = (page) => page.querySelectorAll("[data-part]");
-  if (parts(fresh).length !== parts(document).length) return takeOverWhole(fresh.querySelector("main"));
+  if (parts(fresh).length !== parts(document).length) return takeOverWhole(fresh.querySelector("main"), force);
   for (const old of parts(document)) {
     const part = fresh.querySelector(`[data-part="${CSS.escape(old.dataset.part)}"]`);
-    if (!part || part.innerHTML === old.dataset.seen || isSelected(old) || (!force && isAimedAt(old))) continue;
-    const focused = old.contains(document.activeElement) ? meaning(document.activeElement) : undefined;
+    if (!part) continue;
+    const isStill = isSelected(old) || (!force && isAimedAt(old)) || (old === rows() && isHolding());
+    if (old === rows()) behind = isStill;
+    if (isStill || part.innerHTML === seen.get(old)) continue;
+    const giveBackFocus = keepFocus(old);
     const open = [...old.querySelectorAll("details")].map((it) => it.open);
-    old.dataset.seen = part.innerHTML;
+    seen.set(old, part.innerHTML);
     old.replaceChildren(...document.importNode(part, true).childNodes);
     old.querySelectorAll("details").forEach((it, index) => (it.open = open[index] ?? false));
-    if (focused) [...old.querySelectorAll(FOCUSABLE)].find((it) => meaning(it) === focused)?.focus();
+    giveBackFocus();
+    if (old === rows()) showTable();
   }
   showState(state);
 }
 
-// The first question turns the welcome into an overview.
-function takeOverWhole(content) {
+// The first question turns the welcome into an overview. While somebody selects or points, that waits.
+function takeOverWhole(content, force) {
+  if (isSelected(main) || (!force && isAimedAt(main))) return;
+  const note = document.getElementById("note");
+  const giveBackFocus = keepFocus(main);
   main.replaceChildren(...document.importNode(content, true).childNodes);
+  document.getElementById("note").replaceWith(note);
+  giveBackFocus();
   main.dataset.live = content.dataset.live ?? "";
   disconnect();
   connect();
+}
+
+// Remembers which control within `place` has the focus; what it gives back finds that control again.
+function keepFocus(place) {
+  if (!place.contains(document.activeElement) || place === document.activeElement) return () => {};
+  const focused = meaning(document.activeElement);
+  return () => [...place.querySelectorAll(FOCUSABLE)].find((it) => meaning(it) === focused)?.focus();
 }
 
 // What tells a control from others when rows have moved: the focus must not slip to another row's button.
@@ -100,6 +122,8 @@ document.addEventListener("submit", async (event) => {
   form.ariaBusy = "false";
   await load(true);
   acted = { on, at_ms: performance.now() };
+  // What goes on, such as a download, is looked at until it ends.
+  if (document.querySelector("[data-busy]")) refresh();
 });
 
 function note(isGood, text) {
@@ -127,7 +151,10 @@ if (here.searchParams.has("note")) {
 
 let source;
 let state = "";
+// Events that are not shown yet.
 let held = [];
+// Whether the history has what the rows lack: it happened while no stream was open, or while rows were held.
+let behind = false;
 const hold = document.querySelector("[data-pause]");
 
 function connect() {
@@ -135,7 +162,9 @@ function connect() {
   source = new EventSource(main.dataset.live);
   source.addEventListener("open", () => {
     showState("live");
-    catchUp();
+    // What happened before the stream began is in the history.
+    behind = true;
+    refresh();
   });
   source.addEventListener("error", () => {
     showState("not live");
@@ -149,29 +178,17 @@ function connect() {
     const event = JSON.parse(message.data);
     if (!rows()) return refresh();
     held.push(event);
-    held = held.slice(-ROWS_MAX);
-    if (catchingUp) return;
-    if (hold?.ariaPressed === "true" || isAimedAt(rows())) showState(`${held.length} more`);
-    else addHeld();
+    if (ROWS_MAX < held.length) {
+      held.shift();
+      behind = true;
+    }
+    settle();
   });
   source.addEventListener("skipped", (message) => {
     if (!rows()) return refresh();
-    showState(`live, ${JSON.parse(message.data).count} too fast to show`);
+    if (isHolding()) behind = true;
+    else showState(`live, ${JSON.parse(message.data).count} too fast to show`);
   });
-}
-
-// What happened between the rendering of the page and the beginning of the stream is in the history.
-let catchingUp = false;
-
-async function catchUp() {
-  if (hold?.ariaPressed === "true") return;
-  if (!rows()) return refresh();
-  catchingUp = true;
-  await load(true);
-  catchingUp = false;
-  const newest = rows().querySelector("time")?.dateTime ?? "";
-  held = held.filter((event) => newest < event.at);
-  addHeld();
 }
 
 function disconnect() {
@@ -192,7 +209,8 @@ document.addEventListener("visibilitychange", () => {
     disconnect();
   } else {
     connect();
-    if (main.dataset.live) refresh();
+    // The log waits for its stream, so that nothing is missed between the two.
+    if (main.dataset.live && !rows()) refresh();
   }
 });
 addEventListener("pagehide", disconnect);
@@ -210,26 +228,72 @@ function rows() {
   return document.querySelector("[data-rows]");
 }
 
+function isHolding() {
+  return hold?.ariaPressed === "true";
+}
+
 if (hold && main.dataset.live) {
   hold.hidden = false;
   hold.addEventListener("click", () => {
-    const holding = hold.ariaPressed !== "true";
-    hold.ariaPressed = String(holding);
-    hold.textContent = holding ? "Go on" : "Hold";
-    if (!holding) addHeld();
+    hold.ariaPressed = String(!isHolding());
+    hold.textContent = isHolding() ? "Go on" : "Hold";
+    settle();
+    if (behind && !isHolding()) refresh();
   });
 }
+// Rows wait for a pointer to leave their buttons.
+addEventListener("pointerover", () => {
+  if (held.length || behind) settle();
+});
 
-// The daemon's time zone, as in the rows that it rendered.
-const zone = main.dataset.zone || undefined;
-
-function addHeld() {
+// The one way for rows: events are held until no copy of the page is on its way and nobody needs the rows to stay. A
+// copy may have some of them already, in the order of their answers, so each is looked for.
+function settle() {
+  if (!rows() || loading) return;
+  const shown = new Set([...rows().rows].map(keyOfRow));
+  held = held.filter((event) => !shown.has(keyOf(event.at, event.device.key, event.name, event.qtype)));
+  if (isHolding() || isAimedAt(rows())) {
+    if (held.length) showState(`${held.length} more`);
+    return;
+  }
   held.forEach(addRow);
   held = [];
   if (state.endsWith("more")) showState("live");
+  if (behind && source?.readyState === EventSource.OPEN && !isSelected(rows())) refresh();
+}
+
+function keyOf(at, device, name, qtype) {
+  return [at, device, name, qtype].join(" ");
+}
+
+const keys = new WeakMap();
+
+function keyOfRow(row) {
+  if (!keys.has(row)) {
+    const text = (selector) => row.querySelector(selector)?.textContent;
+    const device = row.querySelector(".device").getAttribute("href").split("/").at(-1);
+    keys.set(row, keyOf(timeOf(row), decodeURIComponent(device), text(".name"), text(".qtype")));
+  }
+  return keys.get(row);
+}
+
+function timeOf(row) {
+  return row.querySelector("time").dateTime;
+}
+
+// The daemon's time zone, as in the rows that it rendered.
+const zone = knownZone(main.dataset.zone || "UTC");
+
+function knownZone(zone) {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone;
+  } catch {
+    return "UTC";
+  }
 }
 
 const VERDICTS = { pass: "passed", allow: "allowed", block: "blocked" };
+const LABELS = { allow: "Allow", block: "Block" };
 
 function addRow(event) {
   const row = document.getElementById("row").content.cloneNode(true).firstElementChild;
@@ -257,21 +321,25 @@ function addRow(event) {
     set(".where", `${rule.list}, line ${rule.line}:`);
     set(".why code", rule.rule);
   } else row.querySelector(".why").remove();
-  const action = event.verdict.is === "block" ? "allow" : "block";
   const form = row.querySelector("form");
-  // No rule can be written for a name with unusual octets, which stand escaped.
-  if (event.name.includes("\\") || event.name === ".") form.remove();
-  else {
+  if (event.button) {
+    const { action, rule } = event.button;
     form.setAttribute("action", `/rules/${action}`);
-    form.elements.rule.value = event.name;
-    const label = action === "allow" ? "Allow" : "Block";
-    set("button", label);
-    row.querySelector("button").ariaLabel = `${label} ${event.name}`;
-  }
+    form.elements.rule.value = rule;
+    set("button", LABELS[action]);
+    row.querySelector("button").ariaLabel = `${LABELS[action]} ${rule}`;
+  } else form.remove();
   const body = rows();
-  body.prepend(row);
-  body.dataset.seen = "";
-  body.closest("table").hidden = false;
-  document.querySelector("[data-empty]")?.remove();
+  // Nearly always the first row. One that was held for long has its place among those of a fresh copy.
+  body.insertBefore(row, [...body.rows].find((other) => timeOf(other) <= event.at) ?? null);
+  seen.delete(body);
   while (ROWS_MAX < body.rows.length) body.lastElementChild.remove();
+  showTable();
+}
+
+// The table of a log that was empty.
+function showTable() {
+  if (!rows().rows.length) return;
+  rows().closest("table").hidden = false;
+  document.querySelector("[data-empty]")?.remove();
 }

@@ -10,6 +10,7 @@ use super::overview::TrackerRow;
 use super::{Page, page};
 use crate::device::DeviceKey;
 use crate::history::{EventFilter, NameCount};
+use crate::policy::Verdict;
 use crate::web::Web;
 use crate::web::chart::Chart;
 use crate::web::errors::Failure;
@@ -78,7 +79,10 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<
         who: Who::behind(&count.attribution),
         hits: format::count(count.totals.hits),
         queries: format::count(count.totals.queries),
-        button: RuleButton::against(&policy.judge(&device, count.name.as_ref()), &count.name, &frame.here),
+        button: {
+            let is_blocked = matches!(policy.judge(&device, count.name.as_ref()), Verdict::Block(_));
+            RuleButton::against(&policy, is_blocked, &count.name, &frame.here)
+        },
     };
     let names = names.iter().map(name_row).collect();
     page(&DevicePage {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Page, page};
 use crate::list::Action;
 use crate::name::DomainName;
-use crate::policy::{Explained, RuleRef};
+use crate::policy::{Explained, Policy, RuleRef};
 use crate::tracker::Attribution;
 use crate::web::Web;
 use crate::web::view::{Frame, RuleButton, Tab, Who};
@@ -48,8 +48,7 @@ pub(super) struct Explanation {
     pub(super) rules: Vec<RuleRow>,
     pub(super) who: Who,
     pub(super) is_known: bool,
-    pub(super) allow: Option<RuleButton>,
-    pub(super) block: Option<RuleButton>,
+    pub(super) button: Option<RuleButton>,
 }
 
 /// One rule that covers the name.
@@ -64,6 +63,7 @@ impl Explanation {
     pub(super) fn new(
         name: &DomainName,
         rules: Vec<Explained>,
+        policy: &Policy,
         attribution: &Attribution,
         back: &str,
     ) -> Self {
@@ -81,18 +81,13 @@ impl Explanation {
             decides: index == 0,
             rule: explained.rule,
         };
-        let text = name.to_string();
-        // What came over the wire can have octets that no rule is written with.
-        let is_writable = DomainName::parse(&text).as_ref() == Ok(name);
-        let button = |action, label| RuleButton { action, label, rule: text.clone(), back: back.to_owned() };
         Self {
             word,
             rules: rules.into_iter().enumerate().map(row).collect(),
             who: attribution.into(),
             is_known: matches!(attribution, Attribution::Tracker(_)),
-            allow: (is_writable && word == "blocked").then(|| button("allow", "Allow")),
-            block: (is_writable && word != "blocked").then(|| button("block", "Block")),
-            name: text,
+            button: RuleButton::against(policy, word == "blocked", name, back),
+            name: name.to_string(),
         }
     }
 }
@@ -107,9 +102,10 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
             Outcome::NotAName("this is an address; rules are about names".to_owned())
         }
         Ok(name) => {
-            let rules = web.parts.policy.current().explain(name.as_ref());
+            let policy = web.parts.policy.current();
+            let rules = policy.explain(name.as_ref());
             let attribution = web.parts.catalogue.attribute(name.as_ref());
-            Outcome::Name(Box::new(Explanation::new(&name, rules, &attribution, &frame.here)))
+            Outcome::Name(Box::new(Explanation::new(&name, rules, &policy, &attribution, &frame.here)))
         }
     };
     page(&Explain { typed: typed.to_owned(), outcome, frame })

@@ -63,7 +63,7 @@ impl ListCard {
         let report = &status.report;
         let link = match &options.origin {
             Origin::Url(url) if url.starts_with("https://") || url.starts_with("http://") => {
-                Some(url.clone())
+                Some(origin_text(&options.origin))
             }
             _ => None,
         };

@@ -40,7 +40,7 @@ pub(super) struct Log {
     pub(super) rows: Vec<EventRow>,
     /// Where live rows come from; only the first page has them.
     pub(super) live: Option<String>,
-    /// The time zone in which the script shows times, as the rest of the page does; the browser's when it is empty.
+    /// The time zone in which the script shows times, as the rest of the page does.
     pub(super) zone: String,
     pub(super) newest: Option<String>,
     pub(super) older: Option<String>,
@@ -97,7 +97,10 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         limit: PAGE_LEN,
     };
     let history = &web.parts.history;
-    let (events, devices) = tokio::try_join!(history.events(filter), history.devices(times.last_hours(24)))?;
+    // Only who there is, not what they asked: within an empty span nothing is counted.
+    let (events, mut devices) =
+        tokio::try_join!(history.events(filter), history.devices(times.last_hours(0)))?;
+    devices.sort_by(|one, other| one.device.name.cmp(&other.device.name));
     let frame = Frame::new(&web, &uri, Tab::Log);
     let is_full = events.len() >= usize::try_from(PAGE_LEN).unwrap_or(usize::MAX);
     let older = events.last().filter(|_| is_full).map(|last| asked.address(Some(last.id)));
@@ -113,7 +116,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         is_filtered: asked.is_filtered(),
         rows: events.iter().map(|event| EventRow::new(event, &web, &times, &frame.here)).collect(),
         live: asked.before.is_none().then(|| asked.live_address()),
-        zone: times.time_zone.iana_name().unwrap_or_default().to_owned(),
+        zone: zone(&times),
         newest: asked.before.map(|_| asked.address(None)),
         older,
         name: name.to_owned(),
@@ -121,9 +124,30 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
     })
 }
 
+/// The time zone as browsers know it: its name, or its offset now where it has none (`TZ=CET-1`, a copied file).
+fn zone(times: &Times) -> String {
+    if times.time_zone.is_unknown() {
+        return "UTC".to_owned();
+    }
+    let offset = || times.now.to_zoned_datetime(times.time_zone.clone()).strftime("%:z").to_string();
+    times.time_zone.iana_name().map_or_else(offset, str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
     use super::*;
+
+    #[test]
+    fn live_rows_are_told_the_zone_of_the_other_rows() {
+        let zone = |time_zone| zone(&Times { now: Timestamp::UNIX_EPOCH, time_zone });
+        assert_eq!(zone(TimeZone::get("Europe/Berlin").unwrap()), "Europe/Berlin");
+        assert_eq!(zone(TimeZone::posix("CET-1").unwrap()), "+01:00");
+        assert_eq!(zone(TimeZone::UTC), "UTC");
+        assert_eq!(zone(TimeZone::unknown()), "UTC");
+    }
 
     #[test]
     fn a_filter_stands_in_the_addresses_of_its_pages() {

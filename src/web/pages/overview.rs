@@ -9,11 +9,11 @@ use axum::http::{HeaderMap, Uri, header};
 use serde::Deserialize;
 
 use super::{Page, page};
-use crate::feed::SourceStatus;
-use crate::history::{DeviceCount, EventFilter, Health, TrackerCount};
+use crate::history::{DeviceCount, EventFilter, TrackerCount};
 use crate::web::chart::Chart;
 use crate::web::format;
 use crate::web::pages::devices::DeviceRow;
+use crate::web::problems::{Problem, problems};
 use crate::web::view::{EventRow, Frame, Prose, Tab, Times, Who};
 use crate::web::{About, Web};
 
@@ -53,13 +53,6 @@ pub(super) struct Overview {
     pub(super) latest: Vec<EventRow>,
     /// One address asks everything.
     pub(super) router: Option<String>,
-}
-
-/// Something that is wrong, and where to see to it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Problem {
-    pub(super) text: String,
-    pub(super) link: Option<(&'static str, &'static str)>,
 }
 
 /// A [`Problem`] as it is shown.
@@ -134,8 +127,7 @@ pub(super) async fn show(
     let about = (web.parts.about)();
     let frame = Frame::new(&web, &uri, Tab::Overview);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let rules = web.parts.policy.current().lists.ruleset.len();
-    let problems = problems(&about, &health, &web.parts.feed.status(), rules);
+    let problems = problems(&web, &about, &health);
     let span_choice = |(choice, name)| SpanChoice { hours: choice, name, is_current: choice == hours };
     page(&Overview {
         problems: problems.into_iter().map(Into::into).collect(),
@@ -160,35 +152,6 @@ fn headline(tracker: &TrackerCount) -> String {
     let who = Who::from(&tracker.attribution).title;
     let devices = format::counted(tracker.devices, "device", "devices");
     format!("{who} was blocked {} on {devices}", format::times(tracker.hits))
-}
-
-/// All that is wrong, what stops blocking first.
-fn problems(about: &About, health: &Health, lists: &[SourceStatus], rules: usize) -> Vec<Problem> {
-    let to_lists = Some(("/lists", "See the lists"));
-    let mut problems: Vec<Problem> =
-        about.problems.iter().map(|text| Problem { text: text.clone(), link: None }).collect();
-    if rules == 0 {
-        let text = "No list is in force, so nothing is blocked yet. A first download may still be running.";
-        problems.push(Problem { text: text.to_owned(), link: to_lists });
-    }
-    for list in lists {
-        if let Some(problem) = &list.problem {
-            let text = format!("The list {} could not be refreshed: {problem}", list.options.name);
-            problems.push(Problem { text, link: to_lists });
-        }
-    }
-    if let Some(problem) = &health.problem {
-        problems.push(Problem { text: problem.clone(), link: None });
-    }
-    if 0 < health.dropped {
-        let lost = format::counted(health.dropped, "question was", "questions were");
-        let text = format!(
-            "{lost} answered but not written down, because they came faster than the history takes them. \
-             If no test caused this, look in the log for the device that asks so much."
-        );
-        problems.push(Problem { text, link: Some(("/log", "See the log")) });
-    }
-    problems
 }
 
 /// The one device that asks for everybody, if it looks like one.
@@ -250,20 +213,5 @@ mod tests {
         let unknown = "the address of this machine";
         check(&["0.0.0.0:53"], "127.0.0.1:8053", unknown, "dig @127.0.0.1 google-analytics.com");
         check(&[], "", unknown, "dig @127.0.0.1 google-analytics.com");
-    }
-
-    #[test]
-    fn problems_say_what_to_do() {
-        let health = Health {
-            dropped: 3,
-            problem: Some("The disk is full. Free some space.".into()),
-            ..Health::default()
-        };
-        let about = About { problems: vec!["Port 53 is taken.".into()], ..About::default() };
-        let problems = problems(&about, &health, &[], 0);
-        let texts: Vec<&str> = problems.iter().map(|problem| &*problem.text).collect();
-        assert_eq!(texts.len(), 4, "{texts:?}");
-        assert_eq!((texts[0], texts[2]), ("Port 53 is taken.", "The disk is full. Free some space."));
-        assert!(texts[3].starts_with("3 questions were answered but not written down"));
     }
 }

@@ -11,12 +11,14 @@ use crate::feed::OwnRuleStatus;
 use crate::list::{Action, Scope};
 use crate::web::Web;
 use crate::web::format::percent_encoded;
-use crate::web::view::{Frame, RuleButton, Tab};
+use crate::web::view::{Frame, Prose, RuleButton, Tab};
 
 #[derive(Template)]
 #[template(path = "rules.html")]
 pub(super) struct Rules {
     pub(super) frame: Frame,
+    /// Why the page's file can't be read.
+    pub(super) problem: Option<Prose>,
     pub(super) rules: Vec<RuleRow>,
 }
 
@@ -30,14 +32,18 @@ pub(super) struct RuleRow {
     pub(super) covers: &'static str,
     pub(super) place: String,
     pub(super) button: Option<RuleButton>,
+    /// It stands in the configuration, and what was written here since says otherwise.
+    pub(super) is_overruled: bool,
 }
 
 impl RuleRow {
-    pub(super) fn new(status: &OwnRuleStatus, back: &str) -> Self {
+    pub(super) fn new(status: &OwnRuleStatus, all: &[OwnRuleStatus], back: &str) -> Self {
         let rule = status.rule.to_string();
         let forget =
             || RuleButton { action: "forget", label: "Take back", rule: rule.clone(), back: back.to_owned() };
+        let overrules = |other: &OwnRuleStatus| other.rule == status.rule && other.action != status.action;
         Self {
+            is_overruled: !status.removable && all.iter().any(|other| other.removable && overrules(other)),
             action: match status.action {
                 Action::Allow => "allows",
                 Action::Block => "blocks",
@@ -58,5 +64,9 @@ impl RuleRow {
 pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri) -> Page {
     let frame = Frame::new(&web, &uri, Tab::Rules);
     let rules = web.parts.feed.own_rules();
-    page(&Rules { rules: rules.iter().map(|status| RuleRow::new(status, &frame.here)).collect(), frame })
+    page(&Rules {
+        problem: web.parts.feed.own_problem().as_deref().map(Prose::from),
+        rules: rules.iter().map(|status| RuleRow::new(status, &rules, &frame.here)).collect(),
+        frame,
+    })
 }

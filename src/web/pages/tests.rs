@@ -12,7 +12,7 @@ use crate::feed::{Origin, OwnRuleStatus, SourceOptions, SourceStatus};
 use crate::history::{DeviceCount, HourCount, RememberedVerdict, Totals, TrackerCount};
 use crate::list::{Action, OwnRule, ParseOptions, parse};
 use crate::name::DomainName;
-use crate::policy::{Explained, RuleRef, Verdict};
+use crate::policy::{Explained, Policy, RuleRef};
 use crate::tracker::{Attribution, Kind, Tracker};
 use crate::web::chart::Chart;
 use crate::web::errors::ErrorPage;
@@ -213,7 +213,8 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
         line: 1,
         removable: true,
     };
-    check(&rules::Rules { frame: frame(), rules: vec![rules::RuleRow::new(&own, HOSTILE)] });
+    let rules = vec![rules::RuleRow::new(&own, &[], HOSTILE)];
+    check(&rules::Rules { frame: frame(), problem: Some(HOSTILE.into()), rules });
 }
 
 #[test]
@@ -223,8 +224,9 @@ fn hostile_texts_stay_texts_in_explanations_and_errors() {
     check(&page(explain::Outcome::NotAName(HOSTILE.to_owned())));
     for own in [true, false] {
         let rules = vec![Explained { rule: rule(), action: Action::Block, own }];
-        let explanation = explain::Explanation::new(&hostile_name(), rules, &tracker(), HOSTILE);
-        assert!(explanation.allow.is_none(), "no rule can be written for such a name");
+        let policy = Policy::default();
+        let explanation = explain::Explanation::new(&hostile_name(), rules, &policy, &tracker(), HOSTILE);
+        assert!(explanation.button.is_none(), "no rule can be written for such a name");
         check(&page(explain::Outcome::Name(Box::new(explanation))));
     }
     check(&ErrorPage { frame: frame(), status: 404, title: "Nothing here", message: HOSTILE.into() });
@@ -259,13 +261,44 @@ fn a_link_to_a_list_is_a_web_address_or_none() {
 }
 
 #[test]
+fn a_configured_rule_tells_that_the_page_overrules_it() {
+    let own = |action, rule: &str, removable| OwnRuleStatus {
+        action,
+        rule: OwnRule::parse(rule).unwrap(),
+        file: "f".into(),
+        line: 1,
+        removable,
+    };
+    let all = [
+        own(Action::Allow, "a.example", true),
+        own(Action::Block, "a.example", false),
+        own(Action::Allow, "a.example", false),
+        own(Action::Block, "=a.example", false),
+    ];
+    let overruled = all.iter().map(|status| rules::RuleRow::new(status, &all, "/").is_overruled);
+    assert_eq!(overruled.collect::<Vec<_>>(), [false, true, false, false]);
+}
+
+#[test]
+fn no_button_blocks_a_whole_top_level_domain() {
+    let button = |name: &DomainName, is_blocked| {
+        RuleButton::against(&Policy::default(), is_blocked, name, "/").map(|button| button.action)
+    };
+    for name in ["com", "lan"].map(|name| DomainName::parse(name).unwrap()) {
+        assert_eq!((button(&name, false), button(&name, true)), (None, Some("allow")), "{name}");
+    }
+    assert_eq!((button(&DomainName::root(), false), button(&DomainName::root(), true)), (None, None));
+}
+
+#[test]
 fn a_button_turns_round_what_is_said_of_a_name() {
     let name = DomainName::parse("pixel.example").unwrap();
-    let action = |verdict| RuleButton::against(&verdict, &name, "/").map(|button| button.action);
-    assert_eq!(action(Verdict::Block(rule())), Some("allow"));
-    assert_eq!(action(Verdict::Allow(rule())), Some("block"));
-    assert_eq!(action(Verdict::Pass), Some("block"));
-    assert!(RuleButton::against(&Verdict::Pass, &hostile_name(), "/").is_none());
+    let policy = Policy::default();
+    let action =
+        |is_blocked| RuleButton::against(&policy, is_blocked, &name, "/").map(|button| button.action);
+    assert_eq!(action(true), Some("allow"));
+    assert_eq!(action(false), Some("block"));
+    assert!(RuleButton::against(&policy, false, &hostile_name(), "/").is_none());
     assert!(Who::behind(&Attribution::Domain(name)).is_none());
     assert_eq!(Prose::from("plain").parts.len(), 1);
 }
