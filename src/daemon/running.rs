@@ -427,7 +427,7 @@ impl Running {
                         lists => format!("{} lists are up to date.", lists.len()),
                     }))
                 } else {
-                    Err(Refused::Failed(failed.join("; ")))
+                    Err(Refused::Failed(failed.join(" ")))
                 }
             }
             Command::Reload => self.reload().await,

@@ -194,6 +194,7 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
         refresh: std::time::Duration::from_secs(1),
     };
     let status = SourceStatus {
+        failed: true,
         options: Arc::new(options),
         format: None,
         rules: 1,
@@ -246,6 +247,7 @@ fn a_link_to_a_list_is_a_web_address_or_none() {
             refresh: std::time::Duration::from_secs(1),
         };
         let status = SourceStatus {
+            failed: false,
             options: Arc::new(options),
             format: None,
             rules: 0,
