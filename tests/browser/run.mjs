@@ -107,6 +107,22 @@ const tests = {
     assert.deepEqual(tab.wrong, []);
   },
 
+  async "rows wait for a pointer to leave their buttons"() {
+    const tab = await open();
+    await ask(daemon.dns, "pointed-at.example", "127.0.0.7");
+    await tab.goto(`${daemon.page}/log`);
+    await isLive(tab);
+    await tab.waitForTimeout(1200);
+    const before = await names(tab);
+    await tab.locator("tr", { hasText: "pointed-at.example" }).first().getByRole("button").hover();
+    await ask(daemon.dns, "behind-a-pointer.example", "127.0.0.7");
+    await tab.getByText("1 more").waitFor({ timeout: 2000 });
+    assert.deepEqual(await names(tab), before);
+    await tab.mouse.move(5, 5);
+    await tab.locator("tr", { hasText: "behind-a-pointer.example" }).waitFor({ timeout: 2000 });
+    assert.deepEqual(tab.wrong, []);
+  },
+
   async "held rows stay as they are, and Go on brings all that was missed"() {
     const tab = await open();
     await ask(daemon.dns, "held.example", "127.0.0.7");
@@ -121,8 +137,9 @@ const tests = {
     await tab.getByText(/is blocked from now on/).waitFor();
     await hide(tab, true);
     await ask(daemon.dns, "missed-2.example", "127.0.0.7");
+    const stream = tab.waitForResponse(/events\/live/);
     await hide(tab, false);
-    await isLive(tab);
+    await stream;
     await ask(daemon.dns, "missed-3.example", "127.0.0.7");
     await tab.getByText("2 more").waitFor({ timeout: 2000 });
     await tab.waitForTimeout(1200);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::event::{QueryEvent, qtype_name};
-use crate::feed::{OwnRuleStatus, SourceStatus};
+use crate::feed::{Origin, OwnRuleStatus, SourceStatus};
 use crate::history;
 use crate::list;
 use crate::name::DomainName;
@@ -384,7 +384,8 @@ pub struct List {
     pub kind: Action,
     /// Where its text comes from.
     pub origin: String,
-    /// The syntax that was found: `hosts`, `domains`, `wildcard`, `adblock`.
+    /// The syntax that was found: `hosts`, `domains`, `wildcard`, `adblock`; `built-in` for the list of this program, whose
+    /// rules match as those of `adblock` do.
     pub format: Option<String>,
     /// Whether its exact names cover everything below them too.
     pub subdomains: bool,
@@ -398,7 +399,8 @@ pub struct List {
     pub comments: u32,
     /// The others, by reason.
     pub skipped: Vec<SkippedLines>,
-    /// When the text in force was fetched or saved.
+    /// When the text in force was fetched or saved; for what came with the configuration or the program, since when it is
+    /// in force.
     pub revision: Option<String>,
     /// When it was last looked for.
     pub checked: Option<String>,
@@ -449,7 +451,12 @@ impl From<&SourceStatus> for List {
             name: status.options.name.to_string(),
             kind: status.options.kind.into(),
             origin: origin_text(&status.options.origin),
-            format: status.format.map(|format| format.as_str().to_owned()),
+            format: match status.options.origin {
+                Origin::BuiltIn(_) => Some("built-in".to_owned()),
+                Origin::Url(_) | Origin::File(_) | Origin::Inline(_) => {
+                    status.format.map(|format| format.as_str().to_owned())
+                }
+            },
             subdomains: status.options.subdomains,
             rules: status.rules,
             lines: report.lines,

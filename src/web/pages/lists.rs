@@ -43,6 +43,8 @@ pub(super) struct ListCard {
     pub(super) next: Option<Moment>,
     /// When it changes, if not by being looked for.
     pub(super) changes: &'static str,
+    /// It came with the program.
+    pub(super) is_built_in: bool,
     /// There is something to fetch.
     pub(super) is_fetched: bool,
     pub(super) refreshing: bool,
@@ -104,6 +106,7 @@ impl ListCard {
                 Origin::Inline(_) => "with the configuration",
                 Origin::BuiltIn(_) => "with the next version",
             },
+            is_built_in: is_built_in(options),
             is_fetched: matches!(options.origin, Origin::Url(_) | Origin::File(_)),
             refreshing: status.refreshing,
             problem: status.problem.as_deref().map(Prose::from),

@@ -263,6 +263,33 @@ fn a_link_to_a_list_is_a_web_address_or_none() {
 }
 
 #[test]
+fn the_built_in_list_is_as_old_as_the_program() {
+    let options = SourceOptions {
+        name: "l".into(),
+        kind: Action::Block,
+        origin: Origin::BuiltIn(parse(b"||a.example^", ParseOptions::default()).rules.into()),
+        format: None,
+        subdomains: false,
+        refresh: std::time::Duration::from_secs(1),
+    };
+    let status = SourceStatus {
+        options: Arc::new(options),
+        format: None,
+        rules: 1,
+        report: Default::default(),
+        revision: Some(Timestamp::UNIX_EPOCH),
+        checked: None,
+        next: None,
+        refreshing: false,
+        problem: None,
+    };
+    let cards = vec![lists::ListCard::new(&status, &times())];
+    let page = lists::Lists { frame: frame(), rules: "1".into(), lists: cards }.render().unwrap();
+    assert!(page.contains("<dt>Copy in force from</dt><dd>pixelsink 0</dd>"), "{page}");
+    assert_eq!(crate::web::api::List::from(&status).format.as_deref(), Some("built-in"));
+}
+
+#[test]
 fn a_configured_rule_tells_that_the_page_overrules_it() {
     let own = |action, rule: &str, removable| OwnRuleStatus {
         action,
