@@ -61,6 +61,8 @@ pub(super) struct Running {
     events: Events,
     feed: Feed,
     listeners: Listeners,
+    /// The names under which the page may be visited.
+    page_names: Arc<ArcSwap<Vec<String>>>,
     observed: Mutex<Observed>,
     /// Problems of the start, which stay until the next one.
     start_problems: Vec<String>,
@@ -110,6 +112,7 @@ impl Running {
         let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
         let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
         let started = clock.now();
+        let page_names = Arc::new(ArcSwap::from_pointee(host_names(&config)));
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
@@ -125,7 +128,7 @@ impl Running {
                 time_zone: TimeZone::system(),
                 started,
                 about: Arc::new(move || about.upgrade().map(|running| running.about()).unwrap_or_default()),
-                host_names: host_names(&config),
+                host_names: Arc::clone(&page_names),
                 metrics: Arc::new(move || metrics.text()),
             });
             api = web::control_router(Arc::clone(&parts));
@@ -142,6 +145,7 @@ impl Running {
                 history,
                 events,
                 feed,
+                page_names,
                 observed: Mutex::default(),
                 start_problems: data.problem.into_iter().collect(),
                 reload_problem: ArcSwap::default(),
@@ -323,6 +327,7 @@ impl Running {
         self.policy.update(|policy| policy.blocking = config.blocking);
         self.resolver.reconfigure(&config.resolve);
         self.responder.set_access(config.server.access.clone());
+        self.page_names.store(Arc::new(host_names(&config)));
         self.publish_devices_of(&config);
         let feed_options = feed_options(&config, self.data_dir.clone(), &self.catalogue);
         if let Err(error) = self.feed.reconfigure(feed_options).await {

@@ -32,7 +32,7 @@ pub(super) async fn check_host(State(web): State<Arc<Web>>, request: Request, ne
     // A target in absolute form takes the place of `Host` (RFC 9112 section 3.2.2).
     let host =
         request.uri().authority().map(|authority| authority.as_str()).or(by_header).unwrap_or_default();
-    if is_ours(host, &web.parts.host_names) {
+    if is_ours(host, &web.parts.host_names.load()) {
         return next.run(request).await;
     }
     let message = "This page does not answer to the name in the address bar. Open it by its IP address, or add the \

@@ -32,6 +32,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -99,8 +100,8 @@ pub struct Parts {
     pub started: Timestamp,
     /// The daemon as it is now; asked anew for each page.
     pub about: Arc<dyn Fn() -> About + Send + Sync>,
-    /// [`WebOptions::host_names`], and the machine's own name.
-    pub host_names: Vec<String>,
+    /// [`WebOptions::host_names`], and the machine's own name; replaced at a reload.
+    pub host_names: Arc<ArcSwap<Vec<String>>>,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }

@@ -1,5 +1,7 @@
 //! What is wrong, for the overview and for whoever asks how the daemon is.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::format;
 use super::{About, Web};
 use crate::feed::SourceStatus;
@@ -14,10 +16,20 @@ pub(super) struct Problem {
 
 /// All that is wrong, what stops blocking first.
 pub(super) fn problems(web: &Web, about: &About, health: &Health) -> Vec<Problem> {
-    gather(about, health, &web.parts.feed.status(), web.parts.policy.current().lists.ruleset.len())
+    let rules = web.parts.policy.current().lists.ruleset.len();
+    gather(about, health, &web.parts.feed.status(), rules, web.parts.clock.now())
 }
 
-fn gather(about: &About, health: &Health, lists: &[SourceStatus], rules: usize) -> Vec<Problem> {
+/// A loss of counts is a matter for the day on which it happened.
+const LOSS_TOLD: SignedDuration = SignedDuration::from_hours(24);
+
+fn gather(
+    about: &About,
+    health: &Health,
+    lists: &[SourceStatus],
+    rules: usize,
+    now: Timestamp,
+) -> Vec<Problem> {
     let to_lists = Some(("/lists", "See the lists"));
     let mut problems: Vec<Problem> =
         about.problems.iter().map(|text| Problem { text: text.clone(), link: None }).collect();
@@ -27,13 +39,14 @@ fn gather(about: &About, health: &Health, lists: &[SourceStatus], rules: usize) 
     }
     for list in lists {
         if let Some(problem) = &list.problem {
-            problems.push(Problem { text: problem.clone(), link: to_lists });
+            let text = format!("The list `{}`: {problem}", list.options.name);
+            problems.push(Problem { text, link: to_lists });
         }
     }
     if let Some(problem) = &health.problem {
         problems.push(Problem { text: problem.clone(), link: None });
     }
-    if 0 < health.dropped {
+    if health.dropped_at.is_some_and(|at| now.duration_since(at) < LOSS_TOLD) {
         let lost = format::counted(health.dropped, "question was", "questions were");
         let text = format!(
             "{lost} answered but not written down, because they came faster than the history takes them. \
@@ -52,14 +65,17 @@ mod tests {
     fn problems_say_what_to_do() {
         let health = Health {
             dropped: 3,
+            dropped_at: Some(Timestamp::UNIX_EPOCH),
             problem: Some("The disk is full. Free some space.".into()),
             ..Health::default()
         };
         let about = About { problems: vec!["Port 53 is taken.".into()], ..About::default() };
-        let problems = gather(&about, &health, &[], 0);
+        let now = Timestamp::UNIX_EPOCH;
+        let problems = gather(&about, &health, &[], 0, now);
         let texts: Vec<&str> = problems.iter().map(|problem| &*problem.text).collect();
         assert_eq!(texts.len(), 4, "{texts:?}");
         assert_eq!((texts[0], texts[2]), ("Port 53 is taken.", "The disk is full. Free some space."));
         assert!(texts[3].starts_with("3 questions were answered but not written down"));
+        assert_eq!(gather(&about, &health, &[], 0, now + LOSS_TOLD).len(), 3, "it is told for a day");
     }
 }

@@ -74,7 +74,7 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         clock,
         time_zone: TimeZone::UTC,
         about: Arc::new(About::default),
-        host_names: vec!["pi.example.net".to_owned()],
+        host_names: Arc::new(ArcSwap::from_pointee(vec!["pi.example.net".to_owned()])),
         metrics: Arc::new(|| "# EOF\n".to_owned()),
     })
 }

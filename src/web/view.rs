@@ -10,7 +10,6 @@ use super::format;
 use super::notes::Note;
 use crate::device::Device;
 use crate::event;
-use crate::feed::Origin;
 use crate::history::{Remembered, RememberedVerdict, Span};
 use crate::list::{Action, OwnRule, Scope};
 use crate::name::DomainName;
@@ -352,40 +351,9 @@ impl EventRow {
     }
 }
 
-/// Where a list's text comes from.
-pub(super) fn origin_text(origin: &Origin) -> String {
-    match origin {
-        Origin::Url(url) => without_credentials(url),
-        Origin::File(path) => path.display().to_string(),
-        Origin::Inline(_) => "lines in the configuration".to_owned(),
-        Origin::BuiltIn(_) => "built in".to_owned(),
-    }
-}
-
-/// `url` without `user:password@`: the page is shown to everybody at home.
-pub(super) fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{rest}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_password_of_a_list_is_not_shown() {
-        for (url, shown) in [
-            ("https://me:secret@a.example/l?x=@", "https://a.example/l?x=@"),
-            ("https://me:a@b@a.example", "https://a.example"),
-            ("https://a.example/@me", "https://a.example/@me"),
-            ("not a url", "not a url"),
-        ] {
-            assert_eq!(origin_text(&Origin::Url(url.to_owned())), shown);
-        }
-    }
 
     #[test]
     fn a_note_comes_into_an_address_and_out_of_it() {

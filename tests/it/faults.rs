@@ -132,6 +132,20 @@ fn a_reload_that_fails_on_the_page_leaves_dns_as_it_was() {
 }
 
 #[test]
+fn a_name_of_the_page_is_known_after_a_reload() {
+    let upstream = Upstream::generous();
+    let home = Home::new();
+    home.configure(upstream.address, LIST);
+    let daemon = home.start();
+    let as_named = || daemon.request("GET", "/", &[("host", "sink.example")], "").0;
+    assert_eq!(as_named(), 421);
+    let config = std::fs::read_to_string(home.config()).unwrap();
+    std::fs::write(home.config(), format!("web.host_names = [\"sink.example\"]\n{config}")).unwrap();
+    daemon.signal("HUP");
+    eventually("the name is known", || (as_named() == 200).then_some(()));
+}
+
+#[test]
 fn without_an_upstream_blocking_goes_on_and_the_page_tells() {
     let dead: SocketAddr = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let daemon = Daemon::start(dead, LIST);

@@ -11,7 +11,7 @@ use crate::list;
 use crate::name::DomainName;
 use crate::policy;
 use crate::tracker::Attribution;
-use crate::web::view::{opposite, origin_text};
+use crate::web::view::opposite;
 
 /// A time as the API writes it.
 pub(super) fn timestamp(at: Timestamp) -> String {
@@ -450,7 +450,7 @@ impl From<&SourceStatus> for List {
         Self {
             name: status.options.name.to_string(),
             kind: status.options.kind.into(),
-            origin: origin_text(&status.options.origin),
+            origin: status.options.origin.shown(),
             format: match status.options.origin {
                 Origin::BuiltIn(_) => Some("built-in".to_owned()),
                 Origin::Url(_) | Origin::File(_) | Origin::Inline(_) => {

@@ -11,7 +11,7 @@ use crate::feed::{Origin, SourceOptions, SourceStatus};
 use crate::list::{Action, Format, SkipCount, Skipped};
 use crate::web::Web;
 use crate::web::format;
-use crate::web::view::{Frame, Moment, Prose, Tab, Times, origin_text};
+use crate::web::view::{Frame, Moment, Prose, Tab, Times};
 
 #[derive(Template)]
 #[template(path = "lists.html")]
@@ -63,12 +63,6 @@ impl ListCard {
     pub(super) fn new(status: &SourceStatus, times: &Times) -> Self {
         let options = &status.options;
         let report = &status.report;
-        let link = match &options.origin {
-            Origin::Url(url) if url.starts_with("https://") || url.starts_with("http://") => {
-                Some(origin_text(&options.origin))
-            }
-            _ => None,
-        };
         let reason = |skipped: &SkipCount| Reason {
             text: skipped.skip.to_string(),
             count: format::counted(u64::from(skipped.count), "line", "lines"),
@@ -81,8 +75,8 @@ impl ListCard {
                 Action::Allow => "allows",
                 Action::Block => "blocks",
             },
-            origin: origin_text(&options.origin),
-            link,
+            origin: options.origin.shown(),
+            link: options.origin.link(),
             syntax: syntax(status),
             matches: match status.format.or(options.format) {
                 _ if is_built_in(options) => Format::Adblock.matches(),

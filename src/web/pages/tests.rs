@@ -273,6 +273,7 @@ fn the_built_in_list_is_as_old_as_the_program() {
         refresh: std::time::Duration::from_secs(1),
     };
     let status = SourceStatus {
+        failed: false,
         options: Arc::new(options),
         format: None,
         rules: 1,
