@@ -78,12 +78,20 @@ fn problems(error: &ConfigError) -> Vec<Problem> {
     error.problems.iter().map(problem).collect()
 }
 
+/// Opens what is a file; opening a pipe would wait for its writer.
+fn readable(path: &std::path::Path) -> io::Result<()> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    std::fs::File::open(path).map(drop)
+}
+
 /// What the daemon would start with, but not as the person meant it.
 fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     for list in &config.lists {
         if let Origin::File(path) = &list.origin
-            && let Err(error) = std::fs::File::open(path)
+            && let Err(error) = readable(path)
         {
             warnings.push(format!("list `{}`: {} can't be read: {error}", list.name, path.display()));
         }

@@ -176,7 +176,8 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
     if let Subcommands::Check = command {
         return Ok(check::run(options));
     }
-    let config = load_config(options)?;
+    // The daemon may go on with what the file said before; it is found all the same.
+    let config = load_config(options).or_else(|error| Config::load_leniently(&error.file).ok_or(error))?;
     let output = options.output;
     match command {
         Subcommands::Run | Subcommands::Check => {}

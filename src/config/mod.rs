@@ -145,6 +145,12 @@ impl Config {
         Self::parse(&text, file)
     }
 
+    /// Reads a file for what can be read of it: enough to find a daemon that runs with an earlier state of the file.
+    pub fn load_leniently(file: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(file).ok()?;
+        Some(read::read(&text, file).0)
+    }
+
     /// Reads a text as if it stood in `file`.
     ///
     /// # Errors

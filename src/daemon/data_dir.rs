@@ -33,6 +33,15 @@ pub(super) fn prepare(config: &Config) -> anyhow::Result<DataDir> {
         return locked(path);
     }
     let directory = config.data_dir.display();
+    if std::fs::read_dir(&config.data_dir).is_ok() {
+        // A card that Linux has made read-only: what is there counts.
+        let problem = format!(
+            "{directory} can't be written ({refused}): what is kept there is used, and nothing new is kept. Make it \
+             writable for the user that runs pixelsink (a card with errors is mounted read-only; `dmesg` tells), and \
+             restart."
+        );
+        return Ok(DataDir { path: Some(config.data_dir.clone()), problem: Some(problem), lock: None });
+    }
     let problem = format!(
         "{directory} can't be written ({refused}): lists, history and your rules live in memory only and are lost when \
          pixelsink stops. Make it writable for the user that runs pixelsink, or set data_dir, and restart."

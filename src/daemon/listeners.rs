@@ -1,15 +1,18 @@
 //! The addresses that are served, kept as the configuration has them.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::server::{Listener, Responder};
@@ -35,6 +38,20 @@ impl Served {
         });
     }
 
+    /// Closes what is no longer wanted and stands in the way of `address`: a wildcard address and a single one can't have
+    /// the same port. Whether there was such a one.
+    fn give_way(&mut self, address: SocketAddr, wanted: &[SocketAddr]) -> bool {
+        let before = self.0.len();
+        self.0.retain(|served, (bound, cancel)| {
+            let stays = wanted.contains(served) || bound.port() != address.port();
+            if !stays {
+                cancel.cancel();
+            }
+            stays
+        });
+        self.0.len() < before
+    }
+
     fn bound(&self) -> Vec<SocketAddr> {
         self.0.values().map(|(bound, _)| *bound).collect()
     }
@@ -44,6 +61,18 @@ impl Served {
 pub(super) struct Bound {
     dns: Vec<(SocketAddr, Listener)>,
     web: Vec<(SocketAddr, TcpListener)>,
+}
+
+/// Binds again and again until what gave way is closed, for two seconds at most.
+async fn patiently<T, E, F: Future<Output = Result<T, E>>>(bind: impl Fn() -> F) -> Result<T, E> {
+    const ATTEMPTS: u32 = 40;
+    for _ in 1..ATTEMPTS {
+        if let Ok(bound) = bind().await {
+            return Ok(bound);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    bind().await
 }
 
 fn dns_wanted(config: &Config) -> Vec<SocketAddr> {
@@ -77,8 +106,8 @@ impl Listeners {
         }
     }
 
-    /// Binds what the configuration wants and is not served yet. Nothing is served or closed until [`Self::commit`]; what
-    /// is dropped instead is free again.
+    /// Binds what the configuration wants and is not served yet. Nothing is served until [`Self::commit`], and nothing is
+    /// closed but what stands in the way; [`Self::restore`] takes that back.
     ///
     /// # Errors
     /// When an address that the file names can't be had, or when there would be none for queries at all.
@@ -89,7 +118,17 @@ impl Listeners {
             if lock(&self.dns).0.contains_key(&address) {
                 continue;
             }
-            match Listener::bind(address, Arc::clone(&self.responder)) {
+            let bind = || Listener::bind(address, Arc::clone(&self.responder));
+            let listener = match bind() {
+                Err(error)
+                    if error.source.kind() == ErrorKind::AddrInUse
+                        && lock(&self.dns).give_way(address, &dns_wanted(config)) =>
+                {
+                    patiently(|| async { bind() }).await
+                }
+                listener => listener,
+            };
+            match listener {
                 Ok(listener) => bound.dns.push((address, listener)),
                 Err(error) if config.listen_is_named => return Err(error.into()),
                 Err(error) => refused.push(error),
@@ -108,7 +147,16 @@ impl Listeners {
             if lock(&self.web).0.contains_key(&address) {
                 continue;
             }
-            let listener = TcpListener::bind(address).await.with_context(|| {
+            let listener = match TcpListener::bind(address).await {
+                Err(error)
+                    if error.kind() == ErrorKind::AddrInUse
+                        && lock(&self.web).give_way(address, &config.web.listen) =>
+                {
+                    patiently(|| TcpListener::bind(address)).await
+                }
+                listener => listener,
+            };
+            let listener = listener.with_context(|| {
                 format!("the page can't be served on {address}; choose another address for web.listen, or free this one")
             });
             match listener {
@@ -118,6 +166,14 @@ impl Listeners {
             }
         }
         Ok(bound)
+    }
+
+    /// Serves again what gave way to a configuration that could not be put in force.
+    pub(super) async fn restore(&self, config: &Config) {
+        match patiently(|| self.bind(config)).await {
+            Ok(bound) => self.commit(bound, config),
+            Err(error) => error!("an address could not be had again: {error:#}"),
+        }
     }
 
     /// Serves what was bound and closes what the configuration no longer wants.

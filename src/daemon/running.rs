@@ -160,7 +160,10 @@ impl Running {
     /// Opens the doors, the command line's first: it tells whether another daemon uses this directory.
     async fn listen(self: &Arc<Self>, api: axum::Router) -> anyhow::Result<()> {
         if let Some(path) = socket::path(self.data_dir.as_deref()) {
-            self.listeners.serve_socket(socket::bind(&path)?, api);
+            match socket::bind(&path) {
+                Ok(socket) => self.listeners.serve_socket(socket, api),
+                Err(error) => warn!("the command line can't speak to this daemon: {error:#}"),
+            }
         }
         self.watch_neighbours();
         let config = self.config.lock().await;
@@ -306,10 +309,11 @@ impl Running {
                 };
                 *current = config;
                 self.reload_problem.store(Arc::default());
-                info!("the configuration was read again");
+                info!("the configuration was read again.{restart}");
                 Ok(Done(format!("The configuration was read again and is in force.{restart}")))
             }
             Err(refused) => {
+                self.listeners.restore(&current).await;
                 let problem = format!(
                     "The configuration was not taken over; the one before stays in force: {refused:#}"
                 );

@@ -1,7 +1,7 @@
 //! The upstreams: which is asked first, how long it may take, and what is tried when it fails.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as StdInstant};
 
 use hickory_net::NetError;
@@ -40,6 +40,8 @@ const FAILURES_TO_BE_DOWN: u32 = 2;
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 /// hickory refuses the 33rd question on one TCP connection; it is asked over another one.
 const TCP_QUESTIONS_MAX: usize = 32;
+/// A TCP connection that brought no answer for so long is not trusted: routers forget connections and tell nobody.
+const TCP_KEPT: Duration = Duration::from_secs(10);
 /// An upstream that failed is asked last for so long; each further failure doubles it, up to the second value.
 const DOWN_FIRST: Duration = Duration::from_secs(2);
 const DOWN_MAX: Duration = Duration::from_secs(30);
@@ -78,7 +80,8 @@ struct Upstream {
     label: Arc<str>,
     /// hickory ends every connection when the last clone of its provider goes; it lives as long as the upstream.
     provider: TokioRuntimeProvider,
-    tcp: Mutex<Option<Exchange>>,
+    /// The TCP connection and when it last brought an answer.
+    tcp: Mutex<Option<(Exchange, StdInstant)>>,
     clock: Arc<dyn Clock>,
     started: StdInstant,
     answered: AtomicU64,
@@ -191,7 +194,11 @@ impl Upstream {
     async fn ask(&self, question: &Question, patience: Duration, first: bool) -> Result<Stored, TryError> {
         let begun = self.clock.instant();
         let asked = timeout(patience, self.exchange(question, first)).await;
-        let answer = asked.unwrap_or(Err(TryError::TimedOut));
+        let answer = asked.unwrap_or_else(|_| {
+            // Silence on a connection may be the connection's; the next try makes a new one.
+            *self.kept_tcp() = None;
+            Err(TryError::TimedOut)
+        });
         match &answer {
             Ok(_) => self.note_answer(self.clock.instant().saturating_duration_since(begun)),
             Err(error) => self.note_failure(error),
@@ -256,25 +263,31 @@ impl Upstream {
 
     /// Sends over the connection that is there, or over a new one when that one turns out to be dead or full.
     async fn send_tcp(&self, request: DnsRequest) -> Result<hickory_proto::op::DnsResponse, NetError> {
-        let kept = self.kept_tcp().clone();
+        let now = self.clock.instant();
+        let fresh = |kept: &&(Exchange, StdInstant)| now.saturating_duration_since(kept.1) < TCP_KEPT;
+        let kept = self.kept_tcp().as_ref().filter(fresh).map(|(exchange, _)| exchange.clone());
         if let Some(exchange) = kept {
-            match timeout(TRY_TIMEOUT / 2, exchange.send(request.clone()).first_answer()).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                // Silence too: a router that forgot the connection drops what is sent over it.
-                failed => {
-                    debug!(upstream = %self.label, ?failed, "connecting anew");
-                    *self.kept_tcp() = None;
+            match exchange.send(request.clone()).first_answer().await {
+                Ok(answer) => {
+                    self.keep_tcp(exchange);
+                    return Ok(answer);
                 }
+                Err(error) => debug!(upstream = %self.label, %error, "connecting anew"),
             }
         }
         let (socket, provider) = (self.address.socket, self.provider.clone());
         let connected =
             TcpClientStream::exchange(socket, None, TRY_TIMEOUT, Some(TCP_QUESTIONS_MAX), provider).await?;
-        *self.kept_tcp() = Some(connected.clone());
-        connected.send(request).first_answer().await
+        let answer = connected.send(request).first_answer().await?;
+        self.keep_tcp(connected);
+        Ok(answer)
     }
 
-    fn kept_tcp(&self) -> std::sync::MutexGuard<'_, Option<Exchange>> {
+    fn keep_tcp(&self, exchange: Exchange) {
+        *self.kept_tcp() = Some((exchange, self.clock.instant()));
+    }
+
+    fn kept_tcp(&self) -> MutexGuard<'_, Option<(Exchange, StdInstant)>> {
         self.tcp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

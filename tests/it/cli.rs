@@ -146,6 +146,16 @@ fn a_wrong_rule_or_list_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_daemon_is_found_while_its_file_has_a_mistake() {
+    let upstream = Upstream::generous();
+    let daemon = Daemon::start(upstream.address, LIST);
+    let file = daemon.home().config();
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("colour = 1\n{good}")).unwrap();
+    assert!(daemon.run(&["allow", "pixel.example"]).contains("is let through"));
+}
+
+#[test]
 fn check_prints_all_problems_at_once() {
     let home = Home::new();
     std::fs::write(home.config(), "colour = 1\n[dns]\nlisten = \"53\"\n[upstream]\nservers = []\n").unwrap();

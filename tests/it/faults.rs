@@ -132,6 +132,86 @@ fn a_reload_that_fails_on_the_page_leaves_dns_as_it_was() {
 }
 
 #[test]
+fn a_reload_opens_one_address_to_all_and_closes_it_again() {
+    let upstream = Upstream::generous();
+    let home = Home::new();
+    home.configure(upstream.address, LIST);
+    let [dns, web] = [0; 2].map(|_| {
+        let (udp, tcp) = std::iter::repeat_with(|| {
+            let udp = UdpSocket::bind("0.0.0.0:0").ok()?;
+            let tcp = std::net::TcpListener::bind(udp.local_addr().ok()?).ok()?;
+            Some((udp, tcp))
+        })
+        .flatten()
+        .next()
+        .unwrap();
+        drop(tcp);
+        udp.local_addr().unwrap().port()
+    });
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    let narrow = text
+        .replace("dns.listen = [\"127.0.0.1:0\"]", &format!("dns.listen = [\"127.0.0.1:{dns}\"]"))
+        .replace("web.listen = [\"127.0.0.1:0\"]", &format!("web.listen = [\"127.0.0.1:{web}\"]"));
+    let wide = narrow.replace(&format!("127.0.0.1:{dns}"), &format!("0.0.0.0:{dns}"));
+    let wide = wide.replace(&format!("127.0.0.1:{web}"), &format!("0.0.0.0:{web}"));
+    std::fs::write(home.config(), &narrow).unwrap();
+    let daemon = home.start();
+    let elsewhere = |port| SocketAddr::from(([127, 0, 0, 3], port));
+    let ask = Ask::new("pixel.example", RecordType::A);
+    for _ in 0..3 {
+        std::fs::write(home.config(), &wide).unwrap();
+        daemon.signal("HUP");
+        eventually("it answers on every address", || {
+            std::net::TcpStream::connect(elsewhere(web)).ok()?;
+            std::net::TcpStream::connect(elsewhere(dns)).ok()
+        });
+        assert_eq!(ask.of(elsewhere(dns)).addresses(), ["0.0.0.0"]);
+        std::fs::write(home.config(), &narrow).unwrap();
+        daemon.signal("HUP");
+        eventually("it answers on one only", || std::net::TcpStream::connect(elsewhere(dns)).err());
+        eventually("and there", || std::net::TcpStream::connect(daemon.dns).ok());
+        eventually("with its page", || std::net::TcpStream::connect(daemon.web).ok());
+        assert_eq!(ask.of(daemon.dns).addresses(), ["0.0.0.0"]);
+        assert_eq!(problems(&daemon), "");
+    }
+    // What gave way comes back when the rest of the configuration can't be had.
+    std::fs::write(home.config(), wide.replace(&format!("0.0.0.0:{web}"), "192.0.2.1:80")).unwrap();
+    daemon.signal("HUP");
+    eventually("it is told", || problems(&daemon).contains("192.0.2.1:80").then_some(()));
+    assert_eq!(ask.of(daemon.dns).addresses(), ["0.0.0.0"]);
+}
+
+#[test]
+fn a_directory_that_became_read_only_is_still_read() {
+    let upstream = Upstream::generous();
+    let home = Home::new();
+    home.configure(upstream.address, LIST);
+    let daemon = home.start();
+    daemon.run(&["block", "own.example"]);
+    assert!(daemon.stop().success());
+    let data = home.path().join("data");
+    let mount = |arguments: &[&str]| {
+        let status = std::process::Command::new("mount")
+            .args(arguments)
+            .arg(&data)
+            .stderr(std::process::Stdio::null())
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !(mount(&["--bind", data.to_str().unwrap()]) && mount(&["-o", "remount,ro,bind"])) {
+        assert!(std::env::var_os("CI").is_none(), "root is needed to mount");
+        eprintln!("not tested: it needs root");
+        return;
+    }
+    let daemon = home.start();
+    let (own, told) = (blocks(&daemon, "own.example"), daemon.get("/"));
+    drop(daemon);
+    assert!(std::process::Command::new("umount").arg(&data).status().unwrap().success());
+    assert!(own, "the person's own rule went away");
+    assert!(told.contains("can&#39;t be written") && told.contains("what is kept there is used"), "{told}");
+}
+
+#[test]
 fn a_name_of_the_page_is_known_after_a_reload() {
     let upstream = Upstream::generous();
     let home = Home::new();
