@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, interval, sleep};
 use tracing::{error, info, warn};
@@ -64,11 +64,32 @@ pub(super) struct Running {
     /// The names under which the page may be visited.
     page_names: Arc<ArcSwap<Vec<String>>>,
     observed: Mutex<Observed>,
+    /// The command line's socket, where it could be bound.
+    socket: ArcSwap<Option<PathBuf>>,
     /// Problems of the start, which stay until the next one.
     start_problems: Vec<String>,
     /// What was wrong when the configuration was read again.
     reload_problem: ArcSwap<Option<String>>,
     discovery_problem: ArcSwap<Option<String>>,
+}
+
+/// The signals that are acted on (signal(7)).
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Takes them from now on: one that comes while lists are compiled waits, and a SIGHUP does not end the process.
+    pub(super) fn take() -> anyhow::Result<Self> {
+        let take = |kind| signal(kind).context("watching for signals");
+        Ok(Self {
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            hangup: take(SignalKind::hangup())?,
+        })
+    }
 }
 
 impl Running {
@@ -147,6 +168,7 @@ impl Running {
                 feed,
                 page_names,
                 observed: Mutex::default(),
+                socket: ArcSwap::default(),
                 start_problems: data.problem.into_iter().collect(),
                 reload_problem: ArcSwap::default(),
                 discovery_problem: ArcSwap::default(),
@@ -161,7 +183,10 @@ impl Running {
     async fn listen(self: &Arc<Self>, api: axum::Router) -> anyhow::Result<()> {
         if let Some(path) = socket::path(self.data_dir.as_deref()) {
             match socket::bind(&path) {
-                Ok(socket) => self.listeners.serve_socket(socket, api),
+                Ok(socket) => {
+                    self.listeners.serve_socket(socket, api);
+                    self.socket.store(Arc::new(Some(path)));
+                }
                 Err(error) => warn!("the command line can't speak to this daemon: {error:#}"),
             }
         }
@@ -216,12 +241,8 @@ impl Running {
     }
 
     /// Tells systemd, then waits for signals until one says to stop.
-    pub(super) async fn until_stopped(self: Arc<Self>) -> anyhow::Result<()> {
-        let mut signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
-            .map(|kind| signal(kind).context("watching for signals"));
-        let [Ok(terminate), Ok(interrupt), Ok(hangup)] = &mut signals else {
-            anyhow::bail!("the system does not deliver signals");
-        };
+    pub(super) async fn until_stopped(self: Arc<Self>, signals: Signals) -> anyhow::Result<()> {
+        let Signals { mut terminate, mut interrupt, mut hangup } = signals;
         let reloads = self.reload_when_notified();
         let watchdog = tokio::spawn(feed_watchdog());
         notify(&[NotifyState::Ready]);
@@ -275,7 +296,7 @@ impl Running {
         if let Err(error) = self.history.close().await {
             error!(%error, "the history could not be written");
         }
-        if let Some(path) = socket::path(self.data_dir.as_deref()) {
+        if let Some(path) = self.socket.load().as_ref() {
             let _ = std::fs::remove_file(path);
         }
         info!("stopped");
