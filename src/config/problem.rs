@@ -66,8 +66,9 @@ impl ConfigError {
         let path = self.file.display().to_string();
         let shown = self.problems.iter().map(|problem| {
             let title = if problem.key.is_empty() { "not valid TOML" } else { problem.key.as_str() };
-            let end = problem.span.end.max(problem.span.start + 1).min(self.text.len());
-            let span = problem.span.start.min(end)..end;
+            // A mark of at least one character, whole ones only.
+            let end = self.text.ceil_char_boundary(problem.span.end.max(problem.span.start + 1));
+            let span = self.text.floor_char_boundary(problem.span.start.min(end))..end;
             let annotation = AnnotationKind::Primary.span(span).label(problem.message.as_str());
             let snippet = Snippet::source(self.text.as_str()).path(path.as_str()).annotation(annotation);
             renderer.render(&[Level::ERROR.primary_title(title).element(snippet)])

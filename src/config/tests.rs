@@ -175,7 +175,10 @@ fn two_lists_can_not_have_one_name() {
 
 proptest::proptest! {
     #[test]
-    fn reading_never_panics(text: String) {
-        let _ = Config::parse(&text, file());
+    fn reading_and_showing_never_panic(text in "[a-z=\\[\\]\"'. \n#é€🦀]{0,40}|\\PC*") {
+        if let Err(error) = Config::parse(&text, file()) {
+            assert_eq!(error.lines().len(), error.problems.len());
+            error.render(false);
+        }
     }
 }
