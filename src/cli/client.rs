@@ -113,16 +113,7 @@ async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CliErro
 }
 
 fn with_query(path: &str, query: &[(&str, &str)]) -> String {
-    let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
+    let query: Vec<String> =
+        query.iter().map(|(key, value)| format!("{key}={}", api::percent_encoded(value))).collect();
     format!("{path}?{}", query.join("&"))
-}
-
-/// Percent-encodes all that has a meaning in a query string (RFC 3986 section 2.3).
-fn escape(value: &str) -> String {
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~');
-    let escaped = value.bytes().map(|octet| match octet {
-        octet if plain(octet) => char::from(octet).to_string(),
-        octet => format!("%{octet:02X}"),
-    });
-    escaped.collect()
 }

@@ -81,7 +81,7 @@ pub(super) fn hour(at: Timestamp, time_zone: &TimeZone) -> String {
 }
 
 /// Writes `text` so that it can stand in a query or a path (RFC 3986 section 2.1).
-pub(super) fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for octet in text.bytes() {
         match octet {

@@ -9,6 +9,7 @@ mod history;
 mod rules;
 mod types;
 
+pub use super::format::percent_encoded;
 pub(super) use history::AskedEvents;
 pub use types::*;
 
