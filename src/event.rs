@@ -8,6 +8,8 @@ use crate::device::Device;
 use crate::name::DomainName;
 use crate::policy::Verdict;
 
+pub use crate::wire::type_name as qtype_name;
+
 /// Where the answer came from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answered {
@@ -53,31 +55,4 @@ impl QueryEvent {
 pub trait EventSink: Send + Sync {
     /// Hands over an event.
     fn emit(&self, event: QueryEvent);
-}
-
-/// The mnemonic of a QTYPE for those that homes see (IANA "DNS Parameters"); others read `TYPE65280` (RFC 3597).
-pub fn qtype_name(qtype: u16) -> std::borrow::Cow<'static, str> {
-    let name = match qtype {
-        1 => "A",
-        2 => "NS",
-        5 => "CNAME",
-        6 => "SOA",
-        12 => "PTR",
-        15 => "MX",
-        16 => "TXT",
-        28 => "AAAA",
-        33 => "SRV",
-        35 => "NAPTR",
-        43 => "DS",
-        46 => "RRSIG",
-        47 => "NSEC",
-        48 => "DNSKEY",
-        52 => "TLSA",
-        64 => "SVCB",
-        65 => "HTTPS",
-        255 => "ANY",
-        257 => "CAA",
-        _ => return format!("TYPE{qtype}").into(),
-    };
-    name.into()
 }

@@ -537,11 +537,9 @@ fn feed_options(config: &Config, data_dir: Option<PathBuf>, catalogue: &Catalogu
     let mut sources = Vec::new();
     if !config.builtin_levels.is_empty() {
         let entries = catalogue.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
-        let rule = |entry: &tracker::Entry| Rule {
-            name: entry.name.clone(),
-            scope: if entry.exact { Scope::Exact } else { Scope::Subtree },
-            action: Action::Block,
-            line: entry.line,
+        let rule = |entry: &tracker::Entry| {
+            let scope = if entry.exact { Scope::Exact } else { Scope::Subtree };
+            Rule::plain(entry.name.clone(), scope, Action::Block, entry.line)
         };
         sources.push(SourceOptions {
             name: BUILT_IN_LIST.into(),

@@ -9,65 +9,22 @@
 
 mod line;
 mod own;
+mod pattern;
 mod report;
+mod rule;
 
 pub use own::{OwnRule, OwnRuleError};
+pub use pattern::Pattern;
 pub use report::{Report, Skip, SkipCount, Skipped};
+pub use rule::*;
 
-use std::fmt;
 use std::str::FromStr;
-
-use crate::name::DomainName;
 
 /// A line longer than this is not a rule that anyone meant, in octets.
 pub const LINE_LEN_MAX: usize = 4096;
 
-/// What a rule covers.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Scope {
-    /// The name only.
-    Exact,
-    /// The name and everything below it.
-    Subtree,
-    /// Everything below the name, not the name.
-    Below,
-}
-
-/// What a rule asks for.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Action {
-    /// Let the name through, whatever blocklists say.
-    Allow,
-    /// Block the name.
-    Block,
-}
-
-/// One rule and where it stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Rule {
-    /// The name the rule is about.
-    pub name: DomainName,
-    /// What it covers.
-    pub scope: Scope,
-    /// What it asks for.
-    pub action: Action,
-    /// The line of the list, from 1.
-    pub line: u32,
-}
-
-/// Writes a rule as its shortest unmistakable form: `=name`, `||name^`, `*.name`, with `@@` before an exception.
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.action == Action::Allow {
-            f.write_str("@@")?;
-        }
-        match self.scope {
-            Scope::Exact => write!(f, "={}", self.name),
-            Scope::Subtree => write!(f, "||{}^", self.name),
-            Scope::Below => write!(f, "*.{}", self.name),
-        }
-    }
-}
+/// The longest pattern, in octets.
+pub const PATTERN_LEN_MAX: usize = 1000;
 
 /// A list syntax.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -236,7 +193,7 @@ impl Parser {
         self.report.lines += 1;
         let number = self.report.lines;
         let line = String::from_utf8_lossy(raw);
-        let mut add = |name, scope, action| add(Rule { name, scope, action, line: number });
+        let mut add = |name, scope, action| add(Rule::plain(name, scope, action, number));
         if line.trim_start().starts_with("!#if") {
             self.conditions += 1;
         } else if line.trim_start().starts_with("!#endif") {
@@ -458,7 +415,8 @@ mod tests {
         ) {
             let line = format!("{prefix}{name}{suffix}");
             for rule in parse(line.as_bytes(), ParseOptions::default()).rules {
-                prop_assert_eq!(rule.name.to_string(), name.clone(), "{}", line);
+                let Subject::Name { name: found, .. } = rule.subject else { panic!("{line}") };
+                prop_assert_eq!(found.to_string(), name.clone(), "{}", line);
             }
         }
     }

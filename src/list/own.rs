@@ -2,16 +2,14 @@
 //!
 //! Unlike a line of a list it is refused when it can't be read, and a plain name covers everything below it.
 
-use super::{Action, Rule, Scope};
+use super::{Action, Rule, Scope, Subject};
 use crate::name::{DomainName, NameError};
 
 /// A person's rule, without the word whether it allows or blocks: the place it was written in says so.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct OwnRule {
-    /// The name it is about.
-    pub name: DomainName,
-    /// What it covers.
-    pub scope: Scope,
+    /// What it is about.
+    pub subject: Subject,
 }
 
 impl OwnRule {
@@ -37,22 +35,21 @@ impl OwnRule {
             return Err(OwnRuleError::Address);
         }
         let name = DomainName::parse(name).map_err(OwnRuleError::Name)?;
-        Ok(Self { name, scope })
+        Ok(Self { subject: Subject::Name { name, scope } })
     }
 
     /// The rule as a list has it.
     pub fn into_rule(self, action: Action, line: u32) -> Rule {
-        Rule { name: self.name, scope: self.scope, action, line }
+        Rule { subject: self.subject, action, modifiers: None, line }
     }
 }
 
 /// Writes the rule so that [`OwnRule::parse`] reads it back.
 impl std::fmt::Display for OwnRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.scope {
-            Scope::Exact => write!(f, "={}", self.name),
-            Scope::Subtree => write!(f, "{}", self.name),
-            Scope::Below => write!(f, "*.{}", self.name),
+        match &self.subject {
+            Subject::Name { name, scope: Scope::Subtree } => name.fmt(f),
+            other => other.fmt(f),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Rules {
         let unknown = || Arc::from("?");
         let list = self.sources.get(usize::from(found.source.0)).cloned().unwrap_or_else(unknown);
         let Match { line, action, scope, .. } = *found;
-        let rule = Rule { name: found.name.to_owned(), scope, action, line };
+        let rule = Rule::plain(found.name.to_owned(), scope, action, line);
         RuleRef { list, line, rule: rule.to_string().into() }
     }
 

@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::list::{Action, Rule, Scope};
+use crate::list::{Action, Rule, Scope, Subject};
 use crate::name::NameRef;
 
 /// Which source a rule came from: an index into the caller's table of sources.
@@ -86,7 +86,9 @@ impl Ruleset {
     /// # Errors
     /// When the ruleset is full: 4 GiB of names or 2^32 rules.
     pub fn add(&mut self, source: SourceId, rule: &Rule) -> Result<(), Full> {
-        let wire = rule.name.as_ref().as_wire();
+        let Subject::Name { name, scope } = &rule.subject else { return Ok(()) };
+        let scope = *scope;
+        let wire = name.as_ref().as_wire();
         let hash = self.hasher.hash_one(wire);
         let index = u32::try_from(self.rules.len()).ok().filter(|&index| index != END).ok_or(Full)?;
         let found = self.table.find(hash, |&key| self.key_wire(key) == wire).copied();
@@ -97,11 +99,11 @@ impl Ruleset {
         let first = self.keys.get(key as usize).map_or(END, |key| key.first);
         let said = self
             .chain(first)
-            .any(|known| (known.source, known.scope, known.action) == (source, rule.scope, rule.action));
+            .any(|known| (known.source, known.scope, known.action) == (source, scope, rule.action));
         if said {
             return Ok(());
         }
-        let Rule { line, scope, action, .. } = *rule;
+        let Rule { line, action, .. } = *rule;
         self.rules.push(Stored { line, next: first, source, scope, action });
         if let Some(key) = self.keys.get_mut(key as usize) {
             key.first = index;
@@ -292,8 +294,9 @@ mod tests {
                 let action = if *allow { Action::Allow } else { Action::Block };
                 let rule = rule(text, action, line);
                 ruleset.add(SourceId(0), &rule).unwrap();
-                let own = rule.name.as_ref();
-                let covers = match rule.scope {
+                let Subject::Name { name: own, scope } = &rule.subject else { unreachable!() };
+                let own = own.as_ref();
+                let covers = match scope {
                     Scope::Exact => name == own,
                     Scope::Subtree => name.is_within(own),
                     Scope::Below => name.is_within(own) && name != own,
@@ -303,9 +306,10 @@ mod tests {
                 }
             }
             let matches = ruleset.matches(name);
-            let mut found: Vec<String> = matches.iter().map(|found| Rule {
-                name: found.name.to_owned(), scope: found.scope, action: found.action, line: found.line,
-            }.to_string()).collect();
+            let shown = |found: &Match<'_>| {
+                Rule::plain(found.name.to_owned(), found.scope, found.action, found.line).to_string()
+            };
+            let mut found: Vec<String> = matches.iter().map(shown).collect();
             prop_assert_eq!(ruleset.lookup(name), matches.first().copied());
             found.sort();
             naive.sort();

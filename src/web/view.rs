@@ -11,7 +11,7 @@ use super::notes::Note;
 use crate::device::Device;
 use crate::event;
 use crate::history::{Remembered, RememberedVerdict, Span};
-use crate::list::{Action, OwnRule, Scope};
+use crate::list::{Action, OwnRule, Scope, Subject};
 use crate::name::DomainName;
 use crate::policy::{Policy, RuleRef, Verdict};
 use crate::tracker::Attribution;
@@ -309,7 +309,7 @@ pub(super) fn opposite(policy: &Policy, is_blocked: bool, name: &DomainName) -> 
     let decides = policy.own.ruleset.lookup(name.as_ref());
     let is_exact = decides.is_some_and(|decides| decides.scope == Scope::Exact);
     let scope = if is_exact { Scope::Exact } else { Scope::Subtree };
-    let rule = OwnRule { name: name.clone(), scope };
+    let rule = OwnRule { subject: Subject::Name { name: name.clone(), scope } };
     (OwnRule::parse(&rule.to_string()).as_ref() == Ok(&rule)).then_some((action, rule))
 }
 

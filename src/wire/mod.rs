@@ -6,10 +6,12 @@
 mod answer;
 mod query;
 mod stored;
+mod types;
 
 pub use answer::{Ede, compose_addresses, compose_error, compose_negative};
 pub use query::{Edns, Malformed, Query, parse};
 pub use stored::{Served, Stored, StoredError};
+pub use types::{type_by_name, type_name};
 
 /// RCODE values (IANA "DNS RCODEs") that this program sends.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -51,7 +51,7 @@ fn ruleset(catalogue: &Catalogue, levels: &[Level]) -> Ruleset {
     let mut ruleset = Ruleset::default();
     for entry in catalogue.entries().iter().filter(|entry| levels.contains(&entry.level)) {
         let scope = if entry.exact { Scope::Exact } else { Scope::Subtree };
-        let rule = Rule { name: entry.name.clone(), scope, action: Action::Block, line: entry.line };
+        let rule = Rule::plain(entry.name.clone(), scope, Action::Block, entry.line);
         ruleset.add(SourceId(0), &rule).unwrap();
     }
     ruleset

@@ -8,7 +8,7 @@ use axum::http::Uri;
 
 use super::{Page, page};
 use crate::feed::OwnRuleStatus;
-use crate::list::{Action, Scope};
+use crate::list::{Action, Scope, Subject};
 use crate::web::Web;
 use crate::web::format::percent_encoded;
 use crate::web::view::{Frame, Prose, RuleButton, Tab};
@@ -48,11 +48,13 @@ impl RuleRow {
                 Action::Allow => "allows",
                 Action::Block => "blocks",
             },
-            encoded: percent_encoded(&status.rule.name.to_string()),
-            covers: match status.rule.scope {
-                Scope::Exact => "that name only",
-                Scope::Subtree => "the name and everything below it",
-                Scope::Below => "everything below the name",
+            encoded: percent_encoded(&rule_name(&status.rule.subject)),
+            covers: match status.rule.subject {
+                Subject::Name { scope: Scope::Exact, .. } => "that name only",
+                Subject::Name { scope: Scope::Subtree, .. } => "the name and everything below it",
+                Subject::Name { scope: Scope::Below, .. } => "everything below the name",
+                Subject::Pattern(_) => "every name that it matches",
+                Subject::Addresses(_) => "every answer with such an address",
             },
             place: format!("{}, line {}", status.file, status.line),
             button: status.removable.then(forget),
@@ -69,4 +71,12 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri) -> Page {
         rules: rules.iter().map(|status| RuleRow::new(status, &rules, &frame.here)).collect(),
         frame,
     })
+}
+
+/// What a rule is looked up by: the name it is about, or itself.
+fn rule_name(subject: &Subject) -> String {
+    match subject {
+        Subject::Name { name, .. } => name.to_string(),
+        Subject::Pattern(_) | Subject::Addresses(_) => subject.to_string(),
+    }
 }

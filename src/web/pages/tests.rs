@@ -209,7 +209,9 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
     check(&lists::Lists { frame: frame(), rules: "1".into(), lists: vec![card] });
     let own = OwnRuleStatus {
         action: Action::Allow,
-        rule: OwnRule { name: hostile_name(), scope: crate::list::Scope::Subtree },
+        rule: OwnRule {
+            subject: crate::list::Subject::Name { name: hostile_name(), scope: crate::list::Scope::Subtree },
+        },
         file: HOSTILE.into(),
         line: 1,
         removable: true,
