@@ -8,7 +8,7 @@ use super::bytes::{Reader, put_varint};
 use crate::list::{Action, Scope};
 
 /// The shape of a rule in one octet.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Flags(u8);
 
 const SCOPE: u8 = 0b0000_0011;

@@ -196,6 +196,12 @@ impl Builder {
         Ok(number)
     }
 
+    /// Whether keys were put aside on the disk.
+    #[cfg(test)]
+    pub(super) const fn is_spilled(&self) -> bool {
+        self.spill.is_some()
+    }
+
     /// Makes room for the next keys.
     fn put_aside(&mut self) -> Result<(), BuildError> {
         let Some(directory) = &self.options.spill_dir else {
@@ -272,7 +278,6 @@ impl Builder {
             self.put_aside()?;
         }
         let mut emitter = Emitter {
-            kinds: &self.kinds,
             file: FileWriter::new(out)?,
             block: BlockWriter::default(),
             symbols,
@@ -337,7 +342,6 @@ impl Builder {
 
 /// Writes the keys as they pass by.
 struct Emitter<'a, W> {
-    kinds: &'a [Kind],
     file: FileWriter<W>,
     block: BlockWriter,
     symbols: SymbolWriter,
@@ -404,10 +408,10 @@ impl<'a> Attributes<'a> {
     /// left of them.
     fn number(&mut self, kinds: &[u32]) -> Result<Option<u32>, BuildError> {
         if let [kind] = kinds
-            && let Some(Some(known)) = self.single.get(*kind as usize)
+            && let Some(&Some(known)) = self.single.get(*kind as usize)
         {
             self.count_use(*kind);
-            return Ok(Some(*known));
+            return Ok(Some(known));
         }
         let known = self.several.get(kinds).copied();
         let left = self.left(kinds);

@@ -73,10 +73,6 @@ impl Labels {
         labels
     }
 
-    pub(super) const fn count(&self) -> usize {
-        self.count
-    }
-
     /// The labels, the top-level domain first.
     pub(super) fn from_right<'a>(&self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let starts = self.starts.get(..self.count).unwrap_or_default();
@@ -185,7 +181,7 @@ mod tests {
         assert_eq!(key.ancestor(2), b"example\0bc");
         assert_eq!(key.ancestor(1), b"example");
         let labels = Labels::of(name.as_ref().as_wire());
-        assert_eq!((labels.count(), labels.ancestor(name.as_ref().as_wire(), 2)), (3, 2));
+        assert_eq!((labels.count, labels.ancestor(name.as_ref().as_wire(), 2)), (3, 2));
     }
 
     #[test]

@@ -39,7 +39,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::list::{Action, Answer, Modifiers, Pattern, Rule, Scope, Subject};
 use crate::name::{DomainName, NameRef};
-use attributes::{Said, Sources};
+use attributes::Said;
 use block::Block;
 use bytes::{Bytes, Part, Reader, u32_at, u64_at};
 use file::{Header, Section};
