@@ -22,7 +22,7 @@ use super::key::{Key, NameHash, digest};
 use super::patterns::{PatternError, PatternsBuilder};
 use super::run::{Cursor, Run, Spill};
 use super::symbols::Writer as SymbolWriter;
-use super::{Precedence, Ruleset, SourceId, addresses, filter, modifiers, patterns};
+use super::{Precedence, Ruleset, SourceId, addresses, filter, index, modifiers, patterns};
 use crate::list::{Modifiers, Pattern, Rule, Scope, Subject};
 
 /// How many differences of keys the table of symbols is made from.
@@ -282,8 +282,7 @@ impl Builder {
             block: BlockWriter::default(),
             symbols,
             octets: Vec::new(),
-            digests: Vec::new(),
-            places: 0_u32.to_le_bytes().to_vec(),
+            index: Vec::new(),
             hashes: Vec::new(),
             labels: (u8::MAX, 0),
             attributes: Attributes::new(&self.kinds),
@@ -294,7 +293,8 @@ impl Builder {
         };
         merge(runs, |key, kinds| emitter.key(key, kinds))?;
         emitter.block()?;
-        let Emitter { mut file, symbols, digests, places, hashes, labels, mut attributes, .. } = emitter;
+        let Emitter { mut file, symbols, mut index, hashes, labels, mut attributes, .. } = emitter;
+        index::put(&mut index, u64::MAX, u32::try_from(file.section_len()).unwrap_or(u32::MAX));
         self.run = Run::default();
         let patterns = std::mem::take(&mut self.patterns);
         let mut written = Vec::new();
@@ -315,8 +315,7 @@ impl Builder {
             }
         }
         file.end_section()?; // The blocks.
-        file.section(&digests)?;
-        file.section(&places)?;
+        file.section(&index)?;
         file.section(&filter::build(&hashes))?;
         file.section(&symbols.table())?;
         file.section(&attributes.octets)?;
@@ -347,8 +346,7 @@ struct Emitter<'a, W> {
     symbols: SymbolWriter,
     /// A block that is put together.
     octets: Vec<u8>,
-    digests: Vec<u8>,
-    places: Vec<u8>,
+    index: Vec<u8>,
     hashes: Vec<u64>,
     labels: (u8, u8),
     attributes: Attributes<'a>,
@@ -366,7 +364,8 @@ impl<W: Write + Seek> Emitter<'_, W> {
         self.labels = (self.labels.0.min(labels), self.labels.1.max(labels));
         self.hashes.push(hash.value());
         if self.block.count() == 0 {
-            self.digests.extend_from_slice(&digest(key).to_le_bytes());
+            let place = u32::try_from(self.file.section_len()).map_err(|_| BuildError::Full("4 GiB of names"))?;
+            index::put(&mut self.index, digest(key), place);
         }
         self.block.push(key, attribute, &mut self.symbols);
         if self.block.count() == KEYS_MAX { self.block() } else { Ok(()) }
@@ -379,8 +378,6 @@ impl<W: Write + Seek> Emitter<'_, W> {
         self.octets.clear();
         self.block.finish(&mut self.octets);
         self.file.write(&self.octets)?;
-        let end = u32::try_from(self.file.section_len()).map_err(|_| BuildError::Full("4 GiB of names"))?;
-        self.places.extend_from_slice(&end.to_le_bytes());
         Ok(())
     }
 }

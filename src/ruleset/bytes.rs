@@ -113,12 +113,7 @@ pub(super) fn put_prefixed(out: &mut Vec<u8>, octets: &[u8]) {
     out.extend_from_slice(octets);
 }
 
-/// The number of `octets` in an array of little-endian numbers of eight octets.
-pub(super) fn u64_at(octets: &[u8], index: usize) -> Option<u64> {
-    octets.get(index.checked_mul(8)?..)?.first_chunk().copied().map(u64::from_le_bytes)
-}
-
-/// The same for four octets.
+/// The number at `index` in an array of little-endian numbers of four octets.
 pub(super) fn u32_at(octets: &[u8], index: usize) -> Option<u32> {
     octets.get(index.checked_mul(4)?..)?.first_chunk().copied().map(u32::from_le_bytes)
 }

@@ -8,9 +8,12 @@ use crate::name::{NAME_LEN_MAX, NameRef};
 /// The deepest name: 127 labels of one octet.
 pub(super) const LABELS_MAX: usize = 127;
 
+/// Octets behind the longest key, so that eight can be read at once wherever one begins.
+const PADDING: usize = 8;
+
 /// A key with the places where each ancestor of its name ends.
 pub(super) struct Key {
-    octets: [u8; NAME_LEN_MAX],
+    octets: [u8; NAME_LEN_MAX + PADDING],
     ends: [u8; LABELS_MAX],
     labels: usize,
 }
@@ -20,7 +23,7 @@ impl Key {
     /// between labels it would make two names one.
     pub(super) fn of(name: NameRef<'_>) -> Option<Self> {
         let wire = name.as_wire();
-        let mut key = Self { octets: [0; NAME_LEN_MAX], ends: [0; LABELS_MAX], labels: 0 };
+        let mut key = Self { octets: [0; NAME_LEN_MAX + PADDING], ends: [0; LABELS_MAX], labels: 0 };
         let labels = Labels::of(wire);
         let mut end = 0;
         for label in labels.from_right(wire) {
@@ -40,13 +43,36 @@ impl Key {
 
     /// The whole key.
     pub(super) fn as_octets(&self) -> &[u8] {
-        self.ancestor(self.labels)
+        self.ancestor(self.labels).as_octets()
     }
 
     /// The key of the ancestor with this many labels.
-    pub(super) fn ancestor(&self, labels: usize) -> &[u8] {
+    pub(super) fn ancestor(&self, labels: usize) -> Wanted<'_> {
         let end = labels.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or_default();
-        self.octets.get(..usize::from(end)).unwrap_or_default()
+        Wanted { octets: &self.octets, length: usize::from(end) }
+    }
+}
+
+/// A key that is looked for, ready to be compared eight octets at a time.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    octets: &'a [u8; NAME_LEN_MAX + PADDING],
+    length: usize,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn as_octets(self) -> &'a [u8] {
+        self.octets.get(..self.length).unwrap_or_default()
+    }
+
+    pub(super) const fn len(self) -> usize {
+        self.length
+    }
+
+    /// Eight octets from `at` on; those behind the key's end mean nothing.
+    #[inline]
+    pub(super) fn word(self, at: usize) -> u64 {
+        self.octets.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u64::from_le_bytes)
     }
 }
 
@@ -163,6 +189,18 @@ const fn fold(one: u64, other: u64) -> u64 {
 }
 
 #[cfg(test)]
+impl Key {
+    /// A key as it is written, which need not be one of a name.
+    pub(super) fn raw(text: &[u8]) -> Self {
+        let mut key = Self { octets: [0; NAME_LEN_MAX + PADDING], ends: [0; LABELS_MAX], labels: 1 };
+        let length = text.len().min(NAME_LEN_MAX);
+        key.octets[..length].copy_from_slice(&text[..length]);
+        key.ends[0] = u8::try_from(length).unwrap();
+        key
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
@@ -178,8 +216,8 @@ mod tests {
         let name = DomainName::parse("a.bc.example").unwrap();
         let key = Key::of(name.as_ref()).unwrap();
         assert_eq!(key.as_octets(), b"example\0bc\0a");
-        assert_eq!(key.ancestor(2), b"example\0bc");
-        assert_eq!(key.ancestor(1), b"example");
+        assert_eq!(key.ancestor(2).as_octets(), b"example\0bc");
+        assert_eq!(key.ancestor(1).as_octets(), b"example");
         let labels = Labels::of(name.as_ref().as_wire());
         assert_eq!((labels.count, labels.ancestor(name.as_ref().as_wire(), 2)), (3, 2));
     }

@@ -4,8 +4,8 @@
 //! only: nothing of where lists come from, of groups, of the network or of the configuration (see `policy` for those).
 //!
 //! A name that is in no list, the usual case, costs one probe of a filter ([`filter`]) for each of its ancestors. Where the filter
-//! says "perhaps", the exact name is looked for: a binary search over digests ([`key`]) finds the block, and the block ([`block`])
-//! is read up to the name. So a name is never blocked by a false positive. `file` has the layout; `build` compiles; patterns
+//! says "perhaps", the exact name is looked for: a binary search over digests ([`index`]) finds the block, and the block
+//! ([`block`]) is read up to the name. So a name is never blocked by a false positive. `file` has the layout; `build` compiles; patterns
 //! and address prefixes stand aside, in `patterns` and `addresses`.
 //!
 //! Where in a list a rule stands is not kept here: a line number would cost a third of what a rule takes. The sources' own texts
@@ -18,6 +18,7 @@ mod build;
 mod bytes;
 mod file;
 mod filter;
+mod index;
 mod key;
 mod modifiers;
 mod patterns;
@@ -41,9 +42,10 @@ use crate::list::{Action, Answer, Modifiers, Pattern, Rule, Scope, Subject};
 use crate::name::{DomainName, NameRef};
 use attributes::Said;
 use block::Block;
-use bytes::{Bytes, Part, Reader, u32_at, u64_at};
+use bytes::{Bytes, Part, Reader, u32_at};
 use file::{Header, Section};
-use key::{Key, Labels, NameHash};
+use index::Index;
+use key::{Key, Labels, NameHash, Wanted};
 use patterns::Patterns;
 use symbols::Symbols;
 
@@ -191,12 +193,12 @@ pub struct Ruleset {
     bytes: Bytes,
     header: Header,
     blocks: Part,
-    digests: Part,
-    places: Part,
+    records: Part,
     filter: Part,
     attributes: Part,
     attribute_places: Part,
     addresses: Part,
+    index: Index,
     symbols: Symbols,
     modifiers: Vec<Modifiers>,
     patterns: Patterns,
@@ -210,12 +212,12 @@ impl Default for Ruleset {
             bytes: Bytes::Held(Box::default()),
             header,
             blocks: 0..0,
-            digests: 0..0,
-            places: 0..0,
+            records: 0..0,
             filter: 0..0,
             attributes: 0..0,
             attribute_places: 0..0,
             addresses: 0..0,
+            index: Index::default(),
             symbols: Symbols::default(),
             modifiers: Vec::new(),
             patterns: Patterns::default(),
@@ -247,7 +249,8 @@ impl Ruleset {
             let octets = bytes.get(part.clone()).unwrap_or_default();
             if xxh3_64(octets) == header.sum(section) { Ok(part) } else { Err(OpenError::Damaged(what)) }
         };
-        let (digests, places) = (part(Section::Digests, "its digests")?, part(Section::Places, "its index")?);
+        let records = part(Section::Index, "its index")?;
+        let index = Index::new(bytes.get(records.clone()).unwrap_or_default());
         let filter = part(Section::Filter, "its filter")?;
         let attributes = part(Section::Attributes, "its attributes")?;
         let attribute_places = part(Section::AttributePlaces, "its attributes")?;
@@ -269,8 +272,8 @@ impl Ruleset {
             bytes,
             header,
             blocks,
-            digests,
-            places,
+            records,
+            index,
             filter,
             attributes,
             attribute_places,
@@ -422,28 +425,14 @@ impl Ruleset {
     }
 
     /// The attribute of exactly this key.
-    fn find(&self, key: &[u8]) -> Option<u32> {
-        let digests = self.bytes.get(self.digests.clone())?;
-        let count = digests.len() / 8;
-        let wanted = key::digest(key);
-        let at = |index| u64_at(digests, index).unwrap_or(u64::MAX);
-        // The last block whose first key is not greater. Blocks with the same digest are told apart by that key itself.
-        let mut low = partition(0, count, |index| at(index) < wanted);
-        if low < count && at(low) == wanted {
-            let high = partition(low, count, |index| at(index) == wanted);
-            low = partition(low, high, |index| {
-                let order = self.block(index).and_then(|block| block.compare_first(key, &self.symbols));
-                order.is_some_and(Ordering::is_le)
-            });
-        }
-        self.block(low.checked_sub(1)?)?.find(key, &self.symbols)
+    fn find(&self, key: Wanted<'_>) -> Option<u32> {
+        let (records, blocks) = (self.bytes.get(self.records.clone())?, self.bytes.get(self.blocks.clone())?);
+        self.index.find(records, blocks, key, &self.symbols)
     }
 
     fn block(&self, index: usize) -> Option<Block<'_>> {
-        let places = self.bytes.get(self.places.clone())?;
-        let (start, end) = (u32_at(places, index)?, u32_at(places, index + 1)?);
-        let blocks = self.bytes.get(self.blocks.clone())?;
-        Block::read(blocks.get(start as usize..end as usize)?)
+        let (records, blocks) = (self.bytes.get(self.records.clone())?, self.bytes.get(self.blocks.clone())?);
+        self.index.block(records, blocks, index)
     }
 
     /// `Less` when `one` is the stronger.
@@ -464,7 +453,7 @@ impl Ruleset {
 
     /// Calls `take` with every rule and the sources that have it, in no order that means anything.
     pub fn for_each(&self, mut take: impl FnMut(Rule, &mut dyn Iterator<Item = SourceId>)) {
-        let blocks = self.bytes.get(self.places.clone()).unwrap_or_default().len() / 4;
+        let blocks = self.index.blocks();
         let mut each = |subject: &dyn Fn(Scope) -> Option<Subject>, attribute| {
             for mut said in self.attribute(attribute) {
                 let Some(subject) = subject(said.flags.scope()) else { continue };
@@ -497,19 +486,6 @@ fn name_of(key: &[u8]) -> Option<DomainName> {
     }
     wire.push(0);
     DomainName::from_wire(&wire).ok()
-}
-
-/// The first index of a range for which `is_before` does not hold; it holds for none after.
-fn partition(mut low: usize, mut high: usize, is_before: impl Fn(usize) -> bool) -> usize {
-    while low < high {
-        let middle = usize::midpoint(low, high);
-        if is_before(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
 }
 
 #[cfg(test)]

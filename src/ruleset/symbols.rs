@@ -40,13 +40,14 @@ impl Writer {
 /// Reads keys.
 #[derive(Clone, Debug)]
 pub(super) struct Symbols {
-    octets: Box<[[u8; 8]; 256]>,
+    /// The octets of each, the first in the lowest.
+    words: Box<[u64; 256]>,
     lengths: Box<[u8; 256]>,
 }
 
 impl Default for Symbols {
     fn default() -> Self {
-        Self { octets: Box::new([[0; 8]; 256]), lengths: Box::new([0; 256]) }
+        Self { words: Box::new([0; 256]), lengths: Box::new([0; 256]) }
     }
 }
 
@@ -58,7 +59,7 @@ impl Symbols {
         for code in 0..table.len() / 9 {
             let length = reader.u8().filter(|length| (1..=8).contains(length))?;
             *symbols.lengths.get_mut(code)? = length;
-            *symbols.octets.get_mut(code)? = reader.array()?;
+            *symbols.words.get_mut(code)? = reader.u64()?;
         }
         reader.0.is_empty().then_some(symbols)
     }
@@ -67,28 +68,35 @@ impl Symbols {
     pub(super) fn pieces<'a>(&'a self, codes: &'a [u8]) -> Pieces<'a> {
         Pieces { symbols: self, codes }
     }
+
+    /// Puts a text in symbols behind `out`.
+    pub(super) fn append(&self, codes: &[u8], out: &mut Vec<u8>) {
+        for (word, length) in self.pieces(codes) {
+            out.extend_from_slice(word.to_le_bytes().get(..length).unwrap_or_default());
+        }
+    }
 }
 
-/// An iterator over the pieces of a text.
+/// An iterator over the pieces of a text: up to eight octets, the first in the lowest, and how many there are.
 pub(super) struct Pieces<'a> {
     symbols: &'a Symbols,
     codes: &'a [u8],
 }
 
-impl<'a> Iterator for Pieces<'a> {
-    type Item = &'a [u8];
+impl Iterator for Pieces<'_> {
+    type Item = (u64, usize);
 
     #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<(u64, usize)> {
         let (&code, rest) = self.codes.split_first()?;
         if code == ESCAPE_CODE {
-            let (literal, rest) = rest.split_at_checked(1)?;
+            let (&literal, rest) = rest.split_first()?;
             self.codes = rest;
-            return Some(literal);
+            return Some((u64::from(literal), 1));
         }
         self.codes = rest;
-        let length = *self.symbols.lengths.get(usize::from(code))?;
-        self.symbols.octets.get(usize::from(code))?.get(..usize::from(length))
+        let place = usize::from(code);
+        Some((*self.symbols.words.get(place)?, usize::from(*self.symbols.lengths.get(place)?)))
     }
 }
 
@@ -104,7 +112,8 @@ mod tests {
             let symbols = Symbols::read(&writer.table()).unwrap();
             for text in &sample {
                 let codes = writer.encode(text).to_vec();
-                let read: Vec<u8> = symbols.pieces(&codes).flatten().copied().collect();
+                let mut read = Vec::new();
+                symbols.append(&codes, &mut read);
                 assert_eq!(read, *text);
             }
         }
