@@ -69,13 +69,19 @@ impl Intake {
         if piece.contains(&0) {
             return Err(Refusal::Binary);
         }
-        self.parser.push(piece, &mut |_| self.rules += 1);
+        self.parser.push(piece, &mut |_| {
+            self.rules += 1;
+            Ok(())
+        });
         self.writer.push(piece)?;
         Ok(())
     }
 
     pub(super) fn finish(mut self) -> Result<Text, Refusal> {
-        let (_, report) = self.parser.finish(&mut |_| self.rules += 1);
+        let (_, report) = self.parser.finish(&mut |_| {
+            self.rules += 1;
+            Ok(())
+        });
         let unreadable = report.unreadable_count();
         let lines = report.lines.saturating_sub(report.comments).saturating_sub(report.blank);
         if UNREADABLE_FLOOR < unreadable && lines / 2 < unreadable {
