@@ -8,7 +8,7 @@ use super::line::Reader;
 use super::{Action, Modifiers, Pattern, PatternError, Rule, Scope, Skip, Subject, hosts, modifiers, regex};
 use crate::name::NameError;
 
-/// Patterns shorter than this say too little to be meant for every name, as AdGuard has it.
+/// Wildcards with fewer letters than this say too little to be meant for all names that they match.
 const PATTERN_LEN_MIN: usize = 3;
 
 /// Whether a line is a regular expression, with `@@` before it or `$modifiers` behind it or without.
@@ -33,7 +33,7 @@ pub(super) fn split(rule: &str) -> (&str, Option<&str>) {
 
 /// Whether a line without `||` or `|` is a pattern, or a part of a URL.
 pub(super) fn is_fragment(line: &str, is_adblock: bool) -> bool {
-    let is_url = line.starts_with(['-', '&', '?', '=', ':', '*', '.', ','])
+    let is_url = line != "." && line.starts_with(['-', '&', '?', '=', ':', '*', '.', ',', '%'])
         || (is_adblock && (line.starts_with('_') || line.ends_with(['.', '_', '-'])))
         || line.contains(['/', '?', '=', '&', '*', '$', '^', '|']);
     is_url && (!line.contains(['<', '>', ' ']) || line.contains('$'))
@@ -49,16 +49,21 @@ pub(super) fn read(line: &str, reader: &Reader, rules: &mut Vec<Rule>) -> Result
         Some(modifiers) => modifiers::read(modifiers, action)?,
         None => Modifiers::default(),
     };
-    let is_anchored = pattern.starts_with('|') || pattern.starts_with('/');
+    let is_bare = pattern.chars().all(|character| character == '*');
+    if is_bare && !narrows(&modifiers) {
+        return Err(Skip::TooWide);
+    }
+    let is_anchored = is_bare || pattern.starts_with(['|', '/']);
     if !is_anchored && !is_of_names(pattern, reader.is_adblock, modifiers != Modifiers::default()) {
         return Err(Skip::BrowserOnly);
     }
     let subject = if modifiers.answer.is_some() { subject_of_any(pattern) } else { subject(pattern) }?;
-    if let Subject::Pattern(pattern) = &subject {
-        refuse_too_wide(pattern, &modifiers)?;
-    }
-    if pattern.len() < PATTERN_LEN_MIN && !narrows(&modifiers) {
-        return Err(Skip::TooWide);
+    if let Subject::Pattern(compiled) = &subject {
+        refuse_too_wide(compiled, &modifiers)?;
+        let says = pattern.chars().filter(|character| character.is_alphanumeric()).count();
+        if says < PATTERN_LEN_MIN && !pattern.starts_with('/') && !narrows(&modifiers) {
+            return Err(Skip::TooWide);
+        }
     }
     let modifiers = (modifiers != Modifiers::default()).then(|| Box::new(modifiers));
     rules.push(Rule { subject, action, modifiers, line: 0 });
@@ -68,9 +73,6 @@ pub(super) fn read(line: &str, reader: &Reader, rules: &mut Vec<Rule>) -> Result
 /// A pattern that is held to neither beginning is most often a part of a URL. It speaks of names when nothing is left open,
 /// or in a list without browsers' header when it looks like a name and its end is held.
 fn is_of_names(pattern: &str, is_adblock: bool, has_modifiers: bool) -> bool {
-    if pattern.chars().all(|character| character == '*') {
-        return has_modifiers;
-    }
     let belongs = |character: char| character.is_alphanumeric() || "-_.*^|".contains(character);
     let begins = |character: char| character.is_alphanumeric() || character == '*';
     let is_held = pattern.ends_with(['^', '|']) || has_modifiers || {
@@ -83,7 +85,7 @@ fn is_of_names(pattern: &str, is_adblock: bool, has_modifiers: bool) -> bool {
 
 /// Refuses what would match every name, unless it is narrowed.
 pub(super) fn refuse_too_wide(pattern: &Pattern, modifiers: &Modifiers) -> Result<(), Skip> {
-    if pattern.covers_everything() && !narrows(modifiers) { Err(Skip::TooWide) } else { Ok(()) }
+    if pattern.matches_every_name() && !narrows(modifiers) { Err(Skip::TooWide) } else { Ok(()) }
 }
 
 /// `$client`, `$ctag`, `$dnstype` and `$denyallow` are what AdGuard asks a wide rule for.

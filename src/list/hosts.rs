@@ -125,7 +125,9 @@ pub(super) fn read_name(line: &str, reader: &Reader, rules: &mut Vec<Rule>) -> R
 /// The name of a `*.name` or `.name` line: nothing that is the sign of a URL.
 pub(super) fn wildcard(line: &str) -> Option<&str> {
     let belongs = |character: char| character.is_alphanumeric() || matches!(character, '-' | '_' | '.');
-    line.strip_prefix("*.").or_else(|| line.strip_prefix('.')).filter(|name| name.chars().all(belongs))
+    line.strip_prefix("*.")
+        .or_else(|| line.strip_prefix('.'))
+        .filter(|name| !name.is_empty() && name.chars().all(belongs))
 }
 
 pub(super) fn read_wildcard(text: &str, rules: &mut Vec<Rule>) -> Result<(), Skip> {

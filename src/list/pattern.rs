@@ -46,19 +46,12 @@ impl Pattern {
             .parse(&from_posix(expression))
             .map_err(|error| PatternError::from(&error))?;
         let hir = folded(hir);
-        let nfa = NFA::compiler()
-            .configure(
-                NFA::config()
-                    .utf8(false)
-                    .which_captures(WhichCaptures::None)
-                    .nfa_size_limit(Some(PATTERN_SIZE_MAX)),
-            )
-            .build_from_hir(&hir)
-            .map_err(|_| PatternError::TooLarge)?;
-        if matches_every_name(nfa, inverted)? {
-            return Ok(Self { text: text.into(), regex: "".into(), inverted: false });
-        }
-        Ok(Self { text: text.into(), regex: hir.to_string().into(), inverted })
+        compiled(&hir)?;
+        // What matches the empty text without looking at where it is matches everywhere.
+        let properties = hir.properties();
+        let is_empty = properties.minimum_len() == Some(0) && properties.look_set().is_empty();
+        let regex = if is_empty { String::new() } else { hir.to_string() };
+        Ok(Self { text: text.into(), regex: regex.into(), inverted })
     }
 
     /// Takes a pattern back from where a valid one was stored.
@@ -81,9 +74,25 @@ impl Pattern {
         self.inverted
     }
 
-    /// Whether it covers every name, as `*` does.
+    /// Whether it covers nearly every name: as `*` does, or `/\./`, or as the names that do not match something.
+    ///
+    /// Told by names that have so little in common that what covers all of them was meant for every name.
     pub fn covers_everything(&self) -> bool {
-        self.regex.is_empty()
+        self.inverted || self.matches_every_name()
+    }
+
+    /// Whether it was written so that it matches every name.
+    pub(super) fn matches_every_name(&self) -> bool {
+        if self.regex.is_empty() {
+            return !self.inverted;
+        }
+        let hir = regex_syntax::ParserBuilder::new().utf8(false).build().parse(&self.regex);
+        let matcher = hir.ok().and_then(|hir| PikeVM::new_from_nfa(compiled(&hir).ok()?).ok());
+        !self.inverted
+            && matcher.is_some_and(|matcher| {
+                let mut cache = matcher.create_cache();
+                UNLIKE_NAMES.iter().all(|name| matcher.is_match(&mut cache, *name))
+            })
     }
 }
 
@@ -93,13 +102,13 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Names that have so little in common that what covers all of them was meant for every name.
+/// See [`Pattern::covers_everything`].
 const UNLIKE_NAMES: [&str; 4] = ["a.zz", "zq9x.example", "7-w.b.co.uk", "_m.xn--p1ai"];
 
-fn matches_every_name(nfa: NFA, inverted: bool) -> Result<bool, PatternError> {
-    let matcher = PikeVM::new_from_nfa(nfa).map_err(|_| PatternError::TooLarge)?;
-    let mut cache = matcher.create_cache();
-    Ok(UNLIKE_NAMES.iter().all(|name| matcher.is_match(&mut cache, *name) != inverted))
+fn compiled(hir: &Hir) -> Result<NFA, PatternError> {
+    let limits =
+        NFA::config().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(PATTERN_SIZE_MAX));
+    NFA::compiler().configure(limits).build_from_hir(hir).map_err(|_| PatternError::TooLarge)
 }
 
 /// The differences of POSIX expressions as Pi-hole has them (regex(7), TRE): within brackets `[` stands for itself unless

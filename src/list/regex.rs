@@ -15,6 +15,7 @@ pub(super) fn is_line(line: &str) -> bool {
         && !line.contains(['/', '"', '\'', '<', '>', '@', '&', '%'])
         && !expression.contains(char::is_whitespace)
         && !expression.contains("||")
+        && !expression.contains('=')
 }
 
 /// Reads an expression with its options.

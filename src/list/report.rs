@@ -31,6 +31,8 @@ pub enum Skip {
     Forwarding,
     /// An RPZ trigger or action that has no meaning here: client addresses, name servers, TCP only.
     NotApplied,
+    /// An RPZ owner below `rpz-ip` that is no length and address.
+    Prefix,
     /// A zone's record about a name outside of it.
     OutOfZone,
     /// It would cover every name, or reverse names.
@@ -68,6 +70,7 @@ impl Skip {
             Self::Setting => "setting",
             Self::Forwarding => "forwarding",
             Self::NotApplied => "not-applied",
+            Self::Prefix => "prefix",
             Self::OutOfZone => "out-of-zone",
             Self::TooWide => "too-wide",
             Self::PublicSuffix => "public-suffix",
@@ -116,6 +119,7 @@ impl fmt::Display for Skip {
             Self::Setting => "a setting of another program",
             Self::Forwarding => "names that another server is asked about, not a block",
             Self::NotApplied => "a trigger or an action that is not applied here",
+            Self::Prefix => "no length and address backwards, as in `32.1.2.0.192.rpz-ip`",
             Self::OutOfZone => "a name outside its zone",
             Self::TooWide => "it would cover every name, or reverse names",
             Self::PublicSuffix => "a whole public suffix; accept it if you mean it",

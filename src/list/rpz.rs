@@ -208,7 +208,7 @@ fn subject(trigger: &str) -> Result<Subject, Skip> {
     };
     if ends(".rpz-ip") {
         let prefix = trigger.get(..trigger.len() - ".rpz-ip".len()).and_then(prefix);
-        return prefix.map(Subject::Addresses).ok_or(Skip::BareAddress);
+        return prefix.map(Subject::Addresses).ok_or(Skip::Prefix);
     }
     if [".rpz-client-ip", ".rpz-nsip", ".rpz-nsdname"].into_iter().any(ends) {
         return Err(Skip::NotApplied);

@@ -272,7 +272,16 @@ impl<T: fmt::Display> fmt::Display for Picked<T> {
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(name) => write!(f, "'{name}'"),
+            Self::Name(name) => {
+                f.write_str("'")?;
+                for character in name.chars() {
+                    if matches!(character, '\'' | '"' | ',' | '|' | '\\') {
+                        f.write_str("\\")?;
+                    }
+                    write!(f, "{character}")?;
+                }
+                f.write_str("'")
+            }
             Self::Address(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
             Self::Address(net) => net.fmt(f),
         }

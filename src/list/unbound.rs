@@ -53,6 +53,10 @@ fn quoted(text: &str) -> Result<(&str, &str), Skip> {
     for quote in ['"', '\''] {
         if let Some(rest) = text.strip_prefix(quote) {
             let (word, rest) = rest.split_once(quote).ok_or(Skip::Malformed)?;
+            // unbound knows no escapes: quotes within stand in quotes of the other kind.
+            if word.ends_with('\\') {
+                return Err(Skip::Malformed);
+            }
             return Ok((word.trim(), rest.trim_start()));
         }
     }
