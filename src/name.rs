@@ -103,6 +103,7 @@ impl DomainName {
 
 /// What each octet reads as within a label: itself in lower case, or 0 when it does not stand in names that people write
 /// (letters, digits, hyphen, and the underscore of service names).
+#[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
 const PLAIN: [u8; 256] = {
     let mut plain = [0; 256];
     let mut octet = 0_u8;

@@ -35,7 +35,7 @@ pub(super) fn read(text: &str, action: Action) -> Result<Modifiers, Skip> {
             ("client", Some(value)) => modifiers.clients = Some(picked(value, client)?),
             ("ctag", Some(value)) => modifiers.tags = Some(picked(value, tag)?),
             ("dnsrewrite", value) => {
-                modifiers.answer = Some(rewrite::read(value.unwrap_or_default(), action)?)
+                modifiers.answer = Some(rewrite::read(value.unwrap_or_default(), action)?);
             }
             _ => return Err(Skip::Modifier),
         }

@@ -40,6 +40,7 @@ struct Pending {
 }
 
 /// The lines that a rule comes from.
+#[derive(Clone, Copy)]
 pub(super) enum Lines<'a> {
     /// The one that is being read.
     Current(&'a [u8]),

@@ -135,7 +135,7 @@ pub(super) fn rdata(
                 let pair = std::str::from_utf8(pair).map_err(|_| Skip::Malformed)?;
                 wire.push(u8::from_str_radix(pair, 16).map_err(|_| Skip::Malformed)?);
             }
-            if wire.len() != length || digits.len() % 2 != 0 {
+            if wire.len() != length || !digits.len().is_multiple_of(2) {
                 return Err(Skip::Malformed);
             }
         }

@@ -238,10 +238,10 @@ impl fmt::Display for Modifiers {
         }
         match &self.qtypes {
             Some(Chosen::Only(qtypes)) => {
-                words.push(format!("dnstype={}", joined(qtypes.iter().map(|qtype| type_name(*qtype)), "")))
+                words.push(format!("dnstype={}", joined(qtypes.iter().map(|qtype| type_name(*qtype)), "")));
             }
             Some(Chosen::Except(qtypes)) => {
-                words.push(format!("dnstype={}", joined(qtypes.iter().map(|qtype| type_name(*qtype)), "~")))
+                words.push(format!("dnstype={}", joined(qtypes.iter().map(|qtype| type_name(*qtype)), "~")));
             }
             None => {}
         }
@@ -305,15 +305,11 @@ impl fmt::Display for Answer {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Ok(octets) = <[u8; 4]>::try_from(&*self.rdata) {
-            if self.rtype == 1 {
-                return std::net::Ipv4Addr::from(octets).fmt(f);
-            }
+        if let (1, Ok(octets)) = (self.rtype, <[u8; 4]>::try_from(&*self.rdata)) {
+            return std::net::Ipv4Addr::from(octets).fmt(f);
         }
-        if let Ok(octets) = <[u8; 16]>::try_from(&*self.rdata) {
-            if self.rtype == 28 {
-                return std::net::Ipv6Addr::from(octets).fmt(f);
-            }
+        if let (28, Ok(octets)) = (self.rtype, <[u8; 16]>::try_from(&*self.rdata)) {
+            return std::net::Ipv6Addr::from(octets).fmt(f);
         }
         // RFC 3597 section 5.
         write!(f, "{} \\# {} ", type_name(self.rtype), self.rdata.len())?;

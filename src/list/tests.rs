@@ -293,7 +293,7 @@ fn an_expression_that_is_no_good_is_refused_with_its_reason() {
         ("\\p{Greek}", PatternError::Unknown),
         ("[[.hyphen.]]", PatternError::Unknown),
         ("\u{fc}", PatternError::NotAscii),
-        (&"(".repeat(60).to_owned(), PatternError::GroupOpen),
+        (&"(".repeat(60), PatternError::GroupOpen),
         (&format!("{}a{}", "(".repeat(60), ")".repeat(60)), PatternError::TooDeep),
         (&"a".repeat(PATTERN_LEN_MAX + 1), PatternError::TooLong),
     ] {
