@@ -170,7 +170,7 @@ mod tests {
         check(b"", "no rule in it (0 lines)");
         check(b"# nothing\n\n", "no rule in it (2 lines)");
         check(b"# pixel.example\n", "to be without the list, remove it from the configuration");
-        check(b"pixel.example CNAME .\n", "syntax that this version does not read");
+        check(b"!#if adguard\n||pixel.example^\n!#endif\n", "syntax that this version does not read");
         check(b"pixel.example\n\0\0", "binary");
         check(b"\x1f\x8b\x08abc", "gzip file");
         check(b"PK\x03\x04abc", "zip file");
