@@ -5,7 +5,8 @@
 //! and each rule with a modifier that is not known, is for browsers, and never taken for a whole domain.
 
 use super::line::Reader;
-use super::{Action, Modifiers, Pattern, PatternError, Rule, Scope, Skip, Subject, hosts, modifiers, regex};
+use super::pattern::Budget;
+use super::{Action, Modifiers, Pattern, PatternError, Rule, Scope, Skip, Subject, hosts, modifiers};
 use crate::name::NameError;
 
 /// Wildcards with fewer letters than this say too little to be meant for all names that they match.
@@ -39,7 +40,7 @@ pub(super) fn is_fragment(line: &str, is_adblock: bool) -> bool {
     is_url && (!line.contains(['<', '>', ' ']) || line.contains('$'))
 }
 
-pub(super) fn read(line: &str, reader: &Reader, rules: &mut Vec<Rule>) -> Result<(), Skip> {
+pub(super) fn read(line: &str, reader: &mut Reader, rules: &mut Vec<Rule>) -> Result<(), Skip> {
     let (action, rule) = match line.strip_prefix("@@") {
         Some(rule) => (Action::Allow, rule),
         None => (Action::Block, line),
@@ -57,7 +58,11 @@ pub(super) fn read(line: &str, reader: &Reader, rules: &mut Vec<Rule>) -> Result
     if !is_anchored && !is_of_names(pattern, reader.is_adblock, modifiers != Modifiers::default()) {
         return Err(Skip::BrowserOnly);
     }
-    let subject = if modifiers.answer.is_some() { subject_of_any(pattern) } else { subject(pattern) }?;
+    let subject = if modifiers.answer.is_some() {
+        subject_of_any(pattern, &mut reader.patterns)
+    } else {
+        subject(pattern, &mut reader.patterns)
+    }?;
     if let Subject::Pattern(compiled) = &subject {
         refuse_too_wide(compiled, &modifiers)?;
         let says = pattern.chars().filter(|character| character.is_alphanumeric()).count();
@@ -97,14 +102,14 @@ fn narrows(modifiers: &Modifiers) -> bool {
 }
 
 /// As [`subject`], for a rule that gives an answer: reverse names are spoken of for their own sake.
-fn subject_of_any(pattern: &str) -> Result<Subject, Skip> {
+fn subject_of_any(pattern: &str, patterns: &mut Budget) -> Result<Subject, Skip> {
     let name = pattern.strip_prefix("||").and_then(|rest| rest.strip_suffix('^')).unwrap_or_default();
     let is_reverse = name.to_ascii_lowercase().ends_with(".arpa") && !name.contains('*');
     match crate::name::DomainName::parse(name) {
         Ok(name) if is_reverse && 3 < name.as_ref().label_count() => {
             Ok(Subject::Name { name, scope: Scope::Subtree })
         }
-        _ => subject(pattern),
+        _ => subject(pattern, patterns),
     }
 }
 
@@ -117,14 +122,14 @@ enum Start {
 }
 
 /// What a pattern covers.
-pub(super) fn subject(pattern: &str) -> Result<Subject, Skip> {
+pub(super) fn subject(pattern: &str, patterns: &mut Budget) -> Result<Subject, Skip> {
     if 1 < pattern.len() && pattern.starts_with('/') && pattern.ends_with('/') {
         let inner = pattern.get(1..pattern.len() - 1).unwrap_or_default();
         // Only URLs have slashes.
         if inner.contains('/') {
             return Err(Skip::BrowserOnly);
         }
-        return regex::compile(pattern).map(Subject::Pattern).map_err(Skip::Pattern);
+        return patterns.compile(pattern, inner, false).map(Subject::Pattern);
     }
     if let Some(character) = pattern.chars().find(|character| !belongs(*character)) {
         let is_url = "/:?=&@%~+,".contains(character);
@@ -151,7 +156,7 @@ pub(super) fn subject(pattern: &str) -> Result<Subject, Skip> {
         return if body.is_empty() && start != Start::Open {
             Err(Skip::TooWide)
         } else {
-            Pattern::compile(pattern, "", false).map(Subject::Pattern).map_err(Skip::Pattern)
+            patterns.compile(pattern, "", false).map(Subject::Pattern)
         };
     }
     let is_open = start == Start::Open || body.len() != bare.len();
@@ -182,7 +187,7 @@ pub(super) fn subject(pattern: &str) -> Result<Subject, Skip> {
     if is_ended {
         expression.push('$');
     }
-    Pattern::compile(pattern, &expression, false).map(Subject::Pattern).map_err(Skip::Pattern)
+    patterns.compile(pattern, &expression, false).map(Subject::Pattern)
 }
 
 fn named(text: &str, scope: Scope) -> Result<Subject, Skip> {
@@ -195,7 +200,7 @@ fn belongs(character: char) -> bool {
 
 /// Own rules: wildcards within a name.
 pub(super) fn wildcards(pattern: &str) -> Result<Subject, PatternError> {
-    match subject(pattern) {
+    match subject(pattern, &mut Budget::default()) {
         Ok(Subject::Pattern(pattern)) if pattern.covers_everything() => Err(PatternError::Everything),
         Ok(subject) => Ok(subject),
         Err(Skip::Pattern(error)) => Err(error),

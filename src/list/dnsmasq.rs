@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::pattern::Budget;
 use super::record::address_record;
 use super::{Action, Answer, Modifiers, Rule, Scope, Skip, Subject, adblock, hosts};
 
@@ -18,7 +19,7 @@ pub(super) fn is_line(line: &str) -> bool {
         || OTHER_OPTIONS.iter().any(|start| line.starts_with(start))
 }
 
-pub(super) fn read(line: &str, rules: &mut Vec<Rule>) -> Result<(), Skip> {
+pub(super) fn read(line: &str, patterns: &mut Budget, rules: &mut Vec<Rule>) -> Result<(), Skip> {
     let comment = line.find(" #").or_else(|| line.find("\t#")).unwrap_or(line.len());
     let line = line.get(..comment).unwrap_or(line).trim_end();
     let (option, value) = line.split_once('=').ok_or(Skip::Setting)?;
@@ -42,7 +43,7 @@ pub(super) fn read(line: &str, rules: &mut Vec<Rule>) -> Result<(), Skip> {
     };
     let mut refused = None;
     for domain in domains.split('/') {
-        match subject(domain) {
+        match subject(domain, patterns) {
             Ok(subject) => {
                 let with = |answer| Box::new(Modifiers { answer: Some(answer), ..Modifiers::default() });
                 rules.push(Rule { subject, action, modifiers: answer.clone().map(with), line: 0 });
@@ -56,7 +57,7 @@ pub(super) fn read(line: &str, rules: &mut Vec<Rule>) -> Result<(), Skip> {
     }
 }
 
-fn subject(domain: &str) -> Result<Subject, Skip> {
+fn subject(domain: &str, patterns: &mut Budget) -> Result<Subject, Skip> {
     match domain {
         "#" | "*" => return Err(Skip::TooWide),
         // Names of one label, whichever they are.
@@ -64,7 +65,7 @@ fn subject(domain: &str) -> Result<Subject, Skip> {
         _ => {}
     }
     if domain.starts_with('*') {
-        return adblock::subject(&format!("{domain}^"));
+        return adblock::subject(&format!("{domain}^"), patterns);
     }
     let name = hosts::name(domain.strip_prefix('.').unwrap_or(domain), Scope::Subtree)?;
     Ok(Subject::Name { name, scope: Scope::Subtree })

@@ -1,7 +1,8 @@
 //! One line of a list, taken for what its shape says.
 
+use super::pattern::Budget;
 use super::rpz::Zone;
-use super::{Format, LINE_LEN_MAX, PATTERNS_MAX, ParseOptions, Rule, Skip, Subject};
+use super::{Format, LINE_LEN_MAX, ParseOptions, Rule, Skip};
 use super::{adblock, dnsmasq, dress, hosts, regex, unbound};
 use crate::name::DomainName;
 
@@ -22,8 +23,7 @@ pub(super) struct Reader {
     pub(super) is_adblock: bool,
     /// How many `!#if` are open: what they hold depends on the program that reads the list.
     conditions: u32,
-    /// How many patterns there were.
-    patterns: u32,
+    pub(super) patterns: Budget,
     zone: Zone,
     /// The unbound zone of type `redirect` that was read last: the data of its name are those of all below it.
     pub(super) redirect: Option<DomainName>,
@@ -76,7 +76,8 @@ impl Reader {
         }
     }
 
-    fn dressed(&mut self, text: &str, rules: &mut Vec<Rule>) -> Line {
+    /// As [`Self::read`], for text that is as its author typed it.
+    pub(super) fn dressed(&mut self, text: &str, rules: &mut Vec<Rule>) -> Line {
         let line = text.trim();
         if line.is_empty() {
             return Line::Blank;
@@ -100,10 +101,7 @@ impl Reader {
         match self.rules(text, line, rules) {
             // Nothing but what its syntax has for comments.
             Ok(None) => Line::Comment,
-            Ok(Some(format)) => match self.count_patterns(rules) {
-                Ok(()) => Line::Rules(format),
-                Err(skip) => Line::Skip(skip),
-            },
+            Ok(Some(format)) => Line::Rules(format),
             Err(skip) => Line::Skip(skip),
         }
     }
@@ -129,10 +127,10 @@ impl Reader {
             Some(other) if self.options.format.is_some_and(|configured| configured != other) => {
                 Err(Skip::OtherFormat)
             }
-            Some(Format::Dnsmasq) => dnsmasq::read(line, rules).map(|()| format),
+            Some(Format::Dnsmasq) => dnsmasq::read(line, &mut self.patterns, rules).map(|()| format),
             Some(Format::Unbound) => unbound::read(line, self, rules).map(|()| format),
             Some(Format::Rpz) => self.zone.read(line, is_indented, rules).map(|any| format.filter(|_| any)),
-            Some(Format::Regex) => regex::read(line, rules).map(|()| format),
+            Some(Format::Regex) => regex::read(line, &mut self.patterns, rules).map(|()| format),
             _ => self.browser_or_name(line, rules).map(Some),
         }
     }
@@ -168,7 +166,7 @@ impl Reader {
             }
             if regex::is_line(line) {
                 let format = only(Format::Regex)?;
-                return regex::read(line, rules).map(|()| format);
+                return regex::read(line, &mut self.patterns, rules).map(|()| format);
             }
         }
         if adblock::is_fragment(line, self.is_adblock) {
@@ -177,19 +175,6 @@ impl Reader {
         }
         let format = only(Format::Domains)?;
         hosts::read_name(line, self, rules).map(|()| format)
-    }
-
-    fn count_patterns(&mut self, rules: &mut Vec<Rule>) -> Result<(), Skip> {
-        for rule in rules.iter() {
-            self.patterns += u32::from(matches!(rule.subject, Subject::Pattern(_)));
-        }
-        if PATTERNS_MAX < self.patterns
-            && rules.iter().any(|rule| matches!(rule.subject, Subject::Pattern(_)))
-        {
-            rules.clear();
-            return Err(Skip::TooManyPatterns);
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Unlike a line of a list it is refused when it can't be read, and a plain name covers everything below it.
 
-use super::{Action, PatternError, Rule, Scope, Subject, adblock, regex};
+use super::{Action, Pattern, PatternError, Rule, Scope, Subject, adblock};
 use crate::name::{DomainName, NameError};
 
 /// A person's rule, without the word whether it allows or blocks: the place it was written in says so.
@@ -21,7 +21,8 @@ impl OwnRule {
             return Err(OwnRuleError::Exception);
         }
         if 1 < text.len() && text.starts_with('/') && text.ends_with('/') {
-            let pattern = regex::compile(text).map_err(OwnRuleError::Pattern)?;
+            let pattern = Pattern::compile(text, text.get(1..text.len() - 1).unwrap_or_default(), false)
+                .map_err(OwnRuleError::Pattern)?;
             if pattern.covers_everything() {
                 return Err(OwnRuleError::Pattern(PatternError::Everything));
             }

@@ -6,7 +6,22 @@ use regex_automata::nfa::thompson::{NFA, WhichCaptures, pikevm::PikeVM};
 use regex_syntax::ast::ErrorKind;
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind};
 
-use super::{PATTERN_LEN_MAX, PATTERN_NEST_MAX, PATTERN_SIZE_MAX};
+use super::{PATTERN_LEN_MAX, PATTERN_NEST_MAX, PATTERN_SIZE_MAX, PATTERNS_MAX, Skip};
+
+/// How many patterns a text has had, good ones or not: each takes time to check.
+#[derive(Debug, Default)]
+pub(super) struct Budget(u32);
+
+impl Budget {
+    /// As [`Pattern::compile`], for as long as the text has not had [`PATTERNS_MAX`] of them.
+    pub(super) fn compile(&mut self, text: &str, expression: &str, inverted: bool) -> Result<Pattern, Skip> {
+        if self.0 == PATTERNS_MAX {
+            return Err(Skip::TooManyPatterns);
+        }
+        self.0 += 1;
+        Pattern::compile(text, expression, inverted).map_err(Skip::Pattern)
+    }
+}
 
 /// Matches names as text: lower case, labels joined by dots, no final dot.
 ///

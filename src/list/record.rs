@@ -77,7 +77,9 @@ pub(super) fn rtype<'w, 'a>(words: &'w [&'a str]) -> Option<(u16, &'w [&'a str])
         } else if !has_class && ["IN", "CH", "HS"].iter().any(|class| class.eq_ignore_ascii_case(word)) {
             has_class = true;
         } else {
-            return Some((type_by_name(word)?, words.get(index + 1..)?));
+            // 128 to 255 are for questions only (RFC 6895 section 3.1): "for any reason" is no record.
+            let rtype = type_by_name(word).filter(|rtype| !(128..=255).contains(rtype))?;
+            return Some((rtype, words.get(index + 1..)?));
         }
     }
     None

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::pattern::Budget;
 use super::record::address_record;
-use super::{Action, Answer, Chosen, Modifiers, Pattern, PatternError, Rule, Skip, Subject, adblock};
+use super::{Action, Answer, Chosen, Modifiers, Rule, Skip, Subject, adblock};
 use crate::wire::type_by_name;
 
 /// Whether a line of a list of no declared syntax looks like one: signs that no name and no rule of a browser has.
@@ -19,7 +20,7 @@ pub(super) fn is_line(line: &str) -> bool {
 }
 
 /// Reads an expression with its options.
-pub(super) fn read(line: &str, rules: &mut Vec<Rule>) -> Result<(), Skip> {
+pub(super) fn read(line: &str, patterns: &mut Budget, rules: &mut Vec<Rule>) -> Result<(), Skip> {
     let line = line.find(" #").and_then(|comment| line.get(..comment)).unwrap_or(line).trim_end();
     if line.len() < 2 {
         return Err(Skip::Malformed);
@@ -42,7 +43,7 @@ pub(super) fn read(line: &str, rules: &mut Vec<Rule>) -> Result<(), Skip> {
         .and_then(|expression| expression.strip_suffix('/'))
         .unwrap_or(expression);
     let shown = if is_inverted { format!("/{expression}/;invert") } else { format!("/{expression}/") };
-    let pattern = Pattern::compile(&shown, expression, is_inverted).map_err(Skip::Pattern)?;
+    let pattern = patterns.compile(&shown, expression, is_inverted)?;
     adblock::refuse_too_wide(&pattern, &modifiers)?;
     let modifiers = (modifiers != Modifiers::default()).then(|| Box::new(modifiers));
     rules.push(Rule { subject: Subject::Pattern(pattern), action: Action::Block, modifiers, line: 0 });
@@ -91,10 +92,4 @@ fn answer(reply: &str) -> Result<Answer, Skip> {
             Answer::Records(records.into())
         }
     })
-}
-
-/// A `/…/` as people write it, without what stands behind it.
-pub(super) fn compile(text: &str) -> Result<Pattern, PatternError> {
-    let expression = text.strip_prefix('/').and_then(|text| text.strip_suffix('/')).unwrap_or(text);
-    Pattern::compile(text, expression, false)
 }

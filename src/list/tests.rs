@@ -633,6 +633,20 @@ proptest! {
     }
 
     #[test]
+    fn the_quick_way_reads_what_the_thorough_one_does(
+        line in "(\\|\\||0\\.0\\.0\\.0[ \t]|::1 |127\\.0\\.0\\.1 |)(localhost|a.arpa|com|[a-zA-Z0-9_.-]{1,9})(\\.[a-z]{1,3}| b\\.example|\\.local|\\.localdomain|\\.|)(\\^| #x|)",
+        subdomains: bool,
+    ) {
+        let mut reader = line::Reader::new(ParseOptions { format: None, subdomains });
+        let (mut quick, mut thorough) = (Vec::new(), Vec::new());
+        if let Some(format) = hosts::quick(line.as_bytes(), &reader, &mut quick) {
+            let read = reader.dressed(&line, &mut thorough);
+            prop_assert!(matches!(read, line::Line::Rules(found) if found == format), "{}", line);
+            prop_assert_eq!(quick, thorough, "{}", line);
+        }
+    }
+
+    #[test]
     fn any_text_in_any_format_is_accounted_for_and_its_rules_are_found(
         text in "(([a-c.|^*#@ /$;:=&()\\[\\]\"'!]|\\|\\||address=/|local-(zone|data): |CNAME|IN|SOA|A 0.0.0.1|rpz-ip|0\\.0\\.0\\.0 |\\$dns(type|rewrite)=|;|\\t){0,9}(\\n|\\r\\n)){0,9}",
         format in 0..=Format::ALL.len(),
