@@ -141,6 +141,11 @@ impl<'a> NameRef<'a> {
         if length == 0 { None } else { self.0.get(1 + length..).map(NameRef) }
     }
 
+    /// The ancestor whose wire form begins at this octet, where a label begins; the root for any other.
+    pub fn ancestor_at(self, start: usize) -> Self {
+        self.ancestors().find(|name| self.0.len() - name.0.len() == start).unwrap_or(NameRef(&[0]))
+    }
+
     /// Whether this is the root, `.`.
     pub fn is_root(self) -> bool {
         self.0 == [0]

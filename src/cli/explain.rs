@@ -26,11 +26,12 @@ pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(
         return Ok(());
     }
     print("");
-    let mut rows = table(&["", "asks for", "rule", "list", "line"]);
+    let mut rows = table(&["", "asks for", "rule", "lists"]);
     for (index, rule) in explanation.rules.iter().enumerate() {
         let decides = if index == 0 { "decides" } else { "" };
         let action = if rule.action == Action::Allow { "allow" } else { "block" };
-        rows.add_row([decides, action, &rule.rule.rule, &rule.rule.list, &rule.rule.line.to_string()]);
+        let lists = rule.places.iter().map(|place| &*place.list).collect::<Vec<_>>().join(", ");
+        rows.add_row([decides, action, &rule.rule.rule, &lists]);
     }
     print_table(&mut rows);
     Ok(())

@@ -42,7 +42,7 @@ pub(super) fn print_table(table: &mut Table) {
 
 /// A rule and where it stands.
 pub(super) fn place(rule: &api::RuleRef) -> String {
-    format!("{}, line {}", rule.list, rule.line)
+    rule.list.clone()
 }
 
 /// Who a name belongs to, in one line.

@@ -27,7 +27,7 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError>
         "rules",
         format!(
             "{} of lists, {} of your own",
-            number(status.list_rules as u64),
+            number(status.list_rules),
             number(status.own_rules as u64)
         ),
     );

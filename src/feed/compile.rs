@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::background;
 use super::text::Text;
-use crate::list::{Action, Format, ParseOptions, Parser, Report, Rule, Skip, Subject};
+use crate::list::{Action, Format, ParseOptions, Parser, Report, Rule, Skip};
 use crate::policy::Rules;
-use crate::ruleset::{Precedence, Ruleset, SourceId};
+use crate::ruleset::{BuildOptions, Builder, SourceId};
 
 /// One source as it is compiled.
 pub(super) struct Input {
@@ -44,14 +44,13 @@ pub(super) struct Outcome {
 
 /// Compiles all sources, in their order; there is an outcome for each.
 pub(super) fn compile(inputs: &[Input]) -> (Rules, Vec<Outcome>) {
-    let mut ruleset = Ruleset::new(Precedence::AllowFirst);
+    let mut builder = Builder::new(BuildOptions::default());
     let mut outcomes = Vec::with_capacity(inputs.len());
     for (index, input) in inputs.iter().enumerate() {
-        let before = ruleset.len();
         let added = match u16::try_from(index) {
             // A ruleset is whole after each rule, so that one source's fault does not cost the others theirs.
             Ok(index) => {
-                catch_unwind(AssertUnwindSafe(|| add(&mut ruleset, SourceId(index), input))).unwrap_or_else(
+                catch_unwind(AssertUnwindSafe(|| add(&mut builder, SourceId(index), input))).unwrap_or_else(
                     |_| Outcome { problem: Some(problem(input, &background::PANIC)), ..Outcome::default() },
                 )
             }
@@ -60,13 +59,20 @@ pub(super) fn compile(inputs: &[Input]) -> (Rules, Vec<Outcome>) {
                 ..Outcome::default()
             },
         };
-        outcomes.push(Outcome { rules: ruleset.len() - before, ..added });
+        outcomes.push(added);
     }
     let sources = inputs.iter().map(|input| Arc::clone(&input.name)).collect();
-    (Rules { ruleset: Arc::new(ruleset.finish()), sources }, outcomes)
+    let (ruleset, counts) = match builder.finish_in_memory() {
+        Ok(built) => built,
+        Err(_) => Default::default(),
+    };
+    for (outcome, index) in outcomes.iter_mut().zip(0..) {
+        outcome.rules = usize::try_from(counts.of(SourceId(index))).unwrap_or(usize::MAX);
+    }
+    (Rules { ruleset: Arc::new(ruleset), sources }, outcomes)
 }
 
-fn add(ruleset: &mut Ruleset, source: SourceId, input: &Input) -> Outcome {
+fn add(builder: &mut Builder, source: SourceId, input: &Input) -> Outcome {
     let mut fault = None;
     let mut add = |mut rule: Rule| {
         if input.kind == Action::Allow {
@@ -75,10 +81,7 @@ fn add(ruleset: &mut Ruleset, source: SourceId, input: &Input) -> Outcome {
         if rule.covers_public_suffix() {
             return Err(Skip::PublicSuffix);
         }
-        if rule.modifiers.is_some() || !matches!(rule.subject, Subject::Name { .. }) {
-            return Err(Skip::NotRead);
-        }
-        if let Err(full) = ruleset.add(source, &rule) {
+        if let Err(full) = builder.add(source, false, &rule) {
             fault = Some(problem(input, &full));
         }
         Ok(())
@@ -140,7 +143,8 @@ mod tests {
             ("d.a.example", Action::Allow),
         ] {
             let name = DomainName::parse(name).unwrap();
-            assert_eq!(rules.ruleset.lookup(name.as_ref()).unwrap().action, expected, "{name}");
+            let found = rules.ruleset.lookup(&crate::ruleset::Asked::by_anyone(name.as_ref())).unwrap();
+            assert_eq!(found.action(), expected, "{name}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::rules_file::RulesFile;
 use super::{FeedError, FeedOptions, OwnChange, OwnRuleStatus};
 use crate::list::{Action, OwnRule};
 use crate::policy::Rules;
-use crate::ruleset::{Precedence, Ruleset, SourceId};
+use crate::ruleset::{BuildOptions, Builder, Precedence, Ruleset, SourceId};
 
 /// What explanations call the page's file.
 const PAGE: &str = "own rules";
@@ -166,7 +166,8 @@ impl Own {
 
     /// All own rules, compiled. Where file and configuration contradict each other, the file's newer word counts.
     pub(super) fn compile(&self) -> Rules {
-        let mut ruleset = Ruleset::new(Precedence::SpecificFirst);
+        let mut builder =
+            Builder::new(BuildOptions { precedence: Precedence::SpecificFirst, spill_dir: None });
         let page = self.page.rules();
         let overruled = |action: Action, rule: &OwnRule| {
             page.iter().any(|(written, known, _)| known == rule && *written != action)
@@ -174,11 +175,13 @@ impl Own {
         let configured = self.configured.iter().filter(|(action, rule, _)| !overruled(*action, rule));
         let page = page.iter().map(|written| (SourceId(0), written));
         for (source, (action, rule, line)) in page.chain(configured.map(|written| (SourceId(1), written))) {
-            // Full only at 2^32 rules, of which no person writes a thousandth.
-            let _ = ruleset.add(source, &rule.clone().into_rule(*action, *line));
+            // One that can't be compiled was refused when it was written.
+            let _ = builder.add(source, false, &rule.clone().into_rule(*action, *line));
         }
         let sources = [Arc::from(PAGE), Arc::clone(&self.configured_in)].into();
-        Rules { ruleset: Arc::new(ruleset.finish()), sources }
+        // In memory, only more than any person writes could fail.
+        let ruleset = builder.finish_in_memory().map_or_else(|_| Ruleset::default(), |(ruleset, _)| ruleset);
+        Rules { ruleset: Arc::new(ruleset), sources }
     }
 
     pub(super) fn view(&self) -> OwnView {

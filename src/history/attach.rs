@@ -28,7 +28,7 @@ type Shared = (&'static str, &'static str, &'static [(&'static str, &'static str
 const SHARED: [Shared; 3] = [
     ("name", "m.wire = f.wire", &[("event", "name"), ("count_name", "name")]),
     ("device", "m.key = f.key", &[("event", "device"), ("count_name", "device"), ("count_device", "device")]),
-    ("rule", "m.line = f.line AND m.rule = f.rule AND m.list = f.list", &[("event", "rule")]),
+    ("rule", "m.rule = f.rule AND m.list = f.list", &[("event", "rule")]),
 ];
 
 impl Store {

@@ -126,13 +126,13 @@ impl Store {
     }
 
     fn rule(&self, id: i64) -> Result<Option<RuleRef>, Fault> {
-        let row: Option<(String, u32, String)> = self.first_of(
-            "SELECT list, line, rule FROM main.rule WHERE id = ?1",
-            "SELECT list, line, rule FROM file.rule WHERE id = ?1",
+        let row: Option<(String, String)> = self.first_of(
+            "SELECT list, rule FROM main.rule WHERE id = ?1",
+            "SELECT list, rule FROM file.rule WHERE id = ?1",
             id,
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        Ok(row.map(|(list, line, rule)| RuleRef { list: list.into(), line, rule: rule.into() }))
+        Ok(row.map(|(list, rule)| RuleRef { list: list.into(), rule: rule.into() }))
     }
 }
 
@@ -152,7 +152,7 @@ fn looked_up<T: Clone>(
 
 fn verdict(code: i64, rule: Option<RuleRef>) -> RememberedVerdict {
     // A rule is forgotten only after its events, unless the clock stepped back in between.
-    let rule = rule.unwrap_or_else(|| RuleRef { list: Arc::from("?"), line: 0, rule: "?".into() });
+    let rule = rule.unwrap_or_else(|| RuleRef { list: Arc::from("?"), rule: "?".into() });
     match code {
         ALLOW => RememberedVerdict::Allow(rule),
         BLOCK => RememberedVerdict::Block(rule),

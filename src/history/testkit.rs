@@ -115,7 +115,7 @@ pub(super) fn store(options: &HistoryOptions, clock: &Arc<TestClock>) -> Store {
 pub(super) fn event(clock: &TestClock, words: &str) -> QueryEvent {
     let mut words = words.split(' ');
     let mut word = || words.next().unwrap();
-    let rule = |rule: &str| RuleRef { list: "own".into(), line: 7, rule: rule.into() };
+    let rule = |rule: &str| RuleRef { list: "own".into(), rule: rule.into() };
     let verdict = match word() {
         "pass" => Verdict::Pass,
         "allow" => Verdict::Allow(rule("@@||pixel.example^")),
@@ -214,8 +214,8 @@ impl Store {
         let line = |event: &super::Remembered| {
             let verdict = match &event.verdict {
                 RememberedVerdict::Pass => "pass".to_owned(),
-                RememberedVerdict::Allow(rule) => format!("allow {}:{} {}", rule.list, rule.line, rule.rule),
-                RememberedVerdict::Block(rule) => format!("block {}:{} {}", rule.list, rule.line, rule.rule),
+                RememberedVerdict::Allow(rule) => format!("allow {} {}", rule.list, rule.rule),
+                RememberedVerdict::Block(rule) => format!("block {} {}", rule.list, rule.rule),
             };
             let (at, device, owner) = (event.at, &event.device.name, owner(&event.attribution));
             format!("{at} {device} {} {} {} {verdict} ({owner})", event.name, event.qtype, event.rcode)

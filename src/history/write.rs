@@ -198,7 +198,7 @@ impl Ids {
         {
             return Ok(known.id);
         }
-        let key: [&dyn ToSql; 3] = [&&*rule.list, &rule.line, &&*rule.rule];
+        let key: [&dyn ToSql; 2] = [&&*rule.rule, &&*rule.list];
         let known = settle(db, &RULE, self.attached, &key, self.next_rule, day)?;
         self.next_rule = self.next_rule.max(known.id + 1);
         let id = known.id;
@@ -299,9 +299,9 @@ const NAME: Table = Table {
 };
 
 const RULE: Table = Table {
-    in_memory: "SELECT id, seen FROM main.rule WHERE list = ?1 AND line = ?2 AND rule = ?3",
-    in_file: "SELECT id, seen FROM file.rule WHERE list = ?1 AND line = ?2 AND rule = ?3",
-    add: "INSERT INTO main.rule (list, line, rule, id, seen) VALUES (?1, ?2, ?3, ?4, ?5)",
+    in_memory: "SELECT id, seen FROM main.rule WHERE rule = ?1 AND list = ?2",
+    in_file: "SELECT id, seen FROM file.rule WHERE rule = ?1 AND list = ?2",
+    add: "INSERT INTO main.rule (rule, list, id, seen) VALUES (?1, ?2, ?3, ?4)",
     touch: "UPDATE main.rule SET seen = ?2 WHERE id = ?1",
 };
 

@@ -109,7 +109,7 @@ impl Sieve {
     pub(super) fn passes(&mut self, raw: &[u8]) -> bool {
         self.lower.clear();
         self.lower.extend(raw.iter().map(u8::to_ascii_lowercase));
-        raw.first().is_none_or(|first| first.is_ascii_whitespace() || matches!(first, b'$' | b'@'))
+        raw.first().is_none_or(|first| first.is_ascii_whitespace() || matches!(first, b'$' | b'@' | b'['))
             || raw.starts_with(b"!#")
             || self.needle.find(&self.lower).is_some()
             || !raw.is_ascii()

@@ -39,7 +39,7 @@ impl Reader {
         self.zone.is_open()
     }
 
-    /// A line was passed over, which may have been one of another owner.
+    /// A line that is none of a zone, or may have another owner: what comes next does not go on with the last one.
     pub(super) fn forget_owner(&mut self) {
         self.zone.forget_owner();
     }
@@ -52,6 +52,7 @@ impl Reader {
             return Line::Blank;
         }
         if LINE_LEN_MAX < raw.len() {
+            self.forget_owner();
             return Line::Skip(Skip::TooLong);
         }
         if is_first && is_adblock_header(line) {
@@ -61,6 +62,7 @@ impl Reader {
             && !self.zone.is_open()
             && let Some(format) = hosts::quick(line, self, rules)
         {
+            self.forget_owner();
             return Line::Rules(format);
         }
         rules.clear();
@@ -96,6 +98,7 @@ impl Reader {
             return Line::Comment;
         }
         if 0 < self.conditions {
+            self.forget_owner();
             return Line::Skip(Skip::NotRead);
         }
         match self.rules(text, line, rules) {
@@ -123,6 +126,9 @@ impl Reader {
             _ if self.zone.is_line(line, is_indented) => Some(Format::Rpz),
             _ => None,
         };
+        if format != Some(Format::Rpz) {
+            self.forget_owner();
+        }
         match format {
             Some(other) if self.options.format.is_some_and(|configured| configured != other) => {
                 Err(Skip::OtherFormat)

@@ -127,6 +127,8 @@ impl Parser {
     fn held_line(&mut self, add: &mut impl FnMut(Rule, Lines<'_>) -> Result<(), Skip>) {
         let line = std::mem::take(&mut self.partial);
         if std::mem::take(&mut self.overlong) {
+            self.reader.forget_owner();
+            self.deliver_pending(add);
             self.report.lines += 1;
             self.report.skip(Skip::TooLong, self.report.lines, &String::from_utf8_lossy(&line));
         } else {
@@ -156,7 +158,10 @@ impl Parser {
         match line {
             Line::Blank => self.report.blank += 1,
             Line::Comment => self.report.comments += 1,
-            Line::Skip(skip) => self.skip(skip, raw),
+            Line::Skip(skip) => {
+                self.deliver_pending(add);
+                self.skip(skip, raw);
+            }
             Line::Rules(format) => match self.deliver(raw, add) {
                 Ok(()) => {
                     self.report.rule_lines += 1;

@@ -3,23 +3,46 @@
 //! Immediate and without I/O. Shared state is a value replaced whole ([`LivePolicy`]): a query takes one generation and
 //! keeps it to its end. It knows rulesets and devices; it never knows packets, upstreams or the history.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
 use crate::device::Device;
-use crate::list::{Action, Rule};
-use crate::name::NameRef;
-use crate::ruleset::{Match, Ruleset};
+use crate::list::{Action, Answer};
+use crate::name::{DomainName, NameRef};
+use crate::ruleset::{Asked, Client, Match, Role, Ruleset, SourceId};
+
+/// A question as it is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The QNAME.
+    pub name: NameRef<'a>,
+    /// The QTYPE.
+    pub qtype: u16,
+    /// Who asks.
+    pub device: &'a Device,
+    /// From which address; `None` when no query is behind it.
+    pub address: Option<IpAddr>,
+}
+
+impl<'a> Question<'a> {
+    /// What this device would ask about a name: its addresses.
+    pub const fn of(device: &'a Device, name: NameRef<'a>) -> Self {
+        Self { name, qtype: 1, device, address: None }
+    }
+
+    fn asked(&self, name: NameRef<'a>, role: Role) -> Asked<'a> {
+        let client = Client { name: &self.device.name, address: self.address, tags: &[] };
+        Asked { name, qtype: self.qtype, client, role }
+    }
+}
 
 /// Points at the rule behind a verdict.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct RuleRef {
-    /// The list's name.
+    /// The list's name; the first one when several have the rule.
     pub list: Arc<str>,
-    /// The line in that list, from 1.
-    pub line: u32,
     /// The rule in its shortest form.
     pub rule: Box<str>,
 }
@@ -35,15 +58,35 @@ pub enum Verdict {
     Block(RuleRef),
 }
 
+/// A verdict, with the answer that the rule behind it asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Judgement {
+    /// What is to be done.
+    pub verdict: Verdict,
+    /// What to answer when it blocks; `None`: as the household does.
+    pub answer: Option<Answer>,
+}
+
 /// One rule that covers a name, as `explain` shows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Explained {
     /// The rule.
     pub rule: RuleRef,
+    /// Every list that has it.
+    pub lists: Vec<Arc<str>>,
     /// What it asks for.
     pub action: Action,
     /// Whether a person wrote it.
     pub own: bool,
+}
+
+/// What would be said of a name if there were one list less.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Without {
+    /// The list.
+    pub list: Arc<str>,
+    /// What would be said then.
+    pub verdict: Verdict,
 }
 
 /// What a blocked question is answered with.
@@ -92,28 +135,34 @@ pub struct Rules {
 }
 
 impl Rules {
+    fn list(&self, source: SourceId) -> Arc<str> {
+        self.sources.get(usize::from(source.0)).cloned().unwrap_or_else(|| Arc::from("?"))
+    }
+
     fn rule_ref(&self, found: &Match<'_>) -> RuleRef {
-        let unknown = || Arc::from("?");
-        let list = self.sources.get(usize::from(found.source.0)).cloned().unwrap_or_else(unknown);
-        let Match { line, action, scope, .. } = *found;
-        let rule = Rule::plain(found.name.to_owned(), scope, action, line);
-        RuleRef { list, line, rule: rule.to_string().into() }
+        RuleRef { list: self.list(found.source()), rule: found.rule().to_string().into() }
     }
 
-    fn verdict(&self, name: NameRef<'_>) -> Option<Verdict> {
-        let found = self.ruleset.lookup(name)?;
-        let rule = self.rule_ref(&found);
-        Some(match found.action {
-            Action::Allow => Verdict::Allow(rule),
-            Action::Block => Verdict::Block(rule),
-        })
+    fn judgement(&self, found: &Match<'_>) -> Judgement {
+        let rule = self.rule_ref(found);
+        match found.action() {
+            Action::Allow => Judgement { verdict: Verdict::Allow(rule), answer: None },
+            Action::Block => Judgement { verdict: Verdict::Block(rule), answer: found.answer().cloned() },
+        }
     }
 
-    fn explain(&self, name: NameRef<'_>, own: bool) -> Vec<Explained> {
-        let matches = self.ruleset.matches(name);
-        let explained =
-            |found: &Match<'_>| Explained { rule: self.rule_ref(found), action: found.action, own };
-        matches.iter().map(explained).collect()
+    fn judge(&self, asked: &Asked<'_>) -> Option<Judgement> {
+        self.ruleset.lookup(asked).map(|found| self.judgement(&found))
+    }
+
+    fn explain(&self, asked: &Asked<'_>, own: bool) -> Vec<Explained> {
+        let explained = |found: &Match<'_>| Explained {
+            rule: self.rule_ref(found),
+            lists: found.sources().map(|source| self.list(source)).collect(),
+            action: found.action(),
+            own,
+        };
+        self.ruleset.matches(asked).iter().map(explained).collect()
     }
 }
 
@@ -130,14 +179,78 @@ pub struct Policy {
 
 impl Policy {
     /// Judges a question.
-    pub fn judge(&self, _device: &Device, name: NameRef<'_>) -> Verdict {
-        let own = self.own.verdict(name);
-        own.or_else(|| self.lists.verdict(name)).unwrap_or(Verdict::Pass)
+    pub fn judge(&self, question: &Question<'_>) -> Judgement {
+        let asked = question.asked(question.name, Role::Question);
+        let found = self.own.judge(&asked).or_else(|| self.lists.judge(&asked));
+        found.unwrap_or(Judgement { verdict: Verdict::Pass, answer: None })
+    }
+
+    /// Judges the answer to a question that passed: every name that it leads to, and its addresses. The first that is
+    /// blocked decides; one that is allowed clears only itself.
+    pub fn judge_answer(
+        &self,
+        question: &Question<'_>,
+        targets: &[DomainName],
+        addresses: &[IpAddr],
+    ) -> Option<Judgement> {
+        for target in targets {
+            let asked = question.asked(target.as_ref(), Role::Target);
+            let found = self.own.judge(&asked).or_else(|| self.lists.judge(&asked));
+            if let Some(found) = found.filter(|found| matches!(found.verdict, Verdict::Block(_))) {
+                return Some(found);
+            }
+        }
+        if !self.lists.ruleset.has_addresses() {
+            return None;
+        }
+        let asked = question.asked(question.name, Role::Question);
+        for address in addresses {
+            let matches = self.lists.ruleset.address_matches(*address, &asked);
+            if let Some(first) = matches.first().filter(|first| first.action() == Action::Block) {
+                return Some(self.lists.judgement(first));
+            }
+        }
+        None
+    }
+
+    /// Whether an answer has to be looked at, beside the question.
+    pub fn looks_at_answers(&self) -> bool {
+        !self.lists.ruleset.is_empty() || !self.own.ruleset.is_empty()
     }
 
     /// Every rule that covers `name`, the strongest first: the first one decides.
-    pub fn explain(&self, name: NameRef<'_>) -> Vec<Explained> {
-        [self.own.explain(name, true), self.lists.explain(name, false)].concat()
+    pub fn explain(&self, question: &Question<'_>) -> Vec<Explained> {
+        let asked = question.asked(question.name, Role::Question);
+        [self.own.explain(&asked, true), self.lists.explain(&asked, false)].concat()
+    }
+
+    /// For each list that has the deciding rule, or another of those that cover the name, what would be said without it;
+    /// lists without which nothing changes are left out.
+    pub fn explain_without(explained: &[Explained]) -> Vec<Without> {
+        let decides = |without: Option<&Arc<str>>| {
+            let stays = |list: &&Arc<str>| Some(*list) != without;
+            let rule = explained.iter().find(|rule| rule.own || rule.lists.iter().any(|list| stays(&list)));
+            rule.map(|rule| {
+                let list = rule.lists.iter().find(stays).unwrap_or(&rule.rule.list);
+                (rule.action, RuleRef { list: Arc::clone(list), rule: rule.rule.rule.clone() })
+            })
+        };
+        let action = |decided: &Option<(Action, RuleRef)>| decided.as_ref().map(|(action, _)| *action);
+        let now = action(&decides(None));
+        let mut without: Vec<Without> = Vec::new();
+        for list in explained.iter().filter(|rule| !rule.own).flat_map(|rule| &rule.lists) {
+            let then = decides(Some(list));
+            if action(&then) == now || without.iter().any(|known| known.list == *list) {
+                continue;
+            }
+            let verdict = match then {
+                None => Verdict::Pass,
+                Some((Action::Allow, rule)) => Verdict::Allow(rule),
+                Some((Action::Block, rule)) => Verdict::Block(rule),
+            };
+            without.push(Without { list: Arc::clone(list), verdict });
+        }
+        without
     }
 }
 
@@ -166,41 +279,93 @@ mod tests {
     use super::*;
     use crate::device::DeviceTable;
     use crate::list::{OwnRule, ParseOptions, parse};
-    use crate::name::DomainName;
-    use crate::ruleset::{Precedence, SourceId};
+    use crate::ruleset::{BuildOptions, Builder, Precedence};
+
+    fn rules(precedence: Precedence, lists: &[(&str, Vec<crate::list::Rule>)]) -> Rules {
+        let mut builder = Builder::new(BuildOptions { precedence, spill_dir: None });
+        for (source, (_, rules)) in (0..).zip(lists) {
+            rules.iter().for_each(|rule| builder.add(SourceId(source), false, rule).unwrap());
+        }
+        let sources = lists.iter().map(|(name, _)| Arc::from(*name)).collect();
+        Rules { ruleset: Arc::new(builder.finish_in_memory().unwrap().0), sources }
+    }
+
+    fn policy(lists: &[(&str, &str)], own_block: &[&str], own_allow: &[&str]) -> Policy {
+        let parsed = |text: &str| parse(text.as_bytes(), ParseOptions::default()).rules;
+        let lists: Vec<_> = lists.iter().map(|(name, text)| (*name, parsed(text))).collect();
+        let own = [(Action::Block, own_block), (Action::Allow, own_allow)];
+        let own = own.into_iter().flat_map(|(action, rules)| {
+            rules.iter().map(move |text| OwnRule::parse(text).unwrap().into_rule(action, 1))
+        });
+        Policy {
+            own: rules(Precedence::SpecificFirst, &[("own", own.collect())]),
+            lists: rules(Precedence::AllowFirst, &lists),
+            ..Policy::default()
+        }
+    }
+
+    fn shown(verdict: &Verdict) -> String {
+        match verdict {
+            Verdict::Pass => "pass".to_owned(),
+            Verdict::Allow(rule) => format!("allow {} {}", rule.list, rule.rule),
+            Verdict::Block(rule) => format!("block {} {}", rule.list, rule.rule),
+        }
+    }
 
     /// The single place that calls the API; every test below is data.
     #[track_caller]
     fn check(list: &str, own_block: &[&str], own_allow: &[&str], name: &str, expected: &str) {
-        let mut lists = Ruleset::new(Precedence::AllowFirst);
-        for rule in parse(list.as_bytes(), ParseOptions::default()).rules {
-            lists.add(SourceId(0), &rule).unwrap();
-        }
-        let mut own = Ruleset::new(Precedence::SpecificFirst);
-        for (action, rules) in [(Action::Block, own_block), (Action::Allow, own_allow)] {
-            for text in rules {
-                own.add(SourceId(0), &OwnRule::parse(text).unwrap().into_rule(action, 1)).unwrap();
-            }
-        }
-        let rules = |ruleset, name: &str| Rules { ruleset: Arc::new(ruleset), sources: [name.into()].into() };
-        let policy = Policy { own: rules(own, "own"), lists: rules(lists, "list"), ..Policy::default() };
+        let policy = policy(&[("list", list)], own_block, own_allow);
         let device = DeviceTable::default().identify([192, 0, 2, 1].into());
         let name = DomainName::parse(name).unwrap();
-        let verdict = match policy.judge(&device, name.as_ref()) {
-            Verdict::Pass => "pass".to_owned(),
-            Verdict::Allow(rule) => format!("allow {}:{} {}", rule.list, rule.line, rule.rule),
-            Verdict::Block(rule) => format!("block {}:{} {}", rule.list, rule.line, rule.rule),
-        };
-        assert_eq!(verdict, expected);
+        let verdict = policy.judge(&Question::of(&device, name.as_ref())).verdict;
+        assert_eq!(shown(&verdict), expected);
     }
 
     #[test]
     fn a_persons_own_word_wins_over_any_list() {
         let list = "||pixel.example^\n@@||good.example^\n";
-        check(list, &[], &[], "a.pixel.example", "block list:1 ||pixel.example^");
-        check(list, &[], &["pixel.example"], "a.pixel.example", "allow own:1 @@||pixel.example^");
-        check(list, &["good.example"], &[], "good.example", "block own:1 ||good.example^");
+        check(list, &[], &[], "a.pixel.example", "block list ||pixel.example^");
+        check(list, &[], &["pixel.example"], "a.pixel.example", "allow own @@||pixel.example^");
+        check(list, &["good.example"], &[], "good.example", "block own ||good.example^");
         check(list, &[], &[], "other.example", "pass");
-        check(list, &[], &["=pixel.example"], "a.pixel.example", "block list:1 ||pixel.example^");
+        check(list, &[], &["=pixel.example"], "a.pixel.example", "block list ||pixel.example^");
+    }
+
+    #[test]
+    fn what_an_answer_leads_to_is_judged_too() {
+        let device = DeviceTable::default().identify([192, 0, 2, 1].into());
+        let name = |text: &str| DomainName::parse(text).unwrap();
+        let check = |own_allow: &[&str], targets: &[&str], expected: &str| {
+            let policy = policy(&[("list", "||tracker.example^\n")], &[], own_allow);
+            let asked = name("www.shop.example");
+            let targets: Vec<_> = targets.iter().map(|text| name(text)).collect();
+            let found = policy.judge_answer(&Question::of(&device, asked.as_ref()), &targets, &[]);
+            assert_eq!(found.map_or("pass".to_owned(), |found| shown(&found.verdict)), expected);
+        };
+        check(&[], &["cdn.example"], "pass");
+        check(&[], &["cdn.example", "shop.tracker.example"], "block list ||tracker.example^");
+        check(&["tracker.example"], &["shop.tracker.example"], "pass");
+    }
+
+    #[test]
+    fn what_would_change_without_a_list_is_told() {
+        let device = DeviceTable::default().identify([192, 0, 2, 1].into());
+        let check = |lists: &[(&str, &str)], expected: &[&str]| {
+            let policy = policy(lists, &[], &[]);
+            let name = DomainName::parse("a.pixel.example").unwrap();
+            let explained = policy.explain(&Question::of(&device, name.as_ref()));
+            let without = Policy::explain_without(&explained);
+            let without: Vec<_> =
+                without.iter().map(|without| format!("{}: {}", without.list, shown(&without.verdict))).collect();
+            assert_eq!(without, expected);
+        };
+        check(&[("one", "||pixel.example^")], &["one: pass"]);
+        check(&[("one", "||pixel.example^"), ("two", "a.pixel.example")], &[]);
+        check(&[("one", "||pixel.example^"), ("two", "||pixel.example^")], &[]);
+        check(
+            &[("one", "||pixel.example^"), ("two", "@@||pixel.example^")],
+            &["two: block one ||pixel.example^"],
+        );
     }
 }

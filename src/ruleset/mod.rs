@@ -1,18 +1,51 @@
-//! The ruleset: every rule of every source, compiled once and looked up.
+//! The ruleset: every rule of every source, compiled to one file, mapped, and looked up.
 //!
-//! A look-up answers "which rules cover this name, and from which line of which source" without allocation. It knows
-//! names and rules only: nothing of devices, groups, time, the network or the configuration (see `policy` for those).
+//! A look-up answers "which rules cover this name, and which sources have them" without allocation. It knows names and rules
+//! only: nothing of where lists come from, of groups, of the network or of the configuration (see `policy` for those).
 //!
-//! Names stand one after the other in one arena; a hash table of indices finds a name, and from there a chain of the
-//! rules that speak of it. A query probes once for each of its ancestors.
+//! A name that is in no list, the usual case, costs one probe of a filter ([`filter`]) for each of its ancestors. Where the filter
+//! says "perhaps", the exact name is looked for: a binary search over digests ([`key`]) finds the block, and the block ([`block`])
+//! is read up to the name. So a name is never blocked by a false positive. `file` has the layout; `build` compiles; patterns
+//! and address prefixes stand aside, in `patterns` and `addresses`.
+//!
+//! Where in a list a rule stands is not kept here: a line number would cost a third of what a rule takes. The sources' own texts
+//! tell when somebody asks.
+
+mod addresses;
+mod attributes;
+mod block;
+mod build;
+mod bytes;
+mod file;
+mod filter;
+mod key;
+mod modifiers;
+mod patterns;
+mod run;
+mod symbols;
+
+pub use build::{BuildError, BuildOptions, Builder, Counts};
+pub use file::OpenError;
+pub use patterns::PatternError;
 
 use std::cmp::Ordering;
-use std::hash::BuildHasher;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::net::IpAddr;
+use std::path::Path;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use ipnet::IpNet;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::list::{Action, Rule, Scope, Subject};
-use crate::name::NameRef;
+use crate::list::{Action, Answer, Modifiers, Pattern, Rule, Scope, Subject};
+use crate::name::{DomainName, NameRef};
+use attributes::Said;
+use block::Block;
+use bytes::{Bytes, Part, Reader, u32_at, u64_at};
+use file::{Header, Section};
+use key::{Key, Labels, NameHash};
+use patterns::Patterns;
+use symbols::Symbols;
 
 /// Which source a rule came from: an index into the caller's table of sources.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -21,299 +54,463 @@ pub struct SourceId(pub u16);
 /// Which rule is the stronger one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Precedence {
-    /// Lists: an exception wins over every block; among equals the more specific name wins.
+    /// Lists: `$important` wins over all that is not; then an exception over every block; among equals the more specific
+    /// name wins.
     #[default]
     AllowFirst,
     /// A person's own rules: the more specific name wins; at the same name an exception wins.
     SpecificFirst,
 }
 
-/// A rule that covers the name that was looked up.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Match<'a> {
-    /// The source that has the rule.
-    pub source: SourceId,
-    /// Its line there, from 1.
-    pub line: u32,
-    /// What it asks for.
-    pub action: Action,
-    /// What it covers.
-    pub scope: Scope,
-    /// The name it is about: the name that was looked up or one of its ancestors.
-    pub name: NameRef<'a>,
-}
-
-/// All rules, compiled once and never changed after.
-#[derive(Debug, Default)]
-pub struct Ruleset {
-    precedence: Precedence,
-    hasher: DefaultHashBuilder,
-    arena: Vec<u8>,
-    keys: Vec<Key>,
-    rules: Vec<Stored>,
-    table: HashTable<u32>,
-}
-
-/// One distinct name.
-#[derive(Debug)]
-struct Key {
-    start: u32,
-    length: u8,
-    first: u32,
-}
-
-/// One rule, in the chain of its name.
+/// What is looked up, and for whom.
 #[derive(Clone, Copy, Debug)]
-struct Stored {
-    line: u32,
-    next: u32,
-    source: SourceId,
-    scope: Scope,
-    action: Action,
+pub struct Asked<'a> {
+    /// The name.
+    pub name: NameRef<'a>,
+    /// The QTYPE of the question.
+    pub qtype: u16,
+    /// Who asks.
+    pub client: Client<'a>,
+    /// Where the name stands.
+    pub role: Role,
 }
 
-/// The end of a chain.
-const END: u32 = u32::MAX;
+impl<'a> Asked<'a> {
+    /// A question for addresses by nobody in particular.
+    pub const fn by_anyone(name: NameRef<'a>) -> Self {
+        Self { name, qtype: 1, client: Client::ANYONE, role: Role::Question }
+    }
+}
 
-impl Ruleset {
-    /// An empty ruleset.
-    pub fn new(precedence: Precedence) -> Self {
-        Self { precedence, ..Self::default() }
+/// Who asks, as far as rules can tell clients apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// The name that people gave it.
+    pub name: &'a str,
+    /// Its address; `None` when no query is behind the look-up.
+    pub address: Option<IpAddr>,
+    /// What kinds of device it is, as `device_tv`.
+    pub tags: &'a [Box<str>],
+}
+
+impl Client<'static> {
+    /// Nobody in particular.
+    pub const ANYONE: Self = Self { name: "", address: None, tags: &[] };
+}
+
+/// Where a name stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// It is the one that was asked.
+    Question,
+    /// An answer leads to it: the target of a CNAME or of an SVCB or HTTPS record.
+    Target,
+}
+
+/// A rule that covers what was looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Match<'a> {
+    place: Place<'a>,
+    said: Said<'a>,
+    modifiers: Option<&'a Modifiers>,
+}
+
+/// What the rule is about.
+#[derive(Clone, Copy, Debug)]
+enum Place<'a> {
+    /// The name that was looked up or one of its ancestors.
+    Name(NameRef<'a>),
+    Pattern(&'a Pattern),
+    Addresses(IpNet),
+}
+
+impl Match<'_> {
+    /// What the rule asks for.
+    pub const fn action(&self) -> Action {
+        self.said.flags.action()
     }
 
-    /// Adds a rule. One that its source has already said is not kept twice.
-    ///
-    /// # Errors
-    /// When the ruleset is full: 4 GiB of names or 2^32 rules.
-    pub fn add(&mut self, source: SourceId, rule: &Rule) -> Result<(), Full> {
-        let Subject::Name { name, scope } = &rule.subject else { return Ok(()) };
-        let scope = *scope;
-        let wire = name.as_ref().as_wire();
-        let hash = self.hasher.hash_one(wire);
-        let index = u32::try_from(self.rules.len()).ok().filter(|&index| index != END).ok_or(Full)?;
-        let found = self.table.find(hash, |&key| self.key_wire(key) == wire).copied();
-        let key = match found {
-            Some(key) => key,
-            None => self.add_key(wire, hash)?,
+    /// What is to be answered, when the rule says so.
+    pub fn answer(&self) -> Option<&Answer> {
+        self.modifiers.and_then(|modifiers| modifiers.answer.as_ref())
+    }
+
+    /// Whether the rule is stronger than any that is not important.
+    pub fn is_important(&self) -> bool {
+        self.modifiers.is_some_and(|modifiers| modifiers.important)
+    }
+
+    /// Whether the rule is about one name and nothing else.
+    pub const fn is_exact(&self) -> bool {
+        matches!(self.place, Place::Name(_)) && matches!(self.said.flags.scope(), Scope::Exact)
+    }
+
+    /// The first source that has the rule.
+    pub fn source(&self) -> SourceId {
+        self.sources().next().unwrap_or(SourceId(u16::MAX))
+    }
+
+    /// All sources that have the rule, in order.
+    pub fn sources(&self) -> impl Iterator<Item = SourceId> + use<'_> {
+        self.said.sources
+    }
+
+    /// The rule, without the line on which it stands.
+    pub fn rule(&self) -> Rule {
+        let subject = match self.place {
+            Place::Name(name) => Subject::Name { name: name.to_owned(), scope: self.said.flags.scope() },
+            Place::Pattern(pattern) => Subject::Pattern(pattern.clone()),
+            Place::Addresses(net) => Subject::Addresses(net),
         };
-        let first = self.keys.get(key as usize).map_or(END, |key| key.first);
-        let said = self
-            .chain(first)
-            .any(|known| (known.source, known.scope, known.action) == (source, scope, rule.action));
-        if said {
-            return Ok(());
-        }
-        let Rule { line, action, .. } = *rule;
-        self.rules.push(Stored { line, next: first, source, scope, action });
-        if let Some(key) = self.keys.get_mut(key as usize) {
-            key.first = index;
-        }
-        Ok(())
+        Rule { subject, action: self.action(), modifiers: self.modifiers.cloned().map(Box::new), line: 0 }
     }
 
-    fn add_key(&mut self, wire: &[u8], hash: u64) -> Result<u32, Full> {
-        let key = u32::try_from(self.keys.len()).map_err(|_| Full)?;
-        let start = u32::try_from(self.arena.len()).map_err(|_| Full)?;
-        let length = u8::try_from(wire.len()).map_err(|_| Full)?;
-        self.arena.extend_from_slice(wire);
-        self.keys.push(Key { start, length, first: END });
-        let Self { table, keys, arena, hasher, .. } = self;
-        table.insert_unique(hash, key, |&key| hasher.hash_one(wire_of(keys, arena, key)));
-        Ok(key)
-    }
-
-    /// Gives back the memory that growing has left over.
-    pub fn finish(mut self) -> Self {
-        self.arena.shrink_to_fit();
-        self.keys.shrink_to_fit();
-        self.rules.shrink_to_fit();
-        self
-    }
-
-    /// How many rules there are; a rule that several sources have counts for each of them.
-    pub fn len(&self) -> usize {
-        self.rules.len()
-    }
-
-    /// Whether there is no rule.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
-    }
-
-    /// The strongest rule that covers `name`, or `None` when no rule does. Never allocates.
-    pub fn lookup<'a>(&'a self, name: NameRef<'a>) -> Option<Match<'a>> {
-        self.covering(name).reduce(|best, next| if self.order(&best, &next).is_gt() { next } else { best })
-    }
-
-    /// Every rule that covers `name`, the strongest first.
-    pub fn matches<'a>(&'a self, name: NameRef<'a>) -> Vec<Match<'a>> {
-        let mut matches: Vec<_> = self.covering(name).collect();
-        matches.sort_by(|one, other| self.order(one, other));
-        matches
-    }
-
-    fn covering<'a>(&'a self, name: NameRef<'a>) -> impl Iterator<Item = Match<'a>> {
-        let own = name.as_wire().len();
-        name.ancestors().flat_map(move |ancestor| {
-            let wire = ancestor.as_wire();
-            let key = self.table.find(self.hasher.hash_one(wire), |&key| self.key_wire(key) == wire);
-            let first = key.and_then(|&key| self.keys.get(key as usize)).map_or(END, |key| key.first);
-            let covers = move |rule: &Stored| match rule.scope {
-                Scope::Exact => wire.len() == own,
-                Scope::Subtree => true,
-                Scope::Below => wire.len() < own,
-            };
-            self.chain(first).filter(covers).map(move |rule| {
-                let Stored { line, source, scope, action, .. } = rule;
-                Match { source, line, action, scope, name: ancestor }
-            })
-        })
-    }
-
-    /// `Less` when `one` is the stronger. All matches lie on one chain of ancestors, so that length tells depth.
-    fn order(&self, one: &Match<'_>, other: &Match<'_>) -> Ordering {
-        let by_action = one.action.cmp(&other.action);
-        let depth = |rule: &Match<'_>| (rule.name.as_wire().len(), scope_rank(rule.scope));
-        let by_depth = depth(other).cmp(&depth(one));
-        let by_place = (one.source, one.line).cmp(&(other.source, other.line));
-        match self.precedence {
-            Precedence::AllowFirst => by_action.then(by_depth).then(by_place),
-            Precedence::SpecificFirst => by_depth.then(by_action).then(by_place),
+    /// How specific the rule is: names before prefixes and patterns, longer names first.
+    fn depth(&self) -> (usize, u8) {
+        match self.place {
+            // All matches lie on one chain of ancestors, so that length tells depth.
+            Place::Name(name) => (name.as_wire().len(), scope_rank(self.said.flags.scope())),
+            Place::Addresses(net) => (0, net.prefix_len()),
+            Place::Pattern(_) => (0, 0),
         }
     }
-
-    fn chain(&self, first: u32) -> impl Iterator<Item = Stored> {
-        let at = |index: u32| self.rules.get(index as usize).copied();
-        std::iter::successors(at(first), move |rule| at(rule.next))
-    }
-
-    fn key_wire(&self, key: u32) -> &[u8] {
-        wire_of(&self.keys, &self.arena, key)
-    }
-}
-
-fn wire_of<'a>(keys: &[Key], arena: &'a [u8], key: u32) -> &'a [u8] {
-    let Some(key) = keys.get(key as usize) else { return &[] };
-    let start = key.start as usize;
-    arena.get(start..start + usize::from(key.length)).unwrap_or_default()
 }
 
 /// How specific a scope is at the same name.
 const fn scope_rank(scope: Scope) -> u8 {
     match scope {
-        Scope::Below => 0,
-        Scope::Subtree => 1,
-        Scope::Exact => 2,
+        Scope::Below => 1,
+        Scope::Subtree => 2,
+        Scope::Exact => 3,
     }
 }
 
-/// The ruleset can't hold another rule.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the ruleset is full (4 GiB of names); remove a list")]
-pub struct Full;
+/// All rules, compiled once and never changed after.
+#[derive(Debug)]
+pub struct Ruleset {
+    bytes: Bytes,
+    header: Header,
+    blocks: Part,
+    digests: Part,
+    places: Part,
+    filter: Part,
+    attributes: Part,
+    attribute_places: Part,
+    addresses: Part,
+    symbols: Symbols,
+    modifiers: Vec<Modifiers>,
+    patterns: Patterns,
+}
+
+impl Default for Ruleset {
+    /// A ruleset without a rule.
+    fn default() -> Self {
+        let header = Header::empty();
+        Self {
+            bytes: Bytes::Held(Box::default()),
+            header,
+            blocks: 0..0,
+            digests: 0..0,
+            places: 0..0,
+            filter: 0..0,
+            attributes: 0..0,
+            attribute_places: 0..0,
+            addresses: 0..0,
+            symbols: Symbols::default(),
+            modifiers: Vec::new(),
+            patterns: Patterns::default(),
+        }
+    }
+}
+
+impl Ruleset {
+    /// Maps a file when it is what was compiled from `fingerprint`.
+    ///
+    /// The header and all that every look-up relies on are checked here. Names are checked when they are read, block by
+    /// block: one that is damaged matches nothing. [`Ruleset::verify`] checks all.
+    ///
+    /// # Errors
+    /// The file is not to be used and should be compiled anew.
+    pub fn open(path: &Path, fingerprint: &[u8; 32]) -> Result<Self, OpenError> {
+        let file = File::open(path)?;
+        let bytes = Bytes::map(&file)?;
+        if Header::read(&bytes)?.fingerprint != *fingerprint {
+            return Err(OpenError::Stale);
+        }
+        Self::from_bytes(bytes)
+    }
+
+    fn from_bytes(bytes: Bytes) -> Result<Self, OpenError> {
+        let header = Header::read(&bytes)?;
+        let part = |section, what| {
+            let part = header.part(section);
+            let octets = bytes.get(part.clone()).unwrap_or_default();
+            if xxh3_64(octets) == header.sum(section) { Ok(part) } else { Err(OpenError::Damaged(what)) }
+        };
+        let (digests, places) = (part(Section::Digests, "its digests")?, part(Section::Places, "its index")?);
+        let filter = part(Section::Filter, "its filter")?;
+        let attributes = part(Section::Attributes, "its attributes")?;
+        let attribute_places = part(Section::AttributePlaces, "its attributes")?;
+        let addresses = part(Section::Addresses, "its addresses")?;
+        part(Section::Notes, "its notes")?;
+        let table = |section, what| Ok::<_, OpenError>(bytes.get(part(section, what)?).unwrap_or_default());
+        let symbols = Symbols::read(table(Section::Symbols, "its symbols")?);
+        let symbols = symbols.ok_or(OpenError::Damaged("its symbols"))?;
+        let mut said = Reader(table(Section::Modifiers, "its modifiers")?);
+        let mut modifiers = Vec::new();
+        while !said.0.is_empty() {
+            let one = said.prefixed().and_then(modifiers::read);
+            modifiers.push(one.ok_or(OpenError::Damaged("its modifiers"))?);
+        }
+        let patterns = Patterns::read(table(Section::Patterns, "its patterns")?);
+        let patterns = patterns.ok_or(OpenError::Damaged("its patterns"))?;
+        let blocks = header.part(Section::Blocks);
+        Ok(Self {
+            bytes,
+            header,
+            blocks,
+            digests,
+            places,
+            filter,
+            attributes,
+            attribute_places,
+            addresses,
+            symbols,
+            modifiers,
+            patterns,
+        })
+    }
+
+    /// Checks every octet of a file, by reading it: what is mapped stays out of memory.
+    ///
+    /// # Errors
+    /// The file is damaged, and should be compiled anew.
+    pub fn verify(path: &Path) -> Result<(), OpenError> {
+        let mut file = BufReader::with_capacity(64 * 1024, File::open(path)?);
+        let mut head = vec![0; file::HEADER_LEN];
+        file.read_exact(&mut head).map_err(|_| OpenError::Damaged("the header"))?;
+        let length = usize::try_from(file.get_ref().metadata()?.len()).unwrap_or(usize::MAX);
+        let header = Header::read_within(&head, length)?;
+        for section in Section::ALL {
+            let part = header.part(section);
+            file.seek(SeekFrom::Start(part.start as u64))?;
+            let mut rest = Read::by_ref(&mut file).take(part.len() as u64);
+            let mut hasher = Xxh3::new();
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                let length = rest.read(&mut buffer)?;
+                if length == 0 {
+                    break;
+                }
+                hasher.update(buffer.get(..length).unwrap_or_default());
+            }
+            if hasher.digest() != header.sum(section) {
+                return Err(OpenError::Damaged("a section"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the compiler left in the file for itself.
+    pub fn notes(&self) -> &[u8] {
+        self.bytes.get(self.header.part(Section::Notes)).unwrap_or_default()
+    }
+
+    /// How many rules there are; a rule that several sources have counts for each of them.
+    pub const fn len(&self) -> u64 {
+        self.header.rules
+    }
+
+    /// Whether there is no rule.
+    pub const fn is_empty(&self) -> bool {
+        self.header.rules == 0
+    }
+
+    /// How long the file is, in octets.
+    pub fn file_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The strongest rule that covers what is asked, or `None` when no rule does. Allocates only where there are patterns.
+    pub fn lookup<'a>(&'a self, asked: &Asked<'a>) -> Option<Match<'a>> {
+        let mut best: Option<Match<'a>> = None;
+        self.covering(asked, &mut |found| {
+            if best.as_ref().is_none_or(|best| self.order(&found, best).is_lt()) {
+                best = Some(found);
+            }
+        });
+        best
+    }
+
+    /// Every rule that covers what is asked, the strongest first.
+    pub fn matches<'a>(&'a self, asked: &Asked<'a>) -> Vec<Match<'a>> {
+        let mut matches = Vec::new();
+        self.covering(asked, &mut |found| matches.push(found));
+        matches.sort_by(|one, other| self.order(one, other));
+        matches
+    }
+
+    /// Every rule about an address in an answer to what is asked, the strongest first.
+    pub fn address_matches<'a>(&'a self, address: IpAddr, asked: &Asked<'a>) -> Vec<Match<'a>> {
+        let octets = self.bytes.get(self.addresses.clone()).unwrap_or_default();
+        let mut matches = Vec::new();
+        for (net, attribute) in addresses::covering(octets, address) {
+            self.said(attribute, Place::Addresses(net), asked, &mut |found| matches.push(found));
+        }
+        matches.sort_by(|one, other| self.order(one, other));
+        matches
+    }
+
+    /// Whether there are rules about addresses in answers at all.
+    pub fn has_addresses(&self) -> bool {
+        8 < self.addresses.len()
+    }
+
+    fn covering<'a>(&'a self, asked: &Asked<'a>, take: &mut impl FnMut(Match<'a>)) {
+        let wire = asked.name.as_wire();
+        let labels = Labels::of(wire);
+        let filter = self.bytes.get(self.filter.clone()).unwrap_or_default();
+        let (fewest, most) = (usize::from(self.header.labels_min), usize::from(self.header.labels_max));
+        let mut hash = NameHash::new();
+        let mut key = None;
+        for (count, label) in (1..).zip(labels.from_right(wire)).take(most) {
+            hash.push(label);
+            if count < fewest || !filter::may_contain(filter, hash.value()) {
+                continue;
+            }
+            // A name with the octet 0 in a label has no key, and no rule.
+            let Some(key) = key.get_or_insert_with(|| Key::of(asked.name)) else { break };
+            let Some(attribute) = self.find(key.ancestor(count)) else { continue };
+            let name = asked.name.ancestor_at(labels.ancestor(wire, count));
+            self.said(attribute, Place::Name(name), asked, take);
+        }
+        if !self.patterns.is_empty() && !asked.name.is_root() {
+            for (pattern, attribute) in self.patterns.matching(asked.name) {
+                self.said(attribute, Place::Pattern(pattern), asked, take);
+            }
+        }
+    }
+
+    /// Hands on each rule of an attribute that applies.
+    fn said<'a>(&'a self, attribute: u32, place: Place<'a>, asked: &Asked<'a>, take: &mut impl FnMut(Match<'a>)) {
+        let is_ancestor = matches!(place, Place::Name(name) if name.as_wire().len() < asked.name.as_wire().len());
+        for said in self.attribute(attribute) {
+            let covers = match (place, said.flags.scope()) {
+                (Place::Name(_), Scope::Exact) => !is_ancestor,
+                (Place::Name(_), Scope::Below) => is_ancestor,
+                _ => true,
+            };
+            if !covers || (said.flags.targets_only() && asked.role == Role::Question) {
+                continue;
+            }
+            let modifiers = match said.modifiers {
+                None => None,
+                Some(number) => match self.modifiers.get(number as usize) {
+                    Some(modifiers) if modifiers::apply(modifiers, asked) => Some(modifiers),
+                    _ => continue,
+                },
+            };
+            take(Match { place, said, modifiers });
+        }
+    }
+
+    fn attribute(&self, number: u32) -> impl Iterator<Item = Said<'_>> {
+        let places = self.bytes.get(self.attribute_places.clone()).unwrap_or_default();
+        let octets = self.bytes.get(self.attributes.clone()).unwrap_or_default();
+        let place = u32_at(places, number as usize).map_or(usize::MAX, |place| place as usize);
+        attributes::read(octets.get(place..).unwrap_or_default())
+    }
+
+    /// The attribute of exactly this key.
+    fn find(&self, key: &[u8]) -> Option<u32> {
+        let digests = self.bytes.get(self.digests.clone())?;
+        let count = digests.len() / 8;
+        let wanted = key::digest(key);
+        let at = |index| u64_at(digests, index).unwrap_or(u64::MAX);
+        // The last block whose first key is not greater. Blocks with the same digest are told apart by that key itself.
+        let mut low = partition(0, count, |index| at(index) < wanted);
+        if low < count && at(low) == wanted {
+            let high = partition(low, count, |index| at(index) == wanted);
+            low = partition(low, high, |index| {
+                let order = self.block(index).and_then(|block| block.compare_first(key, &self.symbols));
+                order.is_some_and(Ordering::is_le)
+            });
+        }
+        self.block(low.checked_sub(1)?)?.find(key, &self.symbols)
+    }
+
+    fn block(&self, index: usize) -> Option<Block<'_>> {
+        let places = self.bytes.get(self.places.clone())?;
+        let (start, end) = (u32_at(places, index)?, u32_at(places, index + 1)?);
+        let blocks = self.bytes.get(self.blocks.clone())?;
+        Block::read(blocks.get(start as usize..end as usize)?)
+    }
+
+    /// `Less` when `one` is the stronger.
+    fn order(&self, one: &Match<'_>, other: &Match<'_>) -> Ordering {
+        let by_importance = other.is_important().cmp(&one.is_important());
+        let by_action = one.action().cmp(&other.action());
+        let by_depth = other.depth().cmp(&one.depth());
+        // A rule that says its answer says more than one that does not.
+        let by_answer = other.answer().is_some().cmp(&one.answer().is_some());
+        let by_source = one.source().cmp(&other.source());
+        match self.header.precedence {
+            Precedence::AllowFirst => by_importance.then(by_action).then(by_depth),
+            Precedence::SpecificFirst => by_depth.then(by_importance).then(by_action),
+        }
+        .then(by_answer)
+        .then(by_source)
+    }
+
+    /// Calls `take` with every rule and the sources that have it, in no order that means anything.
+    pub fn for_each(&self, mut take: impl FnMut(Rule, &mut dyn Iterator<Item = SourceId>)) {
+        let blocks = self.bytes.get(self.places.clone()).unwrap_or_default().len() / 4;
+        let mut each = |subject: &dyn Fn(Scope) -> Option<Subject>, attribute| {
+            for mut said in self.attribute(attribute) {
+                let Some(subject) = subject(said.flags.scope()) else { continue };
+                let modifiers = said.modifiers.and_then(|number| self.modifiers.get(number as usize)).cloned();
+                let rule = Rule { subject, action: said.flags.action(), modifiers: modifiers.map(Box::new), line: 0 };
+                take(rule, &mut said.sources);
+            }
+        };
+        for block in (0..blocks).filter_map(|index| self.block(index)) {
+            block.for_each(&self.symbols, &mut |key, attribute| {
+                let name = name_of(key);
+                each(&|scope| Some(Subject::Name { name: name.clone()?, scope }), attribute);
+            });
+        }
+        for (pattern, attribute) in self.patterns.iter() {
+            each(&|_| Some(Subject::Pattern(pattern.clone())), *attribute);
+        }
+        for (net, attribute) in addresses::iter(self.bytes.get(self.addresses.clone()).unwrap_or_default()) {
+            each(&|_| Some(Subject::Addresses(net)), attribute);
+        }
+    }
+}
+
+/// The name of a key.
+fn name_of(key: &[u8]) -> Option<DomainName> {
+    let mut wire = Vec::with_capacity(key.len() + 2);
+    for label in key.rsplit(|&octet| octet == 0) {
+        wire.push(u8::try_from(label.len()).ok()?);
+        wire.extend_from_slice(label);
+    }
+    wire.push(0);
+    DomainName::from_wire(&wire).ok()
+}
+
+/// The first index of a range for which `is_before` does not hold; it holds for none after.
+fn partition(mut low: usize, mut high: usize, is_before: impl Fn(usize) -> bool) -> usize {
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        if is_before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::name::DomainName;
-
-    fn rule(text: &str, action: Action, line: u32) -> Rule {
-        let own = crate::list::OwnRule::parse(text).unwrap();
-        own.into_rule(action, line)
-    }
-
-    fn ruleset(precedence: Precedence, block: &[&str], allow: &[&str]) -> Ruleset {
-        let mut ruleset = Ruleset::new(precedence);
-        for (source, action, rules) in [(0, Action::Block, block), (1, Action::Allow, allow)] {
-            for (text, line) in rules.iter().zip(1..) {
-                ruleset.add(SourceId(source), &rule(text, action, line)).unwrap();
-            }
-        }
-        ruleset.finish()
-    }
-
-    #[track_caller]
-    fn check(block: &[&str], allow: &[&str], name: &str, lists: &str, own: &str) {
-        for (precedence, expected) in [(Precedence::AllowFirst, lists), (Precedence::SpecificFirst, own)] {
-            let ruleset = ruleset(precedence, block, allow);
-            let name = DomainName::parse(name).unwrap();
-            let found = match ruleset.lookup(name.as_ref()) {
-                Some(found) => format!("{:?} {}", found.action, found.line),
-                None => "none".to_owned(),
-            };
-            assert_eq!(found, expected, "{precedence:?} {name}");
-        }
-    }
-
-    #[test]
-    fn scopes_cover_what_they_say() {
-        let block = ["=exact.example", "tree.example", "*.below.example"];
-        check(&block, &[], "exact.example", "Block 1", "Block 1");
-        check(&block, &[], "a.exact.example", "none", "none");
-        check(&block, &[], "tree.example", "Block 2", "Block 2");
-        check(&block, &[], "a.b.tree.example", "Block 2", "Block 2");
-        check(&block, &[], "below.example", "none", "none");
-        check(&block, &[], "a.below.example", "Block 3", "Block 3");
-        check(&block, &[], "nottree.example", "none", "none");
-        check(&block, &[], "example", "none", "none");
-    }
-
-    #[test]
-    fn an_exception_wins_in_lists_and_the_more_specific_name_in_own_rules() {
-        check(&["ads.cdn.example"], &["cdn.example"], "ads.cdn.example", "Allow 1", "Block 1");
-        check(&["cdn.example"], &["ok.cdn.example"], "ok.cdn.example", "Allow 1", "Allow 1");
-        check(&["cdn.example"], &["cdn.example"], "cdn.example", "Allow 1", "Allow 1");
-        check(&["=cdn.example"], &["cdn.example"], "cdn.example", "Allow 1", "Block 1");
-    }
-
-    #[test]
-    fn all_sources_of_a_rule_are_known() {
-        let mut ruleset = Ruleset::default();
-        for source in [2, 0, 1, 0] {
-            ruleset.add(SourceId(source), &rule("a.example", Action::Block, 7)).unwrap();
-        }
-        let name = DomainName::parse("x.a.example").unwrap();
-        let sources: Vec<u16> = ruleset.matches(name.as_ref()).iter().map(|found| found.source.0).collect();
-        assert_eq!(sources, [0, 1, 2]);
-    }
-
-    proptest! {
-        /// A naive scan over all rules finds the same set, and the strongest of it is what a look-up returns.
-        #[test]
-        fn equals_a_naive_scan(
-            rules in proptest::collection::vec(("(=|\\*\\.|)[ab](\\.[abc]){1,3}", any::<bool>()), 0..40),
-            name in "[ab](\\.[abc]){0,4}",
-        ) {
-            let name = DomainName::parse(&name).unwrap();
-            let name = name.as_ref();
-            let mut ruleset = Ruleset::default();
-            let mut naive = Vec::new();
-            for ((text, allow), line) in rules.iter().zip(1..) {
-                let action = if *allow { Action::Allow } else { Action::Block };
-                let rule = rule(text, action, line);
-                ruleset.add(SourceId(0), &rule).unwrap();
-                let Subject::Name { name: own, scope } = &rule.subject else { unreachable!() };
-                let own = own.as_ref();
-                let covers = match scope {
-                    Scope::Exact => name == own,
-                    Scope::Subtree => name.is_within(own),
-                    Scope::Below => name.is_within(own) && name != own,
-                };
-                if covers && !naive.contains(&(rule.to_string())) {
-                    naive.push(rule.to_string());
-                }
-            }
-            let matches = ruleset.matches(name);
-            let shown = |found: &Match<'_>| {
-                Rule::plain(found.name.to_owned(), found.scope, found.action, found.line).to_string()
-            };
-            let mut found: Vec<String> = matches.iter().map(shown).collect();
-            prop_assert_eq!(ruleset.lookup(name), matches.first().copied());
-            found.sort();
-            naive.sort();
-            prop_assert_eq!(found, naive);
-        }
-    }
-}
+mod tests;

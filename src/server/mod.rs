@@ -8,6 +8,7 @@ mod handler;
 mod holder;
 mod listener;
 mod responder;
+mod sinkhole;
 
 pub use access::{Access, Limits};
 pub use listener::{BindError, Listener};

@@ -1,6 +1,6 @@
 //! The one function that decides about a query.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,11 +8,14 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::access::{Access, Limits};
+use super::sinkhole::Sinkhole;
 use crate::clock::Clock;
 use crate::device::LiveDevices;
 use crate::event::{Answered, EventSink, QueryEvent};
-use crate::policy::{Blocking, LivePolicy, RuleRef, SinkholeMode, Verdict};
-use crate::resolve::{Origin, Question, Resolver, UnresolvedKind};
+use crate::list::Answer;
+use crate::name::{DomainName, NameRef};
+use crate::policy::{self, Judgement, LivePolicy, Verdict};
+use crate::resolve::{Origin, Question, Resolved, Resolver, Unresolved, UnresolvedKind};
 use crate::wire::{self, CLASS_IN, Ede, Malformed, Query, Rcode, Served, TCP_PAYLOAD_MAX};
 
 /// How a question came in.
@@ -38,10 +41,11 @@ pub struct Responder {
 }
 
 /// The answer and what the event tells of it.
-struct Outcome {
-    message: Vec<u8>,
-    answered: Answered,
-    rcode: u16,
+pub(super) struct Outcome {
+    /// `None`: nothing is sent back.
+    pub(super) message: Option<Vec<u8>>,
+    pub(super) answered: Answered,
+    pub(super) rcode: u16,
 }
 
 /// Transfers of zones and the like are not questions for a resolver (RFC 6895 section 3.1: QTYPEs 128 to 254 are no data).
@@ -112,81 +116,106 @@ impl Responder {
         }
         let (at, begun) = (self.clock.now(), self.clock.instant());
         let device = self.devices.current().identify(client.ip());
-        let (verdict, blocking) = {
-            let policy = self.policy.current();
-            (policy.judge(&device, query.name()), policy.blocking)
+        let policy = Arc::clone(&self.policy.current());
+        let asked = policy::Question {
+            name: query.name(),
+            qtype: query.qtype(),
+            device: &device,
+            address: Some(client.ip()),
         };
-        let outcome = match &verdict {
-            Verdict::Block(rule) => sinkhole(&query, blocking, rule),
-            Verdict::Allow(_) | Verdict::Pass => self.resolve(&query, transport).await,
+        let judged = policy.judge(&asked);
+        let resolved = match &judged.verdict {
+            Verdict::Block(_) => None,
+            Verdict::Allow(_) | Verdict::Pass => Some(self.ask(&query).await),
+        };
+        let judged = match (&judged.verdict, &resolved) {
+            (Verdict::Pass, Some(Ok(Resolved { answer, .. }))) => {
+                policy.judge_answer(&asked, &answer.targets(), &answer.addresses()).unwrap_or(judged)
+            }
+            _ => judged,
+        };
+        let Judgement { verdict, answer } = judged;
+        let outcome = match (&verdict, resolved) {
+            (Verdict::Block(rule), _) => {
+                let sinkhole = Sinkhole { query: &query, blocking: policy.blocking, rule };
+                self.block(&sinkhole, answer.as_ref()).await
+            }
+            (Verdict::Allow(_) | Verdict::Pass, resolved) => match resolved? {
+                Ok(resolved) => serve(&query, transport, &resolved),
+                Err(unresolved) => failed(&query, &unresolved),
+            },
         };
         let latency = self.clock.instant().saturating_duration_since(begun);
         let Outcome { message, answered, rcode } = outcome;
         let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
         let (qtype, name) = (query.qtype(), query.into_name());
         self.events.emit(QueryEvent { at, device, name, qtype, verdict, answered, rcode, latency_us });
-        Some(message)
+        message
     }
 
-    async fn resolve(&self, query: &Query<'_>, transport: Transport) -> Outcome {
-        let question = Question {
-            name: query.name().to_owned(),
-            qtype: query.qtype(),
-            qclass: query.qclass(),
-            dnssec_ok: query.dnssec_ok(),
-            checking_disabled: query.checking_disabled(),
-        };
-        let size_max = match transport {
-            // hickory-server encodes the answer anew and does not compress owners against the question: the first one
-            // takes its whole length again.
-            Transport::Udp => query.udp_payload_max() - query.name().as_wire().len(),
-            Transport::Tcp => TCP_PAYLOAD_MAX,
-        };
-        match self.resolver.resolve(&question).await {
-            Ok(resolved) => Outcome {
-                message: resolved
-                    .answer
-                    .serve(query, Served { age_secs: resolved.age_secs, size_max, ede: None }),
-                rcode: resolved.answer.rcode(),
-                answered: match resolved.origin {
-                    Origin::Cache => Answered::Cache,
-                    Origin::Upstream(upstream) => Answered::Upstream(upstream),
-                },
-            },
-            Err(unresolved) => {
-                let code = match unresolved.kind {
-                    UnresolvedKind::Refused | UnresolvedKind::Overload => Ede::OTHER,
-                    UnresolvedKind::Unreachable => Ede::NO_REACHABLE_AUTHORITY,
-                };
-                let ede = Ede { code, text: &unresolved.why };
-                let message = wire::compose_error(query, Rcode::ServFail, Some(ede));
-                Outcome { message, answered: Answered::Nobody, rcode: Rcode::ServFail as u16 }
-            }
+    async fn ask(&self, query: &Query<'_>) -> Result<Resolved, Unresolved> {
+        self.resolver.resolve(&question(query, query.name().to_owned())).await
+    }
+
+    /// The answer to a blocked question: the household's, or the one that the rule asks for.
+    async fn block(&self, sinkhole: &Sinkhole<'_>, answer: Option<&Answer>) -> Outcome {
+        let Some(Answer::Cname { target, prefixed }) = answer else { return sinkhole.answer(answer) };
+        let query = sinkhole.query;
+        let target = if *prefixed { joined(query.name(), target.as_ref()) } else { Some(target.clone()) };
+        // A name that grows too long does not exist.
+        let Some(target) = target else { return sinkhole.answer(Some(&Answer::NxDomain)) };
+        if query.qtype() == wire::qtype::CNAME {
+            return sinkhole.alias(&target, &[]);
+        }
+        match self.resolver.resolve(&question(query, target.clone())).await {
+            Ok(resolved) => sinkhole.alias(&target, &resolved.answer.records(resolved.age_secs)),
+            Err(unresolved) => failed(query, &unresolved),
         }
     }
 }
 
-/// The answer to a blocked question. Only `A` and `AAAA` have addresses; any other type has no data, so that a client does
-/// not find by `HTTPS` what it may not find by `A`.
-fn sinkhole(query: &Query<'_>, blocking: Blocking, rule: &RuleRef) -> Outcome {
-    let text = format!("{}, line {}", rule.list, rule.line);
-    let ede = Some(Ede { code: Ede::BLOCKED, text: &text });
-    let ttl = blocking.ttl_secs;
-    let (message, rcode) = match blocking.mode {
-        SinkholeMode::Null => {
-            let null = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
-            (wire::compose_addresses(query, &null, ttl, ede), Rcode::NoError)
-        }
-        SinkholeMode::Custom { ipv4, ipv6 } => {
-            let addresses: Vec<IpAddr> =
-                ipv4.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from)).collect();
-            (wire::compose_addresses(query, &addresses, ttl, ede), Rcode::NoError)
-        }
-        SinkholeMode::NxDomain => (wire::compose_negative(query, Rcode::NxDomain, ttl, ede), Rcode::NxDomain),
-        SinkholeMode::NoData => (wire::compose_negative(query, Rcode::NoError, ttl, ede), Rcode::NoError),
-        SinkholeMode::Refused => (wire::compose_error(query, Rcode::Refused, ede), Rcode::Refused),
+fn question(query: &Query<'_>, name: DomainName) -> Question {
+    Question {
+        name,
+        qtype: query.qtype(),
+        qclass: query.qclass(),
+        dnssec_ok: query.dnssec_ok(),
+        checking_disabled: query.checking_disabled(),
+    }
+}
+
+/// `name` before `behind`; `None` when that is no name.
+fn joined(name: NameRef<'_>, behind: NameRef<'_>) -> Option<DomainName> {
+    let (_, labels) = name.as_wire().split_last()?;
+    DomainName::from_wire(&[labels, behind.as_wire()].concat()).ok()
+}
+
+fn serve(query: &Query<'_>, transport: Transport, resolved: &Resolved) -> Outcome {
+    let size_max = match transport {
+        // hickory-server encodes the answer anew and does not compress owners against the question: the first one
+        // takes its whole length again.
+        Transport::Udp => query.udp_payload_max() - query.name().as_wire().len(),
+        Transport::Tcp => TCP_PAYLOAD_MAX,
     };
-    Outcome { message, answered: Answered::Sinkhole, rcode: rcode as u16 }
+    let served = Served { age_secs: resolved.age_secs, size_max, ede: None };
+    Outcome {
+        message: Some(resolved.answer.serve(query, served)),
+        rcode: resolved.answer.rcode(),
+        answered: match &resolved.origin {
+            Origin::Cache => Answered::Cache,
+            Origin::Upstream(upstream) => Answered::Upstream(Arc::clone(upstream)),
+        },
+    }
+}
+
+fn failed(query: &Query<'_>, unresolved: &Unresolved) -> Outcome {
+    let code = match unresolved.kind {
+        UnresolvedKind::Refused | UnresolvedKind::Overload => Ede::OTHER,
+        UnresolvedKind::Unreachable => Ede::NO_REACHABLE_AUTHORITY,
+    };
+    let ede = Ede { code, text: &unresolved.why };
+    let message = Some(wire::compose_error(query, Rcode::ServFail, Some(ede)));
+    Outcome { message, answered: Answered::Nobody, rcode: Rcode::ServFail as u16 }
 }
 
 /// A query that waits for its answer, also when its task is ended.

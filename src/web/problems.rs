@@ -27,7 +27,7 @@ fn gather(
     about: &About,
     health: &Health,
     lists: &[SourceStatus],
-    rules: usize,
+    rules: u64,
     now: Timestamp,
 ) -> Vec<Problem> {
     let to_lists = Some(("/lists", "See the lists"));

@@ -328,7 +328,7 @@ async fn live_events_come_filtered_and_end_with_the_daemon() {
     let mut page = Served::start(router).await;
     let mut stream = BufReader::new(page.open(LIVE).await);
     read_until(&mut stream, "text/event-stream").await;
-    let rule = RuleRef { list: "l".into(), line: 1, rule: "r".into() };
+    let rule = RuleRef { list: "l".into(), rule: "r".into() };
     page.parts.live.send(event("passed.example", Verdict::Pass)).unwrap();
     page.parts.live.send(event("pixel.example", Verdict::Block(rule.clone()))).unwrap();
     let line = read_until(&mut stream, "data: ").await;
@@ -362,7 +362,7 @@ async fn a_button_against_a_rule_about_one_name_writes_a_rule_about_that_name() 
     let page = Served::with_own_rules(router, &own).await;
     let mut stream = BufReader::new(page.open(LIVE).await);
     read_until(&mut stream, "text/event-stream").await;
-    let rule = RuleRef { list: "own".into(), line: 1, rule: "r".into() };
+    let rule = RuleRef { list: "own".into(), rule: "r".into() };
     // What decides about the others is the person's own word too, but a rule about the name itself is stronger.
     let cases = [
         ("pixel.example", "=pixel.example"),

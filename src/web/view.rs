@@ -13,7 +13,8 @@ use crate::event;
 use crate::history::{Remembered, RememberedVerdict, Span};
 use crate::list::{Action, OwnRule, Scope, Subject};
 use crate::name::DomainName;
-use crate::policy::{Policy, RuleRef, Verdict};
+use crate::policy::{Policy, Question, RuleRef, Verdict};
+use crate::ruleset::Asked;
 use crate::tracker::Attribution;
 
 /// The key of the query by which an address names a note.
@@ -306,8 +307,8 @@ pub(super) fn opposite(policy: &Policy, is_blocked: bool, name: &DomainName) -> 
         return None;
     }
     // The person's own word about this very name is stronger than any about what is below it, so it is taken up again.
-    let decides = policy.own.ruleset.lookup(name.as_ref());
-    let is_exact = decides.is_some_and(|decides| decides.scope == Scope::Exact);
+    let is_exact =
+        policy.own.ruleset.lookup(&Asked::by_anyone(name.as_ref())).is_some_and(|decides| decides.is_exact());
     let scope = if is_exact { Scope::Exact } else { Scope::Subtree };
     let rule = OwnRule { subject: Subject::Name { name: name.clone(), scope } };
     (OwnRule::parse(&rule.to_string()).as_ref() == Ok(&rule)).then_some((action, rule))
@@ -330,7 +331,7 @@ pub(super) struct EventRow {
 impl EventRow {
     pub(super) fn new(event: &Remembered, web: &Web, times: &Times, back: &str) -> Self {
         let policy = web.parts.policy.current();
-        let verdict_now = policy.judge(&event.device, event.name.as_ref());
+        let verdict_now = policy.judge(&Question::of(&event.device, event.name.as_ref())).verdict;
         let is_blocked = matches!(verdict_now, Verdict::Block(_));
         let was_blocked = matches!(event.verdict, RememberedVerdict::Block(_));
         let now = match (was_blocked, is_blocked) {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::name::DomainName;
+
 use super::{CLASS_IN, Query, Rcode, UDP_PAYLOAD_MAX, qtype};
 
 /// An Extended DNS Error (RFC 8914): why the answer is what it is.
@@ -16,6 +18,8 @@ pub struct Ede<'a> {
 impl Ede<'_> {
     /// Other: the text says what.
     pub const OTHER: u16 = 0;
+    /// Forged Answer: what stands here is not what the owner of the name says, on purpose.
+    pub const FORGED_ANSWER: u16 = 4;
     /// Blocked: by the operator of this resolver, on purpose.
     pub const BLOCKED: u16 = 15;
     /// Prohibited: this client may not ask here.
@@ -50,6 +54,40 @@ pub fn compose_addresses(
         return compose_negative(query, Rcode::NoError, ttl_secs, ede);
     }
     compose(query, Rcode::NoError, [count, 0], &records, ede)
+}
+
+/// A record of an answer that is made here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AnswerRecord {
+    /// The owner; `None`: the QNAME.
+    pub owner: Option<DomainName>,
+    /// The TYPE.
+    pub rtype: u16,
+    /// How long clients may keep it, in seconds.
+    pub ttl_secs: u32,
+    /// The RDATA, uncompressed.
+    pub rdata: Vec<u8>,
+}
+
+/// Answers the question with these records; with none it is NODATA, which may be kept for `ttl_secs`.
+pub fn compose_records(
+    query: &Query<'_>,
+    answers: &[AnswerRecord],
+    ttl_secs: u32,
+    ede: Option<Ede<'_>>,
+) -> Vec<u8> {
+    let mut records = Vec::new();
+    for AnswerRecord { owner, rtype, ttl_secs, rdata } in answers {
+        match owner {
+            None => records.extend(QNAME_POINTER),
+            Some(owner) => records.extend(owner.as_ref().as_wire()),
+        }
+        push_record(&mut records, *rtype, *ttl_secs, rdata);
+    }
+    match u16::try_from(answers.len()) {
+        Ok(count @ 1..) => compose(query, Rcode::NoError, [count, 0], &records, ede),
+        _ => compose_negative(query, Rcode::NoError, ttl_secs, ede),
+    }
 }
 
 /// NODATA (`Rcode::NoError`) or NXDOMAIN, with an SOA that lets clients keep it for `ttl_secs` (RFC 2308 section 3).

@@ -8,10 +8,12 @@ mod query;
 mod stored;
 mod types;
 
-pub use answer::{Ede, compose_addresses, compose_error, compose_negative};
+pub use answer::{AnswerRecord, Ede, compose_addresses, compose_error, compose_negative, compose_records};
 pub use query::{Edns, Malformed, Query, parse};
 pub use stored::{Served, Stored, StoredError};
 pub use types::{type_by_name, type_name};
+
+use crate::name::{DomainName, NAME_LEN_MAX};
 
 /// RCODE values (IANA "DNS RCODEs") that this program sends.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -30,9 +32,13 @@ pub enum Rcode {
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub mod qtype {
     pub const A: u16 = 1;
+    pub const CNAME: u16 = 5;
     pub const SOA: u16 = 6;
     pub const AAAA: u16 = 28;
+    pub const TXT: u16 = 16;
     pub const OPT: u16 = 41;
+    pub const SVCB: u16 = 64;
+    pub const HTTPS: u16 = 65;
     pub const ANY: u16 = 255;
 }
 
@@ -65,6 +71,30 @@ fn skip_name(octets: &[u8], mut at: usize) -> Option<usize> {
             _ => return None,
         }
     }
+}
+
+/// Reads the possibly compressed name at `at`; the case is folded.
+fn read_name(octets: &[u8], mut at: usize) -> Option<DomainName> {
+    let mut wire = Vec::new();
+    loop {
+        let length = *octets.get(at)?;
+        match length {
+            0 => break,
+            1..=63 => {
+                let end = at + 1 + usize::from(length);
+                wire.extend_from_slice(octets.get(at..end)?);
+                if NAME_LEN_MAX < wire.len() {
+                    return None;
+                }
+                at = end;
+            }
+            // RFC 1035 section 4.1.4: to a prior occurrence; so that no chain of pointers goes round.
+            0xc0.. => at = Some(usize::from(read_u16(octets, at)? & 0x3fff)).filter(|target| *target < at)?,
+            _ => return None,
+        }
+    }
+    wire.push(0);
+    DomainName::from_wire(&wire).ok()
 }
 
 /// One resource record, as far as its frame goes.

@@ -1,7 +1,8 @@
 //! An upstream's answer, kept as bytes and patched for each client that asks.
 
-use super::answer::push_opt;
-use super::{CLASS_IN, Ede, HEADER_LEN, Query, qtype, read_record, read_u16, skip_name};
+use super::answer::{AnswerRecord, push_opt};
+use super::{CLASS_IN, Ede, HEADER_LEN, Query, RecordFrame, qtype, read_name, read_record, read_u16, skip_name};
+use crate::name::DomainName;
 
 /// An answer without OPT record, whose ID, question case and TTLs are patched on the way out.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -127,6 +128,51 @@ impl Stored {
             }
         }
         addresses
+    }
+
+    /// The names that its answer section leads to: targets of CNAME, SVCB and HTTPS records.
+    pub fn targets(&self) -> Vec<DomainName> {
+        let target = |record: RecordFrame| match record.rtype {
+            qtype::CNAME => read_name(&self.message, record.rdata.start),
+            // RFC 9460 section 2.2: SvcPriority, then TargetName; the root stands for the owner itself.
+            qtype::SVCB | qtype::HTTPS => {
+                read_name(&self.message, record.rdata.start + 2).filter(|name| !name.as_ref().is_root())
+            }
+            _ => None,
+        };
+        self.answer_section().filter_map(|(_, record)| target(record)).collect()
+    }
+
+    /// The records of its answer section that can stand alone: aliases, addresses, and service bindings, with their TTLs
+    /// lowered by `age_secs`.
+    pub fn records(&self, age_secs: u32) -> Vec<AnswerRecord> {
+        let record = |(at, frame): (usize, RecordFrame)| {
+            let rdata = self.message.get(frame.rdata.clone())?;
+            let rdata = match frame.rtype {
+                qtype::CNAME => read_name(&self.message, frame.rdata.start)?.as_ref().as_wire().to_vec(),
+                qtype::A | qtype::AAAA | qtype::SVCB | qtype::HTTPS | qtype::TXT => rdata.to_vec(),
+                _ => return None,
+            };
+            let ttl = self.message.get(frame.ttl_at..frame.ttl_at + 4)?.try_into().ok()?;
+            Some(AnswerRecord {
+                owner: Some(read_name(&self.message, at)?),
+                rtype: frame.rtype,
+                ttl_secs: u32::from_be_bytes(ttl).min(TTL_MAX_SECS).saturating_sub(age_secs),
+                rdata,
+            })
+        };
+        self.answer_section().filter_map(record).collect()
+    }
+
+    /// The records of the answer section, each with where it begins.
+    fn answer_section(&self) -> impl Iterator<Item = (usize, RecordFrame)> {
+        let count = read_u16(&self.message, 6).unwrap_or_default();
+        let mut at = HEADER_LEN + usize::from(self.question_len);
+        (0..count).map_while(move |_| {
+            let record = read_record(&self.message, at)?;
+            let start = std::mem::replace(&mut at, record.rdata.end);
+            Some((start, record))
+        })
     }
 
     /// Its size in memory, in octets.

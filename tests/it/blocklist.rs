@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pixelsink::list::{Action, Rule, Scope};
 use pixelsink::name::DomainName;
-use pixelsink::ruleset::{Ruleset, SourceId};
+use pixelsink::ruleset::{Asked, BuildOptions, Builder, Ruleset, SourceId};
 use pixelsink::tracker::{Attribution, BUILT_IN, Catalogue, Kind, Level, registrable_domain};
 
 /// What people ask for by name, or what sites, apps and devices need to work. Nothing of it may be blocked unasked.
@@ -48,13 +48,13 @@ fn catalogue() -> Catalogue {
 
 /// The rules that the daemon makes of these levels.
 fn ruleset(catalogue: &Catalogue, levels: &[Level]) -> Ruleset {
-    let mut ruleset = Ruleset::default();
+    let mut builder = Builder::new(BuildOptions::default());
     for entry in catalogue.entries().iter().filter(|entry| levels.contains(&entry.level)) {
         let scope = if entry.exact { Scope::Exact } else { Scope::Subtree };
         let rule = Rule::plain(entry.name.clone(), scope, Action::Block, entry.line);
-        ruleset.add(SourceId(0), &rule).unwrap();
+        builder.add(SourceId(0), false, &rule).unwrap();
     }
-    ruleset
+    builder.finish_in_memory().unwrap().0
 }
 
 fn name(text: &str) -> DomainName {
@@ -81,7 +81,7 @@ fn the_default_breaks_nothing_that_people_ask_for() {
     let ruleset = ruleset(&catalogue(), &[Level::Pixel]);
     let blocked: Vec<&str> = NEEDED
         .split_ascii_whitespace()
-        .filter(|needed| ruleset.lookup(name(needed).as_ref()).is_some())
+        .filter(|needed| ruleset.lookup(&Asked::by_anyone(name(needed).as_ref())).is_some())
         .collect();
     assert!(blocked.is_empty(), "blocked by default: {}", blocked.join(" "));
 }
@@ -108,7 +108,7 @@ fn the_default_blocks_what_everyone_expects() {
         "vortex.data.microsoft.com",
         "metrics.icloud.com",
     ] {
-        assert!(ruleset.lookup(name(tracker).as_ref()).is_some(), "{tracker} is not blocked");
+        assert!(ruleset.lookup(&Asked::by_anyone(name(tracker).as_ref())).is_some(), "{tracker} is not blocked");
     }
 }
 

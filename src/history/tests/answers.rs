@@ -37,9 +37,9 @@ fn a_hit_shows_at_once_and_after_a_restart() {
             name www.shop.example 0/1
             name www.shop.example on phone 0/1
             tracker Pixel 1 on 1
-            2026-01-14T12:30:00Z phone pixel.example 28 3 allow own:7 @@||pixel.example^ (Pixel)
+            2026-01-14T12:30:00Z phone pixel.example 28 3 allow own @@||pixel.example^ (Pixel)
             2026-01-14T12:30:00Z phone www.shop.example 28 3 pass (shop.example)
-            2026-01-14T12:30:00Z tv a.pixel.example 28 3 block own:7 ||pixel.example^ (Pixel)
+            2026-01-14T12:30:00Z tv a.pixel.example 28 3 block own ||pixel.example^ (Pixel)
             ");
         }
     };

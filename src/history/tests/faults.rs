@@ -200,13 +200,13 @@ fn a_file_in_use_by_another_process_is_joined_later() {
     tracker Pixel 3 on 2
     tracker other.example 1 on 1
     tracker shop.example 1 on 1
-    2026-01-14T12:30:00Z tv pixel.example 28 3 allow own:7 @@||pixel.example^ (Pixel)
-    2026-01-14T12:30:00Z tv other.example 28 3 block own:7 ||pixel.example^ (other.example)
-    2026-01-14T12:30:00Z phone www.shop.example 28 3 block own:7 ||pixel.example^ (shop.example)
-    2026-01-14T12:30:00Z tv late.pixel.example 28 3 block own:7 ||pixel.example^ (Pixel)
-    2026-01-14T12:30:00Z phone beacon.example 28 3 block own:7 ||pixel.example^ (Pixel)
+    2026-01-14T12:30:00Z tv pixel.example 28 3 allow own @@||pixel.example^ (Pixel)
+    2026-01-14T12:30:00Z tv other.example 28 3 block own ||pixel.example^ (other.example)
+    2026-01-14T12:30:00Z phone www.shop.example 28 3 block own ||pixel.example^ (shop.example)
+    2026-01-14T12:30:00Z tv late.pixel.example 28 3 block own ||pixel.example^ (Pixel)
+    2026-01-14T12:30:00Z phone beacon.example 28 3 block own ||pixel.example^ (Pixel)
     2026-01-14T12:30:00Z phone www.shop.example 28 3 pass (shop.example)
-    2026-01-14T12:30:00Z tv pixel.example 28 3 block own:7 ||pixel.example^ (Pixel)
+    2026-01-14T12:30:00Z tv pixel.example 28 3 block own ||pixel.example^ (Pixel)
     ");
 }
 

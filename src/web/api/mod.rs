@@ -130,8 +130,8 @@ mod tests {
     fn the_strongest_rule_is_the_verdict() {
         let name = DomainName::parse("a.pixel.example").unwrap();
         let explained = |action, rule: &str| {
-            let rule = Ref { list: "l".into(), line: 7, rule: rule.into() };
-            Explained { rule, action, own: false }
+            let rule = Ref { list: "l".into(), rule: rule.into() };
+            Explained { lists: vec![Arc::clone(&rule.list)], rule, action, own: false }
         };
         let rules =
             [explained(ListAction::Block, "||pixel.example^"), explained(ListAction::Allow, "@@||example^")];
@@ -139,7 +139,7 @@ mod tests {
         let json = serde_json::to_value(&explanation).unwrap();
         assert_eq!(
             json["verdict"],
-            serde_json::json!({"is": "block", "rule": {"list": "l", "line": 7, "rule": "||pixel.example^"}})
+            serde_json::json!({"is": "block", "rule": {"list": "l", "rule": "||pixel.example^"}})
         );
         assert_eq!(json["rules"][1]["action"], "allow");
         assert_eq!(json["who"], serde_json::json!({"is": "domain", "domain": "a.pixel.example"}));

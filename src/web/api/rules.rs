@@ -11,6 +11,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Action, Answer, Done, Error, Explanation, Granted, OwnRule, RuleWish, granted};
+use crate::device::DeviceTable;
+use crate::policy::Question;
 use crate::command::Command;
 use crate::list;
 use crate::name::DomainName;
@@ -64,7 +66,8 @@ pub(super) async fn explain(
     Query(asked): Query<AskedName>,
 ) -> Answer<Explanation> {
     let name = DomainName::parse(asked.name.trim()).map_err(unreadable)?;
-    let rules = web.parts.policy.current().explain(name.as_ref());
+    let nobody = DeviceTable::default().identify(std::net::Ipv4Addr::UNSPECIFIED.into());
+    let rules = web.parts.policy.current().explain(&Question::of(&nobody, name.as_ref()));
     let attribution = web.parts.catalogue.attribute(name.as_ref());
     Ok(Json(Explanation::new(&name, &rules, &attribution)))
 }

@@ -50,9 +50,9 @@ pub struct Status {
     /// Whom it asks.
     pub upstreams: Vec<String>,
     /// How many rules of lists are in force.
-    pub list_rules: usize,
+    pub list_rules: u64,
     /// How many rules of the person's own are in force.
-    pub own_rules: usize,
+    pub own_rules: u64,
     /// How the history is.
     pub history: HistoryHealth,
     /// What is wrong and what to do about it, for people; the history's own problem stands in `history`.
@@ -246,17 +246,15 @@ impl From<&history::NameCount> for NameCount {
 /// A rule and where it stands.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct RuleRef {
-    /// The list.
+    /// The list; the first one when several have the rule.
     pub list: String,
-    /// The line in that list, from 1.
-    pub line: u32,
     /// The rule in its shortest form.
     pub rule: String,
 }
 
 impl From<&policy::RuleRef> for RuleRef {
     fn from(rule: &policy::RuleRef) -> Self {
-        Self { list: rule.list.to_string(), line: rule.line, rule: rule.rule.to_string() }
+        Self { list: rule.list.to_string(), rule: rule.rule.to_string() }
     }
 }
 
@@ -492,7 +490,7 @@ pub struct RuleWish {
 impl RuleWish {
     /// Turns round what is said of `name` now.
     fn against(policy: &policy::Policy, device: &crate::device::Device, name: &DomainName) -> Option<Self> {
-        let is_blocked = matches!(policy.judge(device, name.as_ref()), policy::Verdict::Block(_));
+        let is_blocked = matches!(policy.judge(&policy::Question::of(device, name.as_ref())).verdict, policy::Verdict::Block(_));
         let (action, rule) = opposite(policy, is_blocked, name)?;
         Some(Self { action: action.into(), rule: rule.to_string() })
     }
@@ -536,6 +534,8 @@ pub struct Explanation {
     pub who: Who,
     /// Every rule that covers it, the strongest first: the first one decides.
     pub rules: Vec<ExplainedRule>,
+    /// What would change if a list were removed: only the lists without which something would.
+    pub without: Vec<WithoutList>,
 }
 
 /// One rule that covers a name.
@@ -545,8 +545,28 @@ pub struct ExplainedRule {
     pub rule: RuleRef,
     /// What it asks for.
     pub action: Action,
+    /// Every list that has it, with the lines on which it stands.
+    pub places: Vec<RulePlace>,
     /// Whether a person wrote it.
     pub own: bool,
+}
+
+/// A list that has a rule.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct RulePlace {
+    /// The list.
+    pub list: String,
+    /// The lines of it that say so, as far as they were looked up; the first ten.
+    pub lines: Vec<SkippedLine>,
+}
+
+/// What would be said of a name if there were one list less.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct WithoutList {
+    /// The list.
+    pub list: String,
+    /// What would be said then.
+    pub verdict: Verdict,
 }
 
 impl Explanation {
@@ -559,9 +579,19 @@ impl Explanation {
         let explained = |explained: &policy::Explained| ExplainedRule {
             rule: (&explained.rule).into(),
             action: explained.action.into(),
+            places: explained
+                .lists
+                .iter()
+                .map(|list| RulePlace { list: list.to_string(), lines: Vec::new() })
+                .collect(),
             own: explained.own,
         };
+        let without = policy::Policy::explain_without(rules).into_iter().map(|without| WithoutList {
+            list: without.list.to_string(),
+            verdict: (&without.verdict).into(),
+        });
+        let without = without.collect();
         let rules = rules.iter().map(explained).collect();
-        Self { name: name.to_string(), verdict, who: attribution.into(), rules }
+        Self { name: name.to_string(), verdict, who: attribution.into(), rules, without }
     }
 }

@@ -10,7 +10,7 @@ use super::overview::TrackerRow;
 use super::{Page, page};
 use crate::device::DeviceKey;
 use crate::history::{EventFilter, NameCount};
-use crate::policy::Verdict;
+use crate::policy::{Question, Verdict};
 use crate::web::Web;
 use crate::web::chart::Chart;
 use crate::web::errors::Failure;
@@ -80,7 +80,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<
         hits: format::count(count.totals.hits),
         queries: format::count(count.totals.queries),
         button: {
-            let is_blocked = matches!(policy.judge(&device, count.name.as_ref()), Verdict::Block(_));
+            let is_blocked = matches!(policy.judge(&Question::of(&device, count.name.as_ref())).verdict, Verdict::Block(_));
             RuleButton::against(&policy, is_blocked, &count.name, &frame.here)
         },
     };

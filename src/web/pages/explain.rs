@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::{Page, page};
 use crate::list::Action;
 use crate::name::DomainName;
-use crate::policy::{Explained, Policy, RuleRef};
+use crate::device::DeviceTable;
+use crate::policy::{Explained, Policy, Question, RuleRef};
 use crate::tracker::Attribution;
 use crate::web::Web;
 use crate::web::view::{Frame, RuleButton, Tab, Who};
@@ -103,7 +104,8 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         }
         Ok(name) => {
             let policy = web.parts.policy.current();
-            let rules = policy.explain(name.as_ref());
+            let nobody = DeviceTable::default().identify(Ipv4Addr::UNSPECIFIED.into());
+            let rules = policy.explain(&Question::of(&nobody, name.as_ref()));
             let attribution = web.parts.catalogue.attribute(name.as_ref());
             Outcome::Name(Box::new(Explanation::new(&name, rules, &policy, &attribution, &frame.here)))
         }

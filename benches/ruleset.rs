@@ -1,0 +1,252 @@
+//! The figures of the ruleset, as a table: `cargo bench --bench ruleset [-- NAMES_FILE [COUNT ...]]`.
+//!
+//! `NAMES_FILE` has one name a line (zstd when it ends in `.zst`); without it, names are made up. `COUNT` names are compiled from
+//! hosts text; more than the file has are made of its own labels. Each line of the table is a process of its own, so that its
+//! memory is its own. A floor in the same run stands beside each time: reading the text once, and hashing a name once.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pixelsink::list::{ParseOptions, Parser};
+use pixelsink::name::DomainName;
+use pixelsink::ruleset::{Asked, BuildOptions, Builder, Ruleset, SourceId};
+
+/// Counts allocations, so that a look-up can be seen to make none.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+#[expect(unsafe_code, reason = "an allocator is unsafe to write")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How many names are looked up for one figure.
+const LOOKUPS: usize = 1_000_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.first().map(String::as_str) {
+        Some("compile") => compile(Path::new(&arguments[1]), Path::new(&arguments[2])),
+        Some("serve") => serve(Path::new(&arguments[1]), Path::new(&arguments[2])),
+        _ => table(&arguments),
+    }
+}
+
+fn table(arguments: &[String]) {
+    let directory = std::env::temp_dir().join(format!("pixelsink-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = arguments.first().map(PathBuf::from);
+    let counts: Vec<usize> = arguments.iter().skip(1).map(|count| count.parse().unwrap()).collect();
+    let counts = if counts.is_empty() { vec![1_000_000, 10_000_000] } else { counts };
+    let real = file.as_deref().map(read_names).unwrap_or_default();
+    println!(
+        "| rules | file, B/rule | RSS after start, B/rule | open to first verdict, ms | compile, M lines/s (reading alone) \
+         | compile peak, MB | miss, ns (hash alone) | hit, ns | allocations |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for count in counts {
+        let text = directory.join("hosts.txt");
+        write_hosts(&text, &real, count);
+        let rules = directory.join("rules.bin");
+        let compiled = run(&["compile", &text.display().to_string(), &rules.display().to_string()]);
+        let served = run(&["serve", &rules.display().to_string(), &text.display().to_string()]);
+        let [lines_per_s, floor, peak_mb, keys] = compiled[..] else { panic!("{compiled:?}") };
+        let [rss, open_ms, miss, hash, hit, allocations] = served[..] else { panic!("{served:?}") };
+        let size = std::fs::metadata(&rules).unwrap().len() as f64;
+        println!(
+            "| {keys} | {:.2} | {:.2} | {open_ms:.1} | {lines_per_s:.2} ({floor:.0}) | {peak_mb:.0} | {miss:.0} ({hash:.0}) \
+             | {hit:.0} | {allocations} |",
+            size / keys,
+            rss / keys
+        );
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+fn run(arguments: &[&str]) -> Vec<f64> {
+    let output = Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_ascii_whitespace().map(|number| number.parse().unwrap()).collect()
+}
+
+fn read_names(path: &Path) -> Vec<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).unwrap();
+    if path.extension().is_some_and(|extension| extension == "zst") {
+        zstd::Decoder::new(file).unwrap().read_to_string(&mut text).unwrap();
+    } else {
+        std::io::BufReader::new(file).read_to_string(&mut text).unwrap();
+    }
+    text.lines().map(str::to_owned).collect()
+}
+
+/// A generator of numbers that look random and are the same each time (Steele, Lea and Flood, "SplitMix").
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((number ^ (number >> 31)) % limit as u64) as usize
+    }
+}
+
+/// Names as lists have them: the real ones first, then others put together from their labels.
+fn write_hosts(path: &Path, real: &[String], count: usize) {
+    let mut out = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    let made_up: Vec<String>;
+    let real = if real.is_empty() {
+        let words = ["ads", "pixel", "track", "stat", "metrics", "cdn", "beacon", "shop", "news", "mail", "go", "my"];
+        let mut numbers = Numbers(1);
+        made_up = (0..200_000)
+            .map(|number| {
+                let word = words[numbers.below(words.len())];
+                format!("{word}{}.{}{number}.com", numbers.below(100), words[numbers.below(words.len())])
+            })
+            .collect();
+        &made_up
+    } else {
+        real
+    };
+    let mut numbers = Numbers(2);
+    for index in 0..count {
+        match real.get(index) {
+            Some(name) => writeln!(out, "0.0.0.0 {name}").unwrap(),
+            None => {
+                // The domain of one name, lengthened by a label of another one; or a domain put together from two.
+                let (one, other) = (&real[numbers.below(real.len())], &real[numbers.below(real.len())]);
+                let label = other.split('.').next().unwrap_or("www");
+                let (first, rest) = one.split_once('.').unwrap_or((one, "com"));
+                if index % 3 == 0 {
+                    writeln!(out, "0.0.0.0 {label}.{one}").unwrap();
+                } else {
+                    let number = numbers.below(1000);
+                    let cut = label.len().min(24);
+                    writeln!(out, "0.0.0.0 {}{number}{first:.20}.{rest}", &label[..cut]).unwrap();
+                }
+            }
+        }
+    }
+    out.flush().unwrap();
+}
+
+/// Compiles a text, and prints lines a second, the same for reading alone, the most memory used, and how many names there are.
+fn compile(text: &Path, rules: &Path) {
+    let bytes_read = |mut take: Box<dyn FnMut(&[u8]) + '_>| {
+        let mut file = std::fs::File::open(text).unwrap();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let length = file.read(&mut buffer).unwrap();
+            if length == 0 {
+                break;
+            }
+            take(&buffer[..length]);
+        }
+    };
+    let begun = Instant::now();
+    let mut lines = 0;
+    bytes_read(Box::new(|piece| lines += memchr::memchr_iter(b'\n', piece).count()));
+    let floor = lines as f64 / begun.elapsed().as_secs_f64() / 1e6;
+    let begun = Instant::now();
+    let spill_dir = rules.parent().map(Path::to_owned);
+    let mut builder = Builder::new(BuildOptions { spill_dir, ..BuildOptions::default() });
+    let mut parser = Parser::new(ParseOptions::default());
+    bytes_read(Box::new(|piece| parser.push(piece, &mut |rule| builder.add(SourceId(0), false, &rule).unwrap())));
+    parser.finish(&mut |_| ());
+    let parsed = begun.elapsed();
+    let (_, counts) = builder.finish_to(rules, [1; 32], b"").unwrap();
+    let speed = lines as f64 / begun.elapsed().as_secs_f64() / 1e6;
+    eprintln!("parsed after {parsed:?} of {:?}", begun.elapsed());
+    println!("{speed} {floor} {} {}", memory("VmHWM") / 1e6, counts.total());
+}
+
+/// Opens a ruleset and prints its memory, the time to open it, and the times of look-ups.
+fn serve(rules: &Path, text: &Path) {
+    let name = |text: &str| DomainName::parse(text).unwrap();
+    let mut real = Vec::new();
+    let step = {
+        let lines = std::fs::metadata(text).unwrap().len() / 28;
+        (lines as usize / LOOKUPS).max(1)
+    };
+    let listed = std::fs::read_to_string(text).unwrap();
+    real.extend(listed.lines().step_by(step).take(LOOKUPS).filter_map(|line| line.split(' ').nth(1)).map(name));
+    drop(listed);
+    let unlisted: Vec<DomainName> = {
+        let mut numbers = Numbers(3);
+        (0..LOOKUPS)
+            .map(|_| {
+                let domain = real[numbers.below(real.len())].to_string();
+                let top = domain.rsplit('.').next().unwrap_or("com").to_owned();
+                name(&format!("a{}.b{}.c{}.{top}", numbers.below(1000), numbers.below(1000), numbers.below(1_000_000)))
+            })
+            .collect()
+    };
+    // Shuffled, as questions come.
+    let mut numbers = Numbers(4);
+    for index in (1..real.len()).rev() {
+        real.swap(index, numbers.below(index + 1));
+    }
+    let before = memory("VmRSS");
+    let begun = Instant::now();
+    let ruleset = Ruleset::open(rules, &[1; 32]).unwrap();
+    let found = ruleset.lookup(&Asked::by_anyone(real[0].as_ref())).is_some();
+    let open = begun.elapsed();
+    assert!(found, "the first verdict is right");
+    let rss = memory("VmRSS") - before;
+    let median = |mut round: Box<dyn FnMut() -> usize + '_>, expected: usize| {
+        let mut times: Vec<Duration> = (0..5)
+            .map(|_| {
+                let begun = Instant::now();
+                let count = black_box(round());
+                assert!(count.abs_diff(expected) <= expected / 1000, "{count} of {expected}");
+                begun.elapsed()
+            })
+            .collect();
+        times.sort();
+        times[2].as_nanos() as f64
+    };
+    let count = |names: &[DomainName]| {
+        names.iter().filter(|name| ruleset.lookup(&Asked::by_anyone(name.as_ref())).is_some()).count()
+    };
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed);
+    let unlisted_found = count(&unlisted);
+    let miss = median(Box::new(|| count(&unlisted)), unlisted_found) / unlisted.len() as f64;
+    let hit = median(Box::new(|| count(&real)), real.len()) / real.len() as f64;
+    // The vectors of times are all that is allocated.
+    let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - allocations).saturating_sub(6);
+    let hash = median(
+        Box::new(|| unlisted.iter().filter(|name| xxhash_rust::xxh3::xxh3_64(name.as_ref().as_wire()) != 7).count()),
+        unlisted.len(),
+    ) / unlisted.len() as f64;
+    println!("{rss} {} {miss} {hash} {hit} {allocations}", open.as_secs_f64() * 1e3);
+}
+
+/// A figure of this process's memory, in octets.
+fn memory(field: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    let kib: f64 = line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024.0
+}

@@ -1,0 +1,307 @@
+//! A block of keys: up to [`KEYS_MAX`] of them in order, each as its difference to the one before, with what is said of each.
+//!
+//! ```text
+//! checksum   u16            the lower bits of XXH3 over what follows
+//! count      u8             how many keys
+//! kinds      u8             how many different attributes there are, less one
+//! attributes varint each    the attributes themselves
+//! choices    bits           for each key which of them; no bits when there is one
+//! keys       for each:      an octet: shared length against the last one's (high half, 7 is the same),
+//!                           and how many octets follow (low half); 15 in either: a varint follows
+//!                           the rest of the key in symbols
+//! ```
+//!
+//! A look-up knows how much of the key it has matched so far. A key that shares more than that with the one before is
+//! smaller than what is looked for, and one that shares less is greater: neither is read.
+
+use std::cmp::Ordering;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::bytes::{Reader, put_varint};
+use super::symbols::{Symbols, Writer};
+
+/// Keys in a block: the more, the smaller the file and the longer a look-up.
+pub(super) const KEYS_MAX: usize = 32;
+/// What stands in half an octet when it does not suffice.
+const FOLLOWS: u8 = 15;
+/// The same length as the key before.
+const SAME: i32 = 7;
+
+/// Puts a block together.
+#[derive(Default)]
+pub(super) struct BlockWriter {
+    last: Vec<u8>,
+    shared: usize,
+    keys: Vec<u8>,
+    attributes: Vec<u32>,
+}
+
+impl BlockWriter {
+    pub(super) const fn count(&self) -> usize {
+        self.attributes.len()
+    }
+
+    /// Takes the next key, which is greater than the last.
+    pub(super) fn push(&mut self, key: &[u8], attribute: u32, symbols: &mut Writer) {
+        let shared = if self.count() == 0 { 0 } else { shared_len(&self.last, key) };
+        let codes = symbols.encode(key.get(shared..).unwrap_or_default());
+        let change = shared as i32 - self.shared as i32 + SAME; // Keys are shorter than 256 octets.
+        let high = u8::try_from(change).ok().filter(|&high| high < FOLLOWS).unwrap_or(FOLLOWS);
+        let low = u8::try_from(codes.len()).ok().filter(|&low| low < FOLLOWS).unwrap_or(FOLLOWS);
+        self.keys.push(high << 4 | low);
+        if high == FOLLOWS {
+            put_varint(&mut self.keys, shared as u32);
+        }
+        if low == FOLLOWS {
+            put_varint(&mut self.keys, codes.len() as u32);
+        }
+        self.keys.extend_from_slice(codes);
+        self.attributes.push(attribute);
+        self.shared = shared;
+        self.last.clear();
+        self.last.extend_from_slice(key);
+    }
+
+    /// Writes the block out and begins a new one.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0, 0, self.count() as u8]);
+        let mut kinds: Vec<u32> = Vec::new();
+        let choices: Vec<usize> = self
+            .attributes
+            .iter()
+            .map(|attribute| {
+                kinds.iter().position(|known| known == attribute).unwrap_or_else(|| {
+                    kinds.push(*attribute);
+                    kinds.len() - 1
+                })
+            })
+            .collect();
+        out.push(kinds.len().saturating_sub(1) as u8);
+        kinds.iter().for_each(|&kind| put_varint(out, kind));
+        let width = choice_width(kinds.len());
+        let mut bits = vec![0_u8; (choices.len() * width).div_ceil(8)];
+        for (index, choice) in choices.into_iter().enumerate() {
+            for bit in (0..width).filter(|bit| choice >> bit & 1 == 1) {
+                let at = index * width + bit;
+                if let Some(octet) = bits.get_mut(at / 8) {
+                    *octet |= 1 << (at % 8);
+                }
+            }
+        }
+        out.extend_from_slice(&bits);
+        out.extend_from_slice(&self.keys);
+        let sum = checksum(out.get(start + 2..).unwrap_or_default()).to_le_bytes();
+        if let Some(place) = out.get_mut(start..start + 2) {
+            place.copy_from_slice(&sum);
+        }
+        self.keys.clear();
+        self.attributes.clear();
+        self.shared = 0;
+    }
+}
+
+/// How many octets two keys have in common at their beginning.
+pub(super) fn shared_len(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
+fn choice_width(kinds: usize) -> usize {
+    kinds.next_power_of_two().trailing_zeros() as usize
+}
+
+fn checksum(octets: &[u8]) -> u16 {
+    xxh3_64(octets) as u16
+}
+
+/// A block that is looked into.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    count: usize,
+    kinds: usize,
+    attributes: &'a [u8],
+    keys: &'a [u8],
+}
+
+impl<'a> Block<'a> {
+    /// Takes a block for what it is; `None` when it is damaged.
+    pub(super) fn read(octets: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader(octets);
+        if reader.u16()? != checksum(reader.0) {
+            return None;
+        }
+        let count = usize::from(reader.u8()?);
+        let kinds = usize::from(reader.u8()?) + 1;
+        let attributes = reader.0;
+        (0..kinds).try_for_each(|_| reader.varint().map(drop))?;
+        let bits = (count * choice_width(kinds)).div_ceil(8);
+        reader.take(bits)?;
+        let length = attributes.len() - reader.0.len();
+        Some(Self { count, kinds, attributes: attributes.get(..length)?, keys: reader.0 })
+    }
+
+    /// The attribute of a key, or `None` when the block does not have it.
+    pub(super) fn find(&self, key: &[u8], symbols: &Symbols) -> Option<u32> {
+        let mut keys = self.keys();
+        // How much of the key the last one read has, being smaller than it.
+        let mut matched = 0;
+        for index in 0..self.count {
+            let (shared, codes) = keys.next()?;
+            match shared.cmp(&matched) {
+                Ordering::Greater => continue,
+                Ordering::Less => return None,
+                Ordering::Equal => {}
+            }
+            let (order, length) = compare(symbols, codes, key.get(matched..)?);
+            match order {
+                Ordering::Equal => return self.attribute(index),
+                Ordering::Greater => return None,
+                Ordering::Less => matched += length,
+            }
+        }
+        None
+    }
+
+    /// How the first key compares to another one.
+    pub(super) fn compare_first(&self, key: &[u8], symbols: &Symbols) -> Option<Ordering> {
+        let (_, codes) = self.keys().next()?;
+        Some(compare(symbols, codes, key).0)
+    }
+
+    /// Calls `take` with each key and its attribute.
+    pub(super) fn for_each(&self, symbols: &Symbols, take: &mut impl FnMut(&[u8], u32)) -> Option<()> {
+        let mut keys = self.keys();
+        let mut key = Vec::new();
+        for index in 0..self.count {
+            let (shared, codes) = keys.next()?;
+            key.truncate(shared);
+            symbols.pieces(codes).for_each(|piece| key.extend_from_slice(piece));
+            take(&key, self.attribute(index)?);
+        }
+        Some(())
+    }
+
+    const fn keys(&self) -> Keys<'a> {
+        Keys { reader: Reader(self.keys), shared: 0 }
+    }
+
+    fn attribute(&self, index: usize) -> Option<u32> {
+        let mut reader = Reader(self.attributes);
+        if self.kinds == 1 {
+            return reader.varint();
+        }
+        let width = choice_width(self.kinds);
+        let choices = self.attributes.len() - (self.count * width).div_ceil(8);
+        let bit = |at: usize| self.attributes.get(choices + at / 8).map(|octet| usize::from(octet >> (at % 8) & 1));
+        let mut choice = 0;
+        for place in 0..width {
+            choice |= bit(index * width + place)? << place;
+        }
+        (0..choice).try_for_each(|_| reader.varint().map(drop))?;
+        reader.varint()
+    }
+}
+
+/// The keys of a block: how much each shares with the one before, and its rest in symbols.
+struct Keys<'a> {
+    reader: Reader<'a>,
+    shared: i32,
+}
+
+impl<'a> Iterator for Keys<'a> {
+    type Item = (usize, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, &'a [u8])> {
+        let halves = self.reader.u8()?;
+        let (high, low) = (halves >> 4, halves & 0x0f);
+        self.shared = if high == FOLLOWS {
+            i32::try_from(self.reader.varint()?).ok()?
+        } else {
+            self.shared + i32::from(high) - SAME
+        };
+        let length = if low == FOLLOWS { self.reader.varint()? as usize } else { usize::from(low) };
+        Some((usize::try_from(self.shared).ok()?, self.reader.take(length)?))
+    }
+}
+
+/// How a text in symbols compares to another one, and how much both have in common.
+#[inline]
+fn compare(symbols: &Symbols, codes: &[u8], other: &[u8]) -> (Ordering, usize) {
+    let mut matched = 0;
+    for piece in symbols.pieces(codes) {
+        let rest = other.get(matched..).unwrap_or_default();
+        let shared = shared_len(piece, rest);
+        matched += shared;
+        if shared < piece.len() {
+            let order = match (piece.get(shared), rest.get(shared)) {
+                (Some(one), Some(other)) => one.cmp(other),
+                _ => Ordering::Greater,
+            };
+            return (order, matched);
+        }
+    }
+    (if matched < other.len() { Ordering::Less } else { Ordering::Equal }, matched)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_flipped_bit_is_seen() {
+        let mut symbols = Writer::train(&[b"com\0example"]);
+        let mut writer = BlockWriter::default();
+        for key in ["com\0example", "com\0example\0a", "net\0example"] {
+            writer.push(key.as_bytes(), 7, &mut symbols);
+        }
+        let mut octets = Vec::new();
+        writer.finish(&mut octets);
+        for at in 0..octets.len() * 8 {
+            octets[at / 8] ^= 1 << (at % 8);
+            assert!(Block::read(&octets).is_none(), "bit {at}");
+            octets[at / 8] ^= 1 << (at % 8);
+        }
+        assert!(Block::read(&octets).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_is_found_and_no_other(
+            keys in proptest::collection::btree_map("[a-c\0]{1,20}", 0_u32..6, 1..=KEYS_MAX), others in proptest::collection::vec("[a-d\0]{0,9}", 20),
+        ) {
+            let sample: Vec<&[u8]> = keys.keys().map(String::as_bytes).collect();
+            let mut symbols = Writer::train(&sample);
+            let mut writer = BlockWriter::default();
+            for (key, &attribute) in &keys {
+                writer.push(key.as_bytes(), attribute * 1000, &mut symbols);
+            }
+            let mut octets = Vec::new();
+            writer.finish(&mut octets);
+            let symbols = Symbols::read(&symbols.table()).unwrap();
+            let block = Block::read(&octets).unwrap();
+            for name in keys.keys().chain(&others) {
+                let expected = keys.get(name).map(|attribute| attribute * 1000);
+                prop_assert_eq!(block.find(name.as_bytes(), &symbols), expected, "{:?}", name);
+            }
+            let mut all = Vec::new();
+            block.for_each(&symbols, &mut |key, attribute| all.push((key.to_vec(), attribute / 1000))).unwrap();
+            prop_assert_eq!(all, keys.into_iter().map(|(key, attribute)| (key.into_bytes(), attribute)).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn no_octets_make_a_look_up_fall_over(mut octets: Vec<u8>, key: Vec<u8>) {
+            let sum = checksum(octets.get(2..).unwrap_or_default()).to_le_bytes();
+            octets.iter_mut().zip(sum).for_each(|(place, octet)| *place = octet);
+            if let Some(block) = Block::read(&octets) {
+                let symbols = Symbols::default();
+                block.find(&key, &symbols);
+                block.compare_first(&key, &symbols);
+                block.for_each(&symbols, &mut |_, _| ());
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Names as keys: labels from the right, so that a name's ancestors are the beginnings of its key.
+//!
+//! `ads.example.com` has the key `com\0example\0ads`. Keys sort so that what stands below a name follows it at once, which is
+//! what makes them short when each is written as the difference to the one before.
+
+use crate::name::{NAME_LEN_MAX, NameRef};
+
+/// The deepest name: 127 labels of one octet.
+pub(super) const LABELS_MAX: usize = 127;
+
+/// A key with the places where each ancestor of its name ends.
+pub(super) struct Key {
+    octets: [u8; NAME_LEN_MAX],
+    ends: [u8; LABELS_MAX],
+    labels: usize,
+}
+
+impl Key {
+    /// The key of a name; `None` for one that has the octet 0 in a label, which no list can speak of: as the octet
+    /// between labels it would make two names one.
+    pub(super) fn of(name: NameRef<'_>) -> Option<Self> {
+        let wire = name.as_wire();
+        let mut key = Self { octets: [0; NAME_LEN_MAX], ends: [0; LABELS_MAX], labels: 0 };
+        let labels = Labels::of(wire);
+        let mut end = 0;
+        for label in labels.from_right(wire) {
+            if label.contains(&0) {
+                return None;
+            }
+            if 0 < end {
+                end += 1;
+            }
+            key.octets.get_mut(end..end + label.len())?.copy_from_slice(label);
+            end += label.len();
+            *key.ends.get_mut(key.labels)? = u8::try_from(end).ok()?;
+            key.labels += 1;
+        }
+        Some(key)
+    }
+
+    /// The whole key.
+    pub(super) fn as_octets(&self) -> &[u8] {
+        self.ancestor(self.labels)
+    }
+
+    /// The key of the ancestor with this many labels.
+    pub(super) fn ancestor(&self, labels: usize) -> &[u8] {
+        let end = labels.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or_default();
+        self.octets.get(..usize::from(end)).unwrap_or_default()
+    }
+}
+
+/// Where the labels of a name in wire form begin.
+#[derive(Clone, Copy)]
+pub(super) struct Labels {
+    starts: [u8; LABELS_MAX],
+    count: usize,
+}
+
+impl Labels {
+    pub(super) fn of(wire: &[u8]) -> Self {
+        let mut labels = Self { starts: [0; LABELS_MAX], count: 0 };
+        let mut at = 0;
+        while let Some(&length) = wire.get(at) {
+            let Some(start) = labels.starts.get_mut(labels.count) else { break };
+            if length == 0 {
+                break;
+            }
+            *start = at as u8; // A name has at most 255 octets.
+            labels.count += 1;
+            at += 1 + usize::from(length);
+        }
+        labels
+    }
+
+    /// The labels, the top-level domain first.
+    pub(super) fn from_right<'a>(&self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let starts = self.starts.get(..self.count).unwrap_or_default();
+        starts.iter().rev().map(move |&start| {
+            let label = wire.get(usize::from(start)..).unwrap_or_default();
+            let (&length, rest) = label.split_first().unwrap_or((&0, &[]));
+            rest.get(..usize::from(length)).unwrap_or_default()
+        })
+    }
+
+    /// The ancestor of `count` labels, in wire form.
+    pub(super) fn ancestor(&self, wire: &[u8], count: usize) -> usize {
+        let start = self.count.checked_sub(count).and_then(|index| self.starts.get(index)).copied();
+        start.map_or(wire.len().saturating_sub(1), usize::from)
+    }
+}
+
+/// Sixty-four bits that sort as keys do, as far as they go: the first twelve octets, each as one of forty ranks.
+///
+/// Equal keys have equal digests; a smaller digest is a smaller key. 40^12 is just below 2^64.
+pub(super) fn digest(key: &[u8]) -> u64 {
+    let mut digest = 0_u64;
+    for position in 0..12 {
+        let rank = key.get(position).map_or(0, |&octet| RANKS.get(usize::from(octet)).copied().unwrap_or(39));
+        digest = digest * 40 + u64::from(rank);
+    }
+    digest
+}
+
+/// The rank of each octet: the end of a key is 0 and the end of a label 1. What never stands in a list's name shares the rank
+/// of a neighbour.
+const RANKS: [u8; 256] = {
+    let mut ranks = [39; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        ranks[octet] = match octet as u8 {
+            0 => 1,
+            1..=b'/' => 2,
+            digit @ b'0'..=b'9' => 3 + (digit - b'0'),
+            b':'..=b'`' => 13,
+            letter @ b'a'..=b'z' => 14 + (letter - b'a'),
+            _ => 39,
+        };
+        octet += 1;
+    }
+    ranks
+};
+
+/// Hashes a name label by label from the right, so that the hashes of all its ancestors fall out on the way.
+#[derive(Clone, Copy)]
+pub(super) struct NameHash(u64);
+
+impl NameHash {
+    pub(super) const fn new() -> Self {
+        Self(0x2d35_8dcc_aa6c_78a5)
+    }
+
+    /// Takes the next label.
+    #[inline]
+    pub(super) fn push(&mut self, label: &[u8]) {
+        let mut rest = label;
+        let mut state = self.0 ^ (label.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+            state = fold(state ^ u64::from_le_bytes(*word), 0x8bb8_4b93_962e_acc9);
+            rest = tail;
+        }
+        let tail = match (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+            }
+            _ => rest.iter().fold(0, |word, &octet| word << 8 | u64::from(octet)),
+        };
+        self.0 = fold(state ^ tail, 0x4b33_a62e_d433_d4a3);
+    }
+
+    /// The hash of the name so far.
+    #[inline]
+    pub(super) const fn value(self) -> u64 {
+        self.0
+    }
+}
+
+/// Both halves of a product: every bit of the result depends on every bit of both.
+#[inline]
+const fn fold(one: u64, other: u64) -> u64 {
+    let product = (one as u128).wrapping_mul(other as u128);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::name::DomainName;
+
+    fn key(name: &str) -> Vec<u8> {
+        Key::of(DomainName::parse(name).unwrap().as_ref()).unwrap().as_octets().to_vec()
+    }
+
+    #[test]
+    fn ancestors_are_the_beginnings_of_a_key() {
+        let name = DomainName::parse("a.bc.example").unwrap();
+        let key = Key::of(name.as_ref()).unwrap();
+        assert_eq!(key.as_octets(), b"example\0bc\0a");
+        assert_eq!(key.ancestor(2), b"example\0bc");
+        assert_eq!(key.ancestor(1), b"example");
+        let labels = Labels::of(name.as_ref().as_wire());
+        assert_eq!((labels.count, labels.ancestor(name.as_ref().as_wire(), 2)), (3, 2));
+    }
+
+    #[test]
+    fn a_label_with_the_octet_0_has_no_key() {
+        assert!(Key::of(DomainName::from_wire(b"\x03a\0b\x03com\0").unwrap().as_ref()).is_none());
+    }
+
+    #[test]
+    fn the_longest_names_have_a_key() {
+        for label in ["a".repeat(63), "a".to_owned()] {
+            let mut name = label.clone();
+            while name.len() + 1 + label.len() <= 253 {
+                name = format!("{name}.{label}");
+            }
+            assert_eq!(key(&name).len(), name.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn digests_sort_as_keys_do(one in "[a-c0-1_-]{1,3}(\\.[a-c0-1_-]{1,4}){0,4}", other in "[a-c0-1_-]{1,3}(\\.[a-c0-1_-]{1,4}){0,4}") {
+            let (one, other) = (key(&one), key(&other));
+            let (less, more) = if one < other { (one, other) } else { (other, one) };
+            prop_assert!(digest(&less) <= digest(&more), "{less:?} {more:?}");
+        }
+    }
+}
