@@ -64,24 +64,35 @@ impl DomainName {
         Self(Box::new([0]))
     }
 
-    fn from_ascii(text: &[u8]) -> Result<Self, NameError> {
+    /// Parses a name of ASCII octets, without a final dot. Allocates once.
+    pub(crate) fn from_ascii(text: &[u8]) -> Result<Self, NameError> {
         if NAME_LEN_MAX - 2 < text.len() {
             return Err(NameError::TooLong);
         }
-        let mut wire = Vec::with_capacity(text.len() + 2);
-        for label in text.split(|&octet| octet == b'.') {
-            let length = u8::try_from(label.len()).map_err(|_| NameError::Label)?;
-            if length == 0 || LABEL_LEN_MAX < label.len() {
-                return Err(NameError::Label);
+        let mut wire = [0; NAME_LEN_MAX];
+        // A label's length stands where the dot before it stood.
+        let (mut start, mut length) = (0, 0_u8);
+        for (index, &octet) in text.iter().chain(b".").enumerate() {
+            if octet == b'.' {
+                if length == 0 || LABEL_LEN_MAX < usize::from(length) {
+                    return Err(if text.is_empty() { NameError::Empty } else { NameError::Label });
+                }
+                if let Some(place) = wire.get_mut(start) {
+                    *place = length;
+                }
+                (start, length) = (index + 1, 0);
+                continue;
             }
-            if let Some(&octet) = label.iter().find(|octet| !is_plain(**octet)) {
+            let plain = PLAIN.get(usize::from(octet)).copied().unwrap_or_default();
+            if plain == 0 {
                 return Err(NameError::Character(char::from(octet)));
             }
-            wire.push(length);
-            wire.extend(label.iter().map(u8::to_ascii_lowercase));
+            if let Some(place) = wire.get_mut(index + 1) {
+                *place = plain;
+            }
+            length += 1;
         }
-        wire.push(0);
-        Ok(Self(wire.into()))
+        Ok(Self(wire.get(..text.len() + 2).unwrap_or_default().into()))
     }
 
     /// Borrows the name.
@@ -90,10 +101,20 @@ impl DomainName {
     }
 }
 
-/// What stands in names that people write: letters, digits, hyphen, and the underscore of service names.
-const fn is_plain(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_'
-}
+/// What each octet reads as within a label: itself in lower case, or 0 when it does not stand in names that people write
+/// (letters, digits, hyphen, and the underscore of service names).
+#[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
+const PLAIN: [u8; 256] = {
+    let mut plain = [0; 256];
+    let mut octet = 0_u8;
+    while octet < 128 {
+        if octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_' {
+            plain[octet as usize] = octet.to_ascii_lowercase();
+        }
+        octet += 1;
+    }
+    plain
+};
 
 impl<'a> NameRef<'a> {
     /// The octets: length, label, ..., zero.

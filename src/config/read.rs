@@ -324,12 +324,10 @@ fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>) {
 }
 
 fn read_format(text: &str) -> Result<Option<Format>, String> {
-    let expected = "expected `auto`, `hosts`, `domains`, `wildcard` or `adblock`";
+    let expected =
+        "expected `auto`, `hosts`, `domains`, `wildcard`, `adblock`, `rpz`, `dnsmasq`, `unbound` or `regex`";
     match text {
         "auto" => Ok(None),
-        "rpz" | "dnsmasq" | "unbound" | "regex" => {
-            Err(format!("this version does not read `{text}` lists; {expected}"))
-        }
         _ => text.parse().map(Some).map_err(|()| format!("`{text}` is no syntax of lists; {expected}")),
     }
 }

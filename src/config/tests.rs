@@ -129,7 +129,7 @@ levels = "pixel"
 name = "a b"
 url = "file:///etc/passwd"
 kind = "cname"
-format = "rpz"
+format = "csv"
 refresh = "1m"
 [[lists]]
 name = "two"
@@ -138,7 +138,7 @@ path = "/lists/two"
 [[lists]]
 urls = ["https://lists.example/"]
 [rules]
-block = ["a..b", "/^ads/"]
+block = ["a..b", "/(ads/"]
 [[devices]]
 name = "TV"
 macs = ["aa:bb"]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::background;
 use super::text::Text;
-use crate::list::{Action, Format, ParseOptions, Parser, Report, Rule};
+use crate::list::{Action, Format, ParseOptions, Parser, Report, Rule, Skip};
 use crate::policy::Rules;
 use crate::ruleset::{BuildOptions, Builder, SourceId};
 
@@ -78,9 +78,13 @@ fn add(builder: &mut Builder, source: SourceId, input: &Input) -> Outcome {
         if input.kind == Action::Allow {
             rule.action = Action::Allow;
         }
+        if rule.covers_public_suffix() {
+            return Err(Skip::PublicSuffix);
+        }
         if let Err(full) = builder.add(source, false, &rule) {
             fault = Some(problem(input, &full));
         }
+        Ok(())
     };
     let mut parser = Parser::new(input.options);
     let mut read = Ok(());
@@ -94,7 +98,7 @@ fn add(builder: &mut Builder, source: SourceId, input: &Input) -> Outcome {
         }
         Content::Inline(text) => parser.push(text.as_bytes(), &mut add),
         Content::Rules(rules) => {
-            rules.iter().for_each(|rule| add(rule.clone()));
+            rules.iter().for_each(|rule| _ = add(rule.clone()));
             let count = u32::try_from(rules.len()).unwrap_or(u32::MAX);
             let mut report = Report::default();
             (report.lines, report.rule_lines) = (count, count);

@@ -69,13 +69,19 @@ impl Intake {
         if piece.contains(&0) {
             return Err(Refusal::Binary);
         }
-        self.parser.push(piece, &mut |_| self.rules += 1);
+        self.parser.push(piece, &mut |_| {
+            self.rules += 1;
+            Ok(())
+        });
         self.writer.push(piece)?;
         Ok(())
     }
 
     pub(super) fn finish(mut self) -> Result<Text, Refusal> {
-        let (_, report) = self.parser.finish(&mut |_| self.rules += 1);
+        let (_, report) = self.parser.finish(&mut |_| {
+            self.rules += 1;
+            Ok(())
+        });
         let unreadable = report.unreadable_count();
         let lines = report.lines.saturating_sub(report.comments).saturating_sub(report.blank);
         if UNREADABLE_FLOOR < unreadable && lines / 2 < unreadable {
@@ -164,7 +170,7 @@ mod tests {
         check(b"", "no rule in it (0 lines)");
         check(b"# nothing\n\n", "no rule in it (2 lines)");
         check(b"# pixel.example\n", "to be without the list, remove it from the configuration");
-        check(b"pixel.example CNAME .\n", "syntax that this version does not read");
+        check(b"!#if adguard\n||pixel.example^\n!#endif\n", "syntax that this version does not read");
         check(b"pixel.example\n\0\0", "binary");
         check(b"\x1f\x8b\x08abc", "gzip file");
         check(b"PK\x03\x04abc", "zip file");

@@ -1,8 +1,9 @@
 //! One line of a list, taken for what its shape says.
 
-use std::net::IpAddr;
-
-use super::{Action, Format, LINE_LEN_MAX, ParseOptions, Scope, Skip};
+use super::pattern::Budget;
+use super::rpz::Zone;
+use super::{Format, LINE_LEN_MAX, ParseOptions, Rule, Skip};
+use super::{adblock, dnsmasq, dress, hosts, regex, unbound};
 use crate::name::DomainName;
 
 /// What a line is.
@@ -13,66 +14,178 @@ pub(super) enum Line {
     Skip(Skip),
 }
 
-/// Names that hosts files begin with; they are the machine's own and never a tracker's.
-const OWN_NAMES: &[&str] = &[
-    "localhost",
-    "localhost.localdomain",
-    "local",
-    "localdomain",
-    "broadcasthost",
-    "ip6-localhost",
-    "ip6-loopback",
-    "ip6-localnet",
-    "ip6-mcastprefix",
-    "ip6-allnodes",
-    "ip6-allrouters",
-    "ip6-allhosts",
-    "0.0.0.0",
-];
-
-/// What separates a site from a cosmetic rule in the Adblock syntax.
-const COSMETIC: &[&str] =
-    &["##", "#@#", "#?#", "#@?#", "#$#", "#@$#", "#$?#", "#@$?#", "#%#", "#@%#", "$$", "$@$"];
-
-/// How lines of dnsmasq and unbound begin.
-const OTHER_PROGRAMS: &[&str] =
-    &["address=/", "local=/", "server=/", "ipset=/", "nftset=/", "server:", "local-zone:", "local-data:"];
-
-/// Words of the lines of a zone file, RPZ among them.
-const ZONE_WORDS: &[&str] = &["CNAME", "SOA", "NS", "IN", "$TTL", "$ORIGIN"];
-
-/// Modifiers that could be applied to a name (AdGuard, "DNS filtering rules syntax"); all others need a browser.
-const DNS_MODIFIERS: &[&str] =
-    &["important", "badfilter", "client", "ctag", "denyallow", "dnstype", "dnsrewrite"];
-
-/// Whether the text says of itself that it is of the Adblock syntax, in which a line is part of a URL unless it says
-/// otherwise: `.beacon.min.js` and `_trackers.` are no names there.
-pub(super) fn is_adblock_header(line: &str) -> bool {
-    line.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("[adblock"))
+/// Reads lines, and remembers what earlier ones mean to later ones.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub(super) options: ParseOptions,
+    /// Whether the text has an Adblock header: a line is part of a URL unless it says otherwise, so that
+    /// `.beacon.min.js` and `_trackers.` are no names.
+    pub(super) is_adblock: bool,
+    /// How many `!#if` are open: what they hold depends on the program that reads the list.
+    conditions: u32,
+    pub(super) patterns: Budget,
+    zone: Zone,
+    /// The unbound zone of type `redirect` that was read last: the data of its name are those of all below it.
+    pub(super) redirect: Option<DomainName>,
 }
 
-/// Reads a line without surrounding white space and hands its rules to `add`.
-///
-/// `adblock` says that the text had an Adblock header.
-pub(super) fn read(
-    line: &str,
-    adblock: bool,
-    options: ParseOptions,
-    add: &mut impl FnMut(DomainName, Scope, Action),
-) -> Line {
-    if line.is_empty() {
-        return Line::Blank;
+impl Reader {
+    pub(super) fn new(options: ParseOptions) -> Self {
+        Self { options, ..Self::default() }
     }
-    if LINE_LEN_MAX < line.len() {
-        return Line::Skip(Skip::TooLong);
+
+    /// Whether the next line belongs to a record that began before.
+    pub(super) const fn is_within_record(&self) -> bool {
+        self.zone.is_open()
     }
-    if is_comment(line) {
-        return Line::Comment;
+
+    /// A line that is none of a zone, or may have another owner: what comes next does not go on with the last one.
+    pub(super) fn forget_owner(&mut self) {
+        self.zone.forget_owner();
     }
-    match rules(line, adblock, options, add) {
-        Ok(format) => Line::Rules(format),
-        Err(skip) => Line::Skip(skip),
+
+    /// Puts the rules of a line into `rules`, which holds none before.
+    pub(super) fn read(&mut self, raw: &[u8], is_first: bool, rules: &mut Vec<Rule>) -> Line {
+        rules.clear();
+        let line = raw.trim_ascii();
+        if line.is_empty() {
+            return Line::Blank;
+        }
+        if LINE_LEN_MAX < raw.len() {
+            self.forget_owner();
+            return Line::Skip(Skip::TooLong);
+        }
+        if is_first && is_adblock_header(line) {
+            self.is_adblock = true;
+        }
+        if self.conditions == 0
+            && !self.zone.is_open()
+            && let Some(format) = hosts::quick(line, self, rules)
+        {
+            self.forget_owner();
+            return Line::Rules(format);
+        }
+        rules.clear();
+        let text = String::from_utf8_lossy(raw);
+        let text = if text.is_ascii() { text } else { dress::without_odd_blanks(text) };
+        let read = self.dressed(&text, rules);
+        match (&read, dress::without_entities(&text)) {
+            (Line::Skip(_), Some(plain)) => {
+                rules.clear();
+                self.dressed(&plain, rules)
+            }
+            _ => read,
+        }
     }
+
+    /// As [`Self::read`], for text that is as its author typed it.
+    pub(super) fn dressed(&mut self, text: &str, rules: &mut Vec<Rule>) -> Line {
+        let line = text.trim();
+        if line.is_empty() {
+            return Line::Blank;
+        }
+        if let Some(directive) = line.strip_prefix("!#") {
+            if directive.starts_with("if") {
+                self.conditions += 1;
+            } else if directive.starts_with("endif") {
+                self.conditions = self.conditions.saturating_sub(1);
+            } else if directive.starts_with("include") {
+                return Line::Skip(Skip::NotRead);
+            }
+            return Line::Comment;
+        }
+        if is_comment(line) {
+            return Line::Comment;
+        }
+        if 0 < self.conditions {
+            self.forget_owner();
+            return Line::Skip(Skip::NotRead);
+        }
+        match self.rules(text, line, rules) {
+            // Nothing but what its syntax has for comments.
+            Ok(None) => Line::Comment,
+            Ok(Some(format)) => Line::Rules(format),
+            Err(skip) => Line::Skip(skip),
+        }
+    }
+
+    /// Tells the syntax of a line, and reads it as that.
+    fn rules(&mut self, text: &str, line: &str, rules: &mut Vec<Rule>) -> Result<Option<Format>, Skip> {
+        let is_indented = text.starts_with(char::is_whitespace);
+        if self.zone.is_open() {
+            return self.zone.go_on(line).map(|()| Some(Format::Rpz));
+        }
+        let format = match self.options.format {
+            // These take every line for their own.
+            Some(Format::Regex) => Some(Format::Regex),
+            Some(Format::Rpz) => Some(Format::Rpz),
+            Some(Format::Dnsmasq) => Some(Format::Dnsmasq),
+            Some(Format::Unbound) => Some(Format::Unbound),
+            _ if dnsmasq::is_line(line) => Some(Format::Dnsmasq),
+            _ if unbound::is_line(line) => Some(Format::Unbound),
+            _ if self.zone.is_line(line, is_indented) => Some(Format::Rpz),
+            _ => None,
+        };
+        if format != Some(Format::Rpz) {
+            self.forget_owner();
+        }
+        match format {
+            Some(other) if self.options.format.is_some_and(|configured| configured != other) => {
+                Err(Skip::OtherFormat)
+            }
+            Some(Format::Dnsmasq) => dnsmasq::read(line, &mut self.patterns, rules).map(|()| format),
+            Some(Format::Unbound) => unbound::read(line, self, rules).map(|()| format),
+            Some(Format::Rpz) => self.zone.read(line, is_indented, rules).map(|any| format.filter(|_| any)),
+            Some(Format::Regex) => regex::read(line, &mut self.patterns, rules).map(|()| format),
+            _ => self.browser_or_name(line, rules).map(Some),
+        }
+    }
+
+    /// The syntaxes in which `#` begins a comment behind a name, or a cosmetic rule.
+    fn browser_or_name(&mut self, line: &str, rules: &mut Vec<Rule>) -> Result<Format, Skip> {
+        let configured = self.options.format;
+        let only = |format: Format| {
+            if configured.is_some_and(|configured| configured != format) {
+                Err(Skip::OtherFormat)
+            } else {
+                Ok(format)
+            }
+        };
+        if adblock::is_regex(line) {
+            let is_adblock = self.is_adblock || configured == Some(Format::Adblock) || line.contains('$');
+            let format = only(if is_adblock { Format::Adblock } else { Format::Regex })?;
+            return adblock::read(line, self, rules).map(|()| format);
+        }
+        let line = without_comment(line)?;
+        if line.starts_with("||") || line.starts_with("@@") || line.starts_with('|') {
+            let format = only(Format::Adblock)?;
+            return adblock::read(line, self, rules).map(|()| format);
+        }
+        if hosts::address(line).is_some() {
+            let format = only(Format::Hosts)?;
+            return hosts::read(line, self, rules).map(|()| format);
+        }
+        if !self.is_adblock && configured != Some(Format::Adblock) {
+            if let Some(name) = hosts::wildcard(line) {
+                let format = only(Format::Wildcard)?;
+                return hosts::read_wildcard(name, rules).map(|()| format);
+            }
+            if regex::is_line(line) {
+                let format = only(Format::Regex)?;
+                return regex::read(line, &mut self.patterns, rules).map(|()| format);
+            }
+        }
+        if adblock::is_fragment(line, self.is_adblock) {
+            let format = only(Format::Adblock)?;
+            return adblock::read(line, self, rules).map(|()| format);
+        }
+        let format = only(Format::Domains)?;
+        hosts::read_name(line, self, rules).map(|()| format)
+    }
+}
+
+fn is_adblock_header(line: &[u8]) -> bool {
+    line.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"[adblock"))
 }
 
 fn is_comment(line: &str) -> bool {
@@ -80,46 +193,19 @@ fn is_comment(line: &str) -> bool {
         let selector = line.strip_prefix(mark).unwrap_or_default();
         selector.starts_with(|first: char| !first.is_whitespace() && first != '#')
     });
-    (line.starts_with('#') && !cosmetic) || line.starts_with(['!', ';']) || is_adblock_header(line)
+    (line.starts_with('#') && !cosmetic) || line.starts_with(['!', ';']) || is_adblock_header(line.as_bytes())
 }
 
-fn rules(
-    line: &str,
-    adblock: bool,
-    options: ParseOptions,
-    add: &mut impl FnMut(DomainName, Scope, Action),
-) -> Result<Format, Skip> {
-    let (format, names) = recognise(line, adblock)?;
-    if options.format.is_some_and(|configured| configured != format) {
-        return Err(Skip::OtherFormat);
-    }
-    let mut error = Skip::OwnNames;
-    let mut any = false;
-    for (name, scope, action) in names {
-        let scope = if scope == Scope::Exact && options.subdomains { Scope::Subtree } else { scope };
-        if is_own(name) {
-            continue;
-        }
-        match checked(name, scope) {
-            Ok(name) => {
-                any = true;
-                add(name, scope, action);
-            }
-            // Behind the first word that is no name stands a comment, whatever it begins with; names in it are not meant.
-            Err(skip) => {
-                error = skip;
-                break;
-            }
-        }
-    }
-    if any { Ok(format) } else { Err(error) }
-}
+/// What separates a site from a cosmetic rule in the Adblock syntax.
+const COSMETIC: &[&str] =
+    &["##", "#@#", "#?#", "#@?#", "#$#", "#@$#", "#$?#", "#@$?#", "#%#", "#@%#", "$$", "$@$"];
 
-type Named<'a> = (&'a str, Scope, Action);
-
-/// Tells the syntax of a line by its shape, and the names in it.
-fn recognise(line: &str, in_adblock: bool) -> Result<(Format, Vec<Named<'_>>), Skip> {
-    if line.contains(['#', '$']) && COSMETIC.iter().any(|mark| line.contains(mark)) {
+/// A line up to the comment behind it; what stands at once behind a `#` and is no word belongs to a browser.
+fn without_comment(line: &str) -> Result<&str, Skip> {
+    if !line.contains(['#', '$']) {
+        return Ok(line);
+    }
+    if COSMETIC.iter().any(|mark| line.contains(mark)) {
         // `a.example ## comment` is a comment behind a name.
         let mark = line.find("##").or_else(|| line.find('#')).or_else(|| line.find('$')).unwrap_or_default();
         let (before, behind) = line.split_at_checked(mark).unwrap_or_default();
@@ -128,117 +214,12 @@ fn recognise(line: &str, in_adblock: bool) -> Result<(Format, Vec<Named<'_>>), S
             return Err(Skip::BrowserOnly);
         }
     }
-    // A comment behind a rule; what stands at once behind a `#` and is no word belongs to a browser.
-    let line = match line.split_once('#') {
-        Some((rule, comment)) => {
-            let is_comment = rule.ends_with(char::is_whitespace)
-                || comment.starts_with(|first: char| first.is_alphanumeric() || first.is_whitespace())
-                || comment.is_empty();
-            if !is_comment || (!rule.ends_with(char::is_whitespace) && rule.contains(['|', '/'])) {
-                return Err(Skip::BrowserOnly);
-            }
-            rule.trim_end()
-        }
-        None => line,
-    };
-    if line.starts_with("||") || line.starts_with("@@") || line.starts_with('|') {
-        return adblock(line).map(|name| (Format::Adblock, vec![name]));
-    }
-    if line.starts_with('/') {
-        // `/…/` is a regular expression; anything else that begins with a slash is a path.
-        let regex = 1 < line.len() && line.ends_with('/');
-        return Err(if regex { Skip::NotRead } else { Skip::BrowserOnly });
-    }
-    if OTHER_PROGRAMS.iter().any(|start| line.starts_with(start)) || line.starts_with('^') {
-        return Err(Skip::NotRead);
-    }
-    let mut words = line.split_ascii_whitespace();
-    let first = words.next().unwrap_or_default();
-    // `fe80::1%lo0 localhost`: the address has a zone.
-    if let Ok(address) = first.split('%').next().unwrap_or_default().parse::<IpAddr>() {
-        let names: Vec<_> = words.map(|name| (name, Scope::Exact, Action::Block)).collect();
-        let is_sinkhole = address.is_unspecified() || address.is_loopback();
-        return match (names.is_empty(), is_sinkhole || names.iter().all(|named| is_own(named.0))) {
-            (true, _) => Err(Skip::BareAddress),
-            (false, false) => Err(Skip::RealAddress),
-            (false, true) => Ok((Format::Hosts, names)),
-        };
-    }
-    let wildcard = line.strip_prefix("*.").or_else(|| line.strip_prefix('.'));
-    if let Some(name) = wildcard.filter(|name| !in_adblock && name.chars().all(belongs_into_name)) {
-        return Ok((Format::Wildcard, vec![(name, Scope::Subtree, Action::Block)]));
-    }
-    if line.split_ascii_whitespace().take(4).any(|word| ZONE_WORDS.contains(&word)) {
-        return Err(Skip::NotRead);
-    }
-    let browser_pattern = line.starts_with(['-', '&', '?', '=', ':', '*', '.', ','])
-        || (in_adblock && (line.starts_with('_') || line.ends_with(['.', '_', '-'])))
-        || line.contains(['/', '?', '=', '&', '*', '$', '^']);
-    if browser_pattern && !line.contains(['<', '>', ' ']) {
+    let Some((rule, comment)) = line.split_once('#') else { return Ok(line) };
+    let is_comment = rule.ends_with(char::is_whitespace)
+        || comment.starts_with(|first: char| first.is_alphanumeric() || first.is_whitespace())
+        || comment.is_empty();
+    if !is_comment || (!rule.ends_with(char::is_whitespace) && rule.contains(['|', '/'])) {
         return Err(Skip::BrowserOnly);
     }
-    Ok((Format::Domains, vec![(line, Scope::Exact, Action::Block)]))
-}
-
-fn is_own(name: &str) -> bool {
-    OWN_NAMES.iter().any(|own| own.eq_ignore_ascii_case(name))
-}
-
-/// What is not a sign of a URL; whether it really is a name is told by [`DomainName::parse`].
-fn belongs_into_name(character: char) -> bool {
-    character.is_alphanumeric() || matches!(character, '-' | '_' | '.')
-}
-
-/// `||name^`, `||*.name^`, each with `@@` before it for an exception.
-fn adblock(line: &str) -> Result<Named<'_>, Skip> {
-    let (action, pattern) = match line.strip_prefix("@@") {
-        Some(pattern) => (Action::Allow, pattern),
-        None => (Action::Block, line),
-    };
-    let (pattern, modifiers) = match pattern.split_once('$') {
-        Some((pattern, modifiers)) => (pattern, Some(modifiers)),
-        None => (pattern, None),
-    };
-    let browser = |modifier: &str| {
-        let name = modifier.split('=').next().unwrap_or_default().trim_start_matches('~').trim();
-        !DNS_MODIFIERS.contains(&name)
-    };
-    if modifiers.is_some_and(|modifiers| modifiers.split(',').any(browser))
-        || pattern.contains(['/', '?', ':'])
-    {
-        return Err(Skip::BrowserOnly);
-    }
-    let name = pattern.strip_prefix("||").ok_or(Skip::NotRead)?;
-    let name = name.strip_suffix('|').unwrap_or(name);
-    let name = name.strip_suffix('^').ok_or(Skip::NotRead)?;
-    let (name, scope) = match name.strip_prefix("*.") {
-        Some(name) => (name, Scope::Below),
-        None => (name, Scope::Subtree),
-    };
-    // An exception of lists wins over every block here, so that `$important` adds nothing to it.
-    let is_plain = modifiers.is_none() || action == Action::Allow && modifiers == Some("important");
-    if !is_plain || name.contains(['*', '^', '|']) {
-        return Err(Skip::NotRead);
-    }
-    Ok((name, scope, action))
-}
-
-/// A name that a list may speak of: a rule for a whole public suffix (`com`, `co.uk`) or for reverse names would be a
-/// catastrophe or a misprint. Suffixes of companies (`github.io`) are left to the list: some are listed on purpose.
-fn checked(text: &str, scope: Scope) -> Result<DomainName, Skip> {
-    if text.parse::<IpAddr>().is_ok() {
-        return Err(Skip::BareAddress);
-    }
-    let name = DomainName::parse(text).map_err(Skip::Name)?;
-    let is_wide = scope != Scope::Exact && is_everybodys(&name);
-    if is_wide || name.as_ref().label_count() < 2 { Err(Skip::TopLevelDomain) } else { Ok(name) }
-}
-
-fn is_everybodys(name: &DomainName) -> bool {
-    let text = name.to_string();
-    let suffix = psl::suffix(text.as_bytes());
-    let is_suffix = suffix.is_some_and(|suffix| {
-        suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes().len() == text.len()
-    });
-    is_suffix || text.ends_with(".arpa")
+    Ok(rule.trim_end())
 }

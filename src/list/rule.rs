@@ -3,9 +3,11 @@
 use std::fmt;
 
 use ipnet::IpNet;
+use psl::Psl as _;
 
 use super::Pattern;
 use crate::name::DomainName;
+use crate::name::NameRef;
 use crate::wire::type_name;
 
 /// What a rule covers, from its name on.
@@ -62,6 +64,9 @@ pub struct Modifiers {
     /// `$ctag`: the kinds of devices covered, as `device_tv`.
     pub tags: Option<Picked<Box<str>>>,
     /// `$dnsrewrite`, `;reply=`, RPZ actions: what is answered in place of the household's sinkhole.
+    ///
+    /// In an exception it is the answer that is taken back, of whichever rule has it, and no block is; `$dnsrewrite`
+    /// without a value, which takes back all of them, is [`Answer::Records`] with no record.
     pub answer: Option<Answer>,
 }
 
@@ -143,6 +148,52 @@ impl Rule {
     pub const fn plain(name: DomainName, scope: Scope, action: Action, line: u32) -> Self {
         Self { subject: Subject::Name { name, scope }, action, modifiers: None, line }
     }
+
+    /// Whether it covers all of a public suffix: `com`, what is below `co.uk`, every name; or a single label, as `com`
+    /// is one. Nobody but the person themselves should say such a thing.
+    ///
+    /// Suffixes of companies (`github.io`) are not meant: some are listed on purpose. Never allocates.
+    pub fn covers_public_suffix(&self) -> bool {
+        match &self.subject {
+            Subject::Name { name, scope } => {
+                let name = name.as_ref();
+                name.parent().is_none_or(NameRef::is_root) || *scope != Scope::Exact && is_everybodys(name)
+            }
+            Subject::Pattern(pattern) => pattern.covers_everything(),
+            Subject::Addresses(_) => false,
+        }
+    }
+}
+
+/// No public suffix has more labels than this (`city.kawasaki.jp`, `pvt.k12.ma.us`).
+const SUFFIX_LABELS_MAX: usize = 4;
+
+/// Whether a name is a public suffix of the registries, or one above some (`kawasaki.jp` in `*.kawasaki.jp`), or of
+/// reverse names.
+fn is_everybodys(name: NameRef<'_>) -> bool {
+    // From the right, as the list of suffixes is read; a place in front for any label below the name.
+    let mut labels: [&[u8]; SUFFIX_LABELS_MAX + 1] = [b"*"; SUFFIX_LABELS_MAX + 1];
+    let mut count = 0;
+    for label in name.labels() {
+        if count == SUFFIX_LABELS_MAX {
+            return false;
+        }
+        count += 1;
+        labels.rotate_right(1);
+        if let Some(first) = labels.first_mut() {
+            *first = label;
+        }
+    }
+    if labels.first() == Some(&b"arpa".as_slice()) {
+        return true;
+    }
+    let is_suffix = |count: usize| {
+        let labels = labels.iter().take(count).copied();
+        let length = labels.clone().map(<[u8]>::len).sum::<usize>() + count.saturating_sub(1);
+        let info = psl::List.find(labels);
+        info.typ == Some(psl::Type::Icann) && info.len == length
+    };
+    is_suffix(count) || is_suffix(count + 1)
 }
 
 /// Writes what a rule is about in its shortest unmistakable form: `=name`, `||name^`, `*.name`, `/regex/`, `192.0.2.0/24`.
@@ -187,10 +238,10 @@ impl fmt::Display for Modifiers {
         }
         match &self.qtypes {
             Some(Chosen::Only(qtypes)) => {
-                words.push(format!("dnstype={}", joined(qtypes.iter().map(|qtype| type_name(*qtype)), "")))
+                words.push(format!("dnstype={}", joined(qtypes.iter().map(|qtype| type_name(*qtype)), "")));
             }
             Some(Chosen::Except(qtypes)) => {
-                words.push(format!("dnstype={}", joined(qtypes.iter().map(|qtype| type_name(*qtype)), "~")))
+                words.push(format!("dnstype={}", joined(qtypes.iter().map(|qtype| type_name(*qtype)), "~")));
             }
             None => {}
         }
@@ -221,7 +272,16 @@ impl<T: fmt::Display> fmt::Display for Picked<T> {
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(name) => write!(f, "'{name}'"),
+            Self::Name(name) => {
+                f.write_str("'")?;
+                for character in name.chars() {
+                    if matches!(character, '\'' | '"' | ',' | '|' | '\\') {
+                        f.write_str("\\")?;
+                    }
+                    write!(f, "{character}")?;
+                }
+                f.write_str("'")
+            }
             Self::Address(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
             Self::Address(net) => net.fmt(f),
         }
@@ -245,15 +305,11 @@ impl fmt::Display for Answer {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Ok(octets) = <[u8; 4]>::try_from(&*self.rdata) {
-            if self.rtype == 1 {
-                return std::net::Ipv4Addr::from(octets).fmt(f);
-            }
+        if let (1, Ok(octets)) = (self.rtype, <[u8; 4]>::try_from(&*self.rdata)) {
+            return std::net::Ipv4Addr::from(octets).fmt(f);
         }
-        if let Ok(octets) = <[u8; 16]>::try_from(&*self.rdata) {
-            if self.rtype == 28 {
-                return std::net::Ipv6Addr::from(octets).fmt(f);
-            }
+        if let (28, Ok(octets)) = (self.rtype, <[u8; 16]>::try_from(&*self.rdata)) {
+            return std::net::Ipv6Addr::from(octets).fmt(f);
         }
         // RFC 3597 section 5.
         write!(f, "{} \\# {} ", type_name(self.rtype), self.rdata.len())?;

@@ -134,7 +134,7 @@ fn a_wrong_rule_or_list_is_refused_with_the_reason() {
     let daemon = Daemon::start(upstream.address, "");
     for (arguments, reason) in [
         (&["allow", "a..b"][..], "`a..b`: a label is empty"),
-        (&["block", "/^ads/"], "regular expressions are not read"),
+        (&["block", "/(ads/"], "in a regular expression"),
         (&["forget", "never.example"], "There is no rule `never.example`"),
         (&["lists", "refresh", "nothing"], "there is no list named `nothing`"),
         (&["explain", "a b"], "` ` does not belong into a domain name"),

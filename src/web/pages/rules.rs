@@ -27,8 +27,8 @@ pub(super) struct RuleRow {
     /// `blocks` or `allows`.
     pub(super) action: &'static str,
     pub(super) rule: String,
-    /// The name it is about, for its explanation.
-    pub(super) encoded: String,
+    /// The name it is about, for its explanation; a pattern is about none.
+    pub(super) encoded: Option<String>,
     pub(super) covers: &'static str,
     pub(super) place: String,
     pub(super) button: Option<RuleButton>,
@@ -48,7 +48,7 @@ impl RuleRow {
                 Action::Allow => "allows",
                 Action::Block => "blocks",
             },
-            encoded: percent_encoded(&rule_name(&status.rule.subject)),
+            encoded: rule_name(&status.rule.subject).as_deref().map(percent_encoded),
             covers: match status.rule.subject {
                 Subject::Name { scope: Scope::Exact, .. } => "that name only",
                 Subject::Name { scope: Scope::Subtree, .. } => "the name and everything below it",
@@ -73,10 +73,10 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri) -> Page {
     })
 }
 
-/// What a rule is looked up by: the name it is about, or itself.
-fn rule_name(subject: &Subject) -> String {
+/// The name that a rule is looked up by.
+fn rule_name(subject: &Subject) -> Option<String> {
     match subject {
-        Subject::Name { name, .. } => name.to_string(),
-        Subject::Pattern(_) | Subject::Addresses(_) => subject.to_string(),
+        Subject::Name { name, .. } => Some(name.to_string()),
+        Subject::Pattern(_) | Subject::Addresses(_) => None,
     }
 }
