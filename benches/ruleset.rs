@@ -71,7 +71,9 @@ fn table(arguments: &[String]) {
         let compiled = run(&["compile", &text.display().to_string(), &rules.display().to_string()]);
         let served = run(&["serve", &rules.display().to_string(), &text.display().to_string()]);
         let [lines_per_s, floor, peak_mb, keys] = compiled[..] else { panic!("{compiled:?}") };
-        let [rss, open_ms, miss, hash, hit, hot, chase, allocations] = served[..] else { panic!("{served:?}") };
+        let [rss, open_ms, miss, hash, hit, hot, chase, allocations] = served[..] else {
+            panic!("{served:?}")
+        };
         let size = std::fs::metadata(&rules).unwrap().len() as f64;
         println!(
             "| {keys} | {:.2} | {:.2} | {open_ms:.1} | {lines_per_s:.2} ({floor:.0}) | {peak_mb:.0} | {miss:.0} ({hash:.0}) \
@@ -119,7 +121,8 @@ fn write_hosts(path: &Path, real: &[String], count: usize) {
     let mut out = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
     let made_up: Vec<String>;
     let real = if real.is_empty() {
-        let words = ["ads", "pixel", "track", "stat", "metrics", "cdn", "beacon", "shop", "news", "mail", "go", "my"];
+        let words =
+            ["ads", "pixel", "track", "stat", "metrics", "cdn", "beacon", "shop", "news", "mail", "go", "my"];
         let mut numbers = Numbers(1);
         made_up = (0..200_000)
             .map(|number| {
@@ -169,8 +172,13 @@ fn compile(text: &Path, rules: &Path) {
     let spill_dir = rules.parent().map(Path::to_owned);
     let mut builder = Builder::new(BuildOptions { spill_dir, ..BuildOptions::default() });
     let mut parser = Parser::new(ParseOptions::default());
-    bytes_read(Box::new(|piece| parser.push(piece, &mut |rule| builder.add(SourceId(0), false, &rule).unwrap())));
-    parser.finish(&mut |_| ());
+    bytes_read(Box::new(|piece| {
+        parser.push(piece, &mut |rule| {
+            builder.add(SourceId(0), false, &rule).unwrap();
+            Ok(())
+        });
+    }));
+    parser.finish(&mut |_| Ok(()));
     let (_, counts) = builder.finish_to(rules, [1; 32], b"").unwrap();
     let speed = lines as f64 / (cpu_time() - begun).as_secs_f64() / 1e6;
     println!("{speed} {floor} {} {}", memory("VmHWM") / 1e6, counts.total());
@@ -185,7 +193,9 @@ fn serve(rules: &Path, text: &Path) {
         (lines as usize / LOOKUPS).max(1)
     };
     let listed = std::fs::read_to_string(text).unwrap();
-    real.extend(listed.lines().step_by(step).take(LOOKUPS).filter_map(|line| line.split(' ').nth(1)).map(name));
+    real.extend(
+        listed.lines().step_by(step).take(LOOKUPS).filter_map(|line| line.split(' ').nth(1)).map(name),
+    );
     drop(listed);
     let unlisted: Vec<DomainName> = {
         let mut numbers = Numbers(3);
@@ -193,7 +203,12 @@ fn serve(rules: &Path, text: &Path) {
             .map(|_| {
                 let domain = real[numbers.below(real.len())].to_string();
                 let top = domain.rsplit('.').next().unwrap_or("com").to_owned();
-                name(&format!("a{}.b{}.c{}.{top}", numbers.below(1000), numbers.below(1000), numbers.below(1_000_000)))
+                name(&format!(
+                    "a{}.b{}.c{}.{top}",
+                    numbers.below(1000),
+                    numbers.below(1000),
+                    numbers.below(1_000_000)
+                ))
             })
             .collect()
     };
@@ -239,7 +254,9 @@ fn serve(rules: &Path, text: &Path) {
     let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - allocations).saturating_sub(few_made);
     let chase = chase(std::fs::metadata(rules).unwrap().len() as usize);
     let hash = median(
-        Box::new(|| unlisted.iter().filter(|name| xxhash_rust::xxh3::xxh3_64(name.as_ref().as_wire()) != 7).count()),
+        Box::new(|| {
+            unlisted.iter().filter(|name| xxhash_rust::xxh3::xxh3_64(name.as_ref().as_wire()) != 7).count()
+        }),
         unlisted.len(),
     ) / unlisted.len() as f64;
     println!("{rss} {} {miss} {hash} {hit} {hot} {chase} {allocations}", open.as_secs_f64() * 1e3);

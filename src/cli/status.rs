@@ -25,11 +25,7 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError>
     row("asks", status.upstreams.join(", "));
     row(
         "rules",
-        format!(
-            "{} of lists, {} of your own",
-            number(status.list_rules),
-            number(status.own_rules as u64)
-        ),
+        format!("{} of lists, {} of your own", number(status.list_rules), number(status.own_rules as u64)),
     );
     row("last 24 hours", format!("{} questions, {} blocked", number(day.queries), number(day.hits)));
     let history = &status.history;

@@ -18,7 +18,8 @@ use super::fault::Fault;
 const APPLICATION_ID: i64 = 0x7078_736B;
 
 /// Each step leads from the version of its index to the next; a step that was released never changes again.
-const MIGRATIONS: [&str; 2] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE {db}.name (id INTEGER PRIMARY KEY, wire BLOB NOT NULL UNIQUE, seen INTEGER NOT NULL) STRICT;
     CREATE TABLE {db}.device (
         id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
@@ -42,12 +43,14 @@ const MIGRATIONS: [&str; 2] = ["
     -- Events with smaller identifiers are in the counts of this database.
     CREATE TABLE {db}.state (counted_until INTEGER NOT NULL) STRICT;
     INSERT INTO {db}.state VALUES (0);
-", "
+",
+    "
     -- Where in a list a rule stands is looked up in the list itself.
     DROP INDEX {db}.rule_line;
     ALTER TABLE {db}.rule DROP COLUMN line;
     CREATE INDEX {db}.rule_text ON rule (rule);
-"];
+",
+];
 
 /// The tables that are read from memory and file as if they were one.
 const UNITED: [&str; 3] = ["event", "count_device", "count_name"];

@@ -356,8 +356,10 @@ mod tests {
             let name = DomainName::parse("a.pixel.example").unwrap();
             let explained = policy.explain(&Question::of(&device, name.as_ref()));
             let without = Policy::explain_without(&explained);
-            let without: Vec<_> =
-                without.iter().map(|without| format!("{}: {}", without.list, shown(&without.verdict))).collect();
+            let without: Vec<_> = without
+                .iter()
+                .map(|without| format!("{}: {}", without.list, shown(&without.verdict)))
+                .collect();
             assert_eq!(without, expected);
         };
         check(&[("one", "||pixel.example^")], &["one: pass"]);

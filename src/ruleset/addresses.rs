@@ -44,7 +44,8 @@ pub(super) fn covering(octets: &[u8], address: IpAddr) -> impl Iterator<Item = (
 
 /// All prefixes with their attributes.
 pub(super) fn iter(octets: &[u8]) -> impl Iterator<Item = (IpNet, u32)> {
-    let records = |is_ipv6, record_len: usize| family(octets, is_ipv6).unwrap_or_default().chunks_exact(record_len);
+    let records =
+        |is_ipv6, record_len: usize| family(octets, is_ipv6).unwrap_or_default().chunks_exact(record_len);
     records(false, 9).chain(records(true, 21)).filter_map(read)
 }
 

@@ -198,7 +198,8 @@ impl<'a> Block<'a> {
         }
         let width = choice_width(self.kinds);
         let choices = self.attributes.len() - (self.count * width).div_ceil(8);
-        let bit = |at: usize| self.attributes.get(choices + at / 8).map(|octet| usize::from(octet >> (at % 8) & 1));
+        let bit =
+            |at: usize| self.attributes.get(choices + at / 8).map(|octet| usize::from(octet >> (at % 8) & 1));
         let mut choice = 0;
         for place in 0..width {
             choice |= bit(index * width + place)? << place;

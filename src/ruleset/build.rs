@@ -160,7 +160,13 @@ impl Builder {
         Ok(())
     }
 
-    fn kind(&mut self, source: SourceId, targets_only: bool, rule: &Rule, scope: Scope) -> Result<u32, BuildError> {
+    fn kind(
+        &mut self,
+        source: SourceId,
+        targets_only: bool,
+        rule: &Rule,
+        scope: Scope,
+    ) -> Result<u32, BuildError> {
         let mut cancels = false;
         let mut modified = None;
         if let Some(modifiers) = &rule.modifiers {
@@ -170,7 +176,9 @@ impl Builder {
                 let next = self.modifiers.len();
                 let number = match self.modifiers.get(&modifiers) {
                     Some(number) => *number,
-                    None if next == MODIFIERS_MAX => return Err(BuildError::Full("65536 different modifiers")),
+                    None if next == MODIFIERS_MAX => {
+                        return Err(BuildError::Full("65536 different modifiers"));
+                    }
                     None => {
                         let number = u32::try_from(next).unwrap_or(u32::MAX);
                         self.modifiers.insert(modifiers, number);
@@ -187,7 +195,8 @@ impl Builder {
         {
             return Ok(number);
         }
-        let next = u32::try_from(self.kinds.len()).map_err(|_| BuildError::Full("too many kinds of rules"))?;
+        let next =
+            u32::try_from(self.kinds.len()).map_err(|_| BuildError::Full("too many kinds of rules"))?;
         let number = *self.kind_numbers.entry(kind).or_insert(next);
         if number == next {
             self.kinds.push(kind);
@@ -271,7 +280,12 @@ impl Builder {
         Ok((Ruleset::from_bytes(Bytes::map(&file)?)?, counts))
     }
 
-    fn write<W: Write + Seek>(mut self, out: W, fingerprint: [u8; 32], notes: &[u8]) -> Result<(W, Counts), BuildError> {
+    fn write<W: Write + Seek>(
+        mut self,
+        out: W,
+        fingerprint: [u8; 32],
+        notes: &[u8],
+    ) -> Result<(W, Counts), BuildError> {
         self.run.sort();
         let symbols = SymbolWriter::train(&self.run.sample(SAMPLE_COUNT));
         if self.spill.is_some() {
@@ -320,7 +334,8 @@ impl Builder {
         file.section(&symbols.table())?;
         file.section(&attributes.octets)?;
         file.section(&attributes.places)?;
-        let mut all: Vec<(&Modifiers, u32)> = self.modifiers.iter().map(|(said, number)| (&**said, *number)).collect();
+        let mut all: Vec<(&Modifiers, u32)> =
+            self.modifiers.iter().map(|(said, number)| (&**said, *number)).collect();
         all.sort_unstable_by_key(|(_, number)| *number);
         let mut octets = Vec::new();
         for (said, _) in all {
@@ -364,7 +379,8 @@ impl<W: Write + Seek> Emitter<'_, W> {
         self.labels = (self.labels.0.min(labels), self.labels.1.max(labels));
         self.hashes.push(hash.value());
         if self.block.count() == 0 {
-            let place = u32::try_from(self.file.section_len()).map_err(|_| BuildError::Full("4 GiB of names"))?;
+            let place =
+                u32::try_from(self.file.section_len()).map_err(|_| BuildError::Full("4 GiB of names"))?;
             index::put(&mut self.index, digest(key), place);
         }
         self.block.push(key, attribute, &mut self.symbols);
@@ -398,7 +414,15 @@ struct Attributes<'a> {
 impl<'a> Attributes<'a> {
     fn new(kinds: &'a [Kind]) -> Self {
         let (single, used) = (vec![None; kinds.len()], vec![0; kinds.len()]);
-        Self { kinds, octets: Vec::new(), places: Vec::new(), count: 0, single, several: HashMap::new(), used }
+        Self {
+            kinds,
+            octets: Vec::new(),
+            places: Vec::new(),
+            count: 0,
+            single,
+            several: HashMap::new(),
+            used,
+        }
     }
 
     /// The number of the attribute that says what these kinds say, which are in order and each once; `None` when nothing is

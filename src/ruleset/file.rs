@@ -114,20 +114,31 @@ impl Header {
         if magic.get(..8) != Some(&MAGIC) || magic.get(8..) != Some(&VERSION.to_le_bytes()) {
             return Err(OpenError::Foreign);
         }
-        let Some((said, sum)) = file.get(..HEADER_LEN).and_then(|header| header.split_last_chunk::<8>()) else {
+        let Some((said, sum)) = file.get(..HEADER_LEN).and_then(|header| header.split_last_chunk::<8>())
+        else {
             return Err(damaged);
         };
         if u64::from_le_bytes(*sum) != xxh3_64(said) {
             return Err(damaged);
         }
-        Self::fields(said).filter(|header| header.parts.iter().all(|(part, _)| part.end <= file_len)).ok_or(damaged)
+        Self::fields(said)
+            .filter(|header| header.parts.iter().all(|(part, _)| part.end <= file_len))
+            .ok_or(damaged)
     }
 
     /// The header of a ruleset without a rule.
     pub(super) const fn empty() -> Self {
         let parts = [const { (0..0, 0) }; SECTIONS];
         let fingerprint = [0; 32];
-        Self { precedence: Precedence::AllowFirst, labels_min: 0, labels_max: 0, fingerprint, rules: 0, keys: 0, parts }
+        Self {
+            precedence: Precedence::AllowFirst,
+            labels_min: 0,
+            labels_max: 0,
+            fingerprint,
+            rules: 0,
+            keys: 0,
+            parts,
+        }
     }
 
     fn fields(said: &[u8]) -> Option<Self> {
@@ -143,7 +154,8 @@ impl Header {
         let (rules, keys) = (reader.u64()?, reader.u64()?);
         let mut parts = [const { (0..0, 0) }; SECTIONS];
         for place in &mut parts {
-            let (start, length) = (usize::try_from(reader.u64()?).ok()?, usize::try_from(reader.u64()?).ok()?);
+            let (start, length) =
+                (usize::try_from(reader.u64()?).ok()?, usize::try_from(reader.u64()?).ok()?);
             *place = (start..start.checked_add(length)?, reader.u64()?);
         }
         Some(Self { precedence, labels_min, labels_max, fingerprint, rules, keys, parts })
@@ -209,7 +221,9 @@ impl<W: Write + Seek> FileWriter<W> {
 
     /// Ends the present section; the order of calls is that of [`Section`].
     pub(super) fn end_section(&mut self) -> io::Result<()> {
-        let offset = |at| usize::try_from(at).map_err(|_| io::Error::other("the ruleset is too large for this machine"));
+        let offset = |at| {
+            usize::try_from(at).map_err(|_| io::Error::other("the ruleset is too large for this machine"))
+        };
         self.parts.push((offset(self.start)?..offset(self.at)?, self.hasher.digest()));
         self.hasher.reset();
         self.start = self.at;

@@ -17,7 +17,9 @@ pub(super) fn build(hashes: &[u64]) -> Vec<u8> {
     let mut filter = vec![0; blocks * BLOCK_LEN];
     for &hash in hashes {
         let start = place(hash, blocks) * BLOCK_LEN;
-        for (word, bit) in filter.get_mut(start..start + BLOCK_LEN).unwrap_or_default().chunks_exact_mut(8).zip(bits(hash)) {
+        for (word, bit) in
+            filter.get_mut(start..start + BLOCK_LEN).unwrap_or_default().chunks_exact_mut(8).zip(bits(hash))
+        {
             if let Some(octet) = word.get_mut(bit / 8) {
                 *octet |= 1 << (bit % 8);
             }
@@ -30,8 +32,12 @@ pub(super) fn build(hashes: &[u64]) -> Vec<u8> {
 #[inline]
 pub(super) fn may_contain(filter: &[u8], hash: u64) -> bool {
     let start = place(hash, filter.len() / BLOCK_LEN) * BLOCK_LEN;
-    let Some(block) = filter.get(start..).and_then(|rest| rest.first_chunk::<BLOCK_LEN>()) else { return false };
-    let word = |at: usize| block.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u64::from_le_bytes);
+    let Some(block) = filter.get(start..).and_then(|rest| rest.first_chunk::<BLOCK_LEN>()) else {
+        return false;
+    };
+    let word = |at: usize| {
+        block.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u64::from_le_bytes)
+    };
     let [one, two, three, four] = bits(hash);
     (word(0) >> one) & (word(8) >> two) & (word(16) >> three) & (word(24) >> four) & 1 == 1
 }

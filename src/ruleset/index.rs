@@ -43,9 +43,16 @@ impl Index {
     }
 
     /// The attribute of exactly this key.
-    pub(super) fn find(&self, records: &[u8], blocks: &[u8], key: Wanted<'_>, symbols: &Symbols) -> Option<u32> {
+    pub(super) fn find(
+        &self,
+        records: &[u8],
+        blocks: &[u8],
+        key: Wanted<'_>,
+        symbols: &Symbols,
+    ) -> Option<u32> {
         let wanted = digest(key.as_octets());
-        let top = partition(0, self.tops.len(), |index| self.tops.get(index).is_some_and(|&top| top < wanted));
+        let top =
+            partition(0, self.tops.len(), |index| self.tops.get(index).is_some_and(|&top| top < wanted));
         let start = top.saturating_sub(1) * STRIDE;
         let end = (top * STRIDE + 1).min(self.blocks);
         // The last block whose first key is not greater. Blocks with the same digest are told apart by that key itself.
@@ -53,7 +60,8 @@ impl Index {
         if low < self.blocks && digest_at(records, low) == wanted {
             let high = partition(low, self.blocks, |block| digest_at(records, block) == wanted);
             low = partition(low, high, |block| {
-                let order = self.block(records, blocks, block).and_then(|block| block.compare_first(key, symbols));
+                let order =
+                    self.block(records, blocks, block).and_then(|block| block.compare_first(key, symbols));
                 order.is_some_and(Ordering::is_le)
             });
         }

@@ -126,15 +126,20 @@ enum Place<'a> {
     Addresses(IpNet),
 }
 
-impl Match<'_> {
+impl<'a> Match<'a> {
+    /// What is to be answered, when the rule says so; of an exception, the answer that it takes back.
+    pub fn answer(&self) -> Option<&'a Answer> {
+        self.modifiers.and_then(|modifiers| modifiers.answer.as_ref())
+    }
+
     /// What the rule asks for.
     pub const fn action(&self) -> Action {
         self.said.flags.action()
     }
 
-    /// What is to be answered, when the rule says so.
-    pub fn answer(&self) -> Option<&Answer> {
-        self.modifiers.and_then(|modifiers| modifiers.answer.as_ref())
+    /// Whether it is an exception that takes back an answer, and lets nothing through otherwise (`@@…$dnsrewrite`).
+    pub fn takes_answer_back(&self) -> bool {
+        self.action() == Action::Allow && self.answer().is_some()
     }
 
     /// Whether the rule is stronger than any that is not important.
@@ -337,18 +342,33 @@ impl Ruleset {
     /// The strongest rule that covers what is asked, or `None` when no rule does. Allocates only where there are patterns.
     pub fn lookup<'a>(&'a self, asked: &Asked<'a>) -> Option<Match<'a>> {
         let mut best: Option<Match<'a>> = None;
+        let mut takes_answers_back = false;
         self.covering(asked, &mut |found| {
+            takes_answers_back |= found.takes_answer_back();
             if best.as_ref().is_none_or(|best| self.order(&found, best).is_lt()) {
                 best = Some(found);
             }
         });
+        if takes_answers_back {
+            best = self.matches(asked).into_iter().find(|found| !found.takes_answer_back());
+        }
         best
     }
 
-    /// Every rule that covers what is asked, the strongest first.
+    /// Every rule that covers what is asked, the strongest first. Those whose answer another one takes back are left out;
+    /// those that take an answer back and do nothing else are the last.
     pub fn matches<'a>(&'a self, asked: &Asked<'a>) -> Vec<Match<'a>> {
         let mut matches = Vec::new();
         self.covering(asked, &mut |found| matches.push(found));
+        let taken_back: Vec<&Answer> =
+            matches.iter().filter(|found| found.takes_answer_back()).filter_map(Match::answer).collect();
+        if !taken_back.is_empty() {
+            let every = Answer::Records([].into());
+            matches.retain(|found| {
+                let answer = found.answer().filter(|_| found.action() == Action::Block);
+                answer.is_none_or(|answer| !taken_back.iter().any(|back| **back == every || *back == answer))
+            });
+        }
         matches.sort_by(|one, other| self.order(one, other));
         matches
     }
@@ -395,8 +415,15 @@ impl Ruleset {
     }
 
     /// Hands on each rule of an attribute that applies.
-    fn said<'a>(&'a self, attribute: u32, place: Place<'a>, asked: &Asked<'a>, take: &mut impl FnMut(Match<'a>)) {
-        let is_ancestor = matches!(place, Place::Name(name) if name.as_wire().len() < asked.name.as_wire().len());
+    fn said<'a>(
+        &'a self,
+        attribute: u32,
+        place: Place<'a>,
+        asked: &Asked<'a>,
+        take: &mut impl FnMut(Match<'a>),
+    ) {
+        let is_ancestor =
+            matches!(place, Place::Name(name) if name.as_wire().len() < asked.name.as_wire().len());
         for said in self.attribute(attribute) {
             let covers = match (place, said.flags.scope()) {
                 (Place::Name(_), Scope::Exact) => !is_ancestor,
@@ -437,6 +464,7 @@ impl Ruleset {
 
     /// `Less` when `one` is the stronger.
     fn order(&self, one: &Match<'_>, other: &Match<'_>) -> Ordering {
+        let by_use = one.takes_answer_back().cmp(&other.takes_answer_back());
         let by_importance = other.is_important().cmp(&one.is_important());
         let by_action = one.action().cmp(&other.action());
         let by_depth = other.depth().cmp(&one.depth());
@@ -444,8 +472,8 @@ impl Ruleset {
         let by_answer = other.answer().is_some().cmp(&one.answer().is_some());
         let by_source = one.source().cmp(&other.source());
         match self.header.precedence {
-            Precedence::AllowFirst => by_importance.then(by_action).then(by_depth),
-            Precedence::SpecificFirst => by_depth.then(by_importance).then(by_action),
+            Precedence::AllowFirst => by_use.then(by_importance).then(by_action).then(by_depth),
+            Precedence::SpecificFirst => by_use.then(by_depth).then(by_importance).then(by_action),
         }
         .then(by_answer)
         .then(by_source)
@@ -457,8 +485,14 @@ impl Ruleset {
         let mut each = |subject: &dyn Fn(Scope) -> Option<Subject>, attribute| {
             for mut said in self.attribute(attribute) {
                 let Some(subject) = subject(said.flags.scope()) else { continue };
-                let modifiers = said.modifiers.and_then(|number| self.modifiers.get(number as usize)).cloned();
-                let rule = Rule { subject, action: said.flags.action(), modifiers: modifiers.map(Box::new), line: 0 };
+                let modifiers =
+                    said.modifiers.and_then(|number| self.modifiers.get(number as usize)).cloned();
+                let rule = Rule {
+                    subject,
+                    action: said.flags.action(),
+                    modifiers: modifiers.map(Box::new),
+                    line: 0,
+                };
                 take(rule, &mut said.sources);
             }
         };

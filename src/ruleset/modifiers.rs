@@ -110,8 +110,15 @@ pub(super) fn read(octets: &[u8]) -> Option<Modifiers> {
         })?)),
         _ => return None,
     };
-    let modifiers =
-        Modifiers { important: flags & 1 != 0, badfilter: flags & 2 != 0, except, qtypes, clients, tags, answer };
+    let modifiers = Modifiers {
+        important: flags & 1 != 0,
+        badfilter: flags & 2 != 0,
+        except,
+        qtypes,
+        clients,
+        tags,
+        answer,
+    };
     reader.0.is_empty().then_some(modifiers)
 }
 

@@ -14,7 +14,7 @@ use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Input, PatternID, PatternSet};
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind};
+use regex_syntax::hir::{Hir, HirKind};
 
 use super::bytes::{Reader, put_prefixed, put_varint};
 use crate::list::Pattern;
@@ -35,8 +35,8 @@ const CACHE_LEN_MAX: usize = 256 * 1024;
 const LITERAL_LEN_MIN: usize = 3;
 /// A pattern with more alternatives than this counts as one without a piece.
 const LITERALS_MAX: usize = 64;
-/// The deepest nesting of an expression.
-const NEST_LIMIT: u32 = 64;
+/// The deepest nesting of an expression; as it is written back it may be deeper than it was.
+const NEST_LIMIT: u32 = 4 * crate::list::PATTERN_NEST_MAX;
 
 /// Why a pattern is not taken.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -151,7 +151,11 @@ impl Patterns {
             if made.is_empty() || room < length || last == GROUP_MAX {
                 room = GROUP_NFA_LEN_MAX;
                 made.push((u32::try_from(self.groups.len()).unwrap_or(u32::MAX), Vec::new()));
-                self.groups.push(Group { members: Vec::new(), expressions: Vec::new(), machine: OnceLock::new() });
+                self.groups.push(Group {
+                    members: Vec::new(),
+                    expressions: Vec::new(),
+                    machine: OnceLock::new(),
+                });
             }
             room = room.saturating_sub(length);
             if let (Some(group), Some((_, all))) = (self.groups.last_mut(), made.last_mut()) {
@@ -223,38 +227,10 @@ fn write_text<'a>(name: NameRef<'_>, buffer: &'a mut [u8; NAME_LEN_MAX]) -> &'a 
     buffer.get(..end).unwrap_or_default()
 }
 
-/// Reads an expression. Names are lower case, so that what an expression says of upper case is left out.
+/// Reads an expression. A pattern's is for lower case already, and names are in lower case.
 fn parse(regex: &str) -> Result<Hir, PatternError> {
-    let mut parser = regex_syntax::ParserBuilder::new()
-        .unicode(false)
-        .utf8(false)
-        .case_insensitive(true)
-        .nest_limit(NEST_LIMIT)
-        .build();
-    parser.parse(regex).map(lower).map_err(|error| PatternError::Invalid(error.to_string()))
-}
-
-fn lower(hir: Hir) -> Hir {
-    match hir.into_kind() {
-        HirKind::Empty => Hir::empty(),
-        HirKind::Literal(literal) => Hir::literal(literal.0),
-        HirKind::Look(look) => Hir::look(look),
-        HirKind::Class(Class::Bytes(mut class)) => {
-            let mut upper = ClassBytes::new([ClassBytesRange::new(b'A', b'Z')]);
-            upper.negate();
-            class.intersect(&upper);
-            Hir::class(Class::Bytes(class))
-        }
-        HirKind::Class(class) => Hir::class(class),
-        HirKind::Repetition(mut repetition) => {
-            repetition.sub = Box::new(lower(*repetition.sub));
-            Hir::repetition(repetition)
-        }
-        // Nobody asks what a group has matched.
-        HirKind::Capture(capture) => lower(*capture.sub),
-        HirKind::Concat(parts) => Hir::concat(parts.into_iter().map(lower).collect()),
-        HirKind::Alternation(branches) => Hir::alternation(branches.into_iter().map(lower).collect()),
-    }
+    let mut parser = regex_syntax::ParserBuilder::new().utf8(false).nest_limit(NEST_LIMIT).build();
+    parser.parse(regex).map_err(|error| PatternError::Invalid(error.to_string()))
 }
 
 /// Pieces of text of which every name that matches has one; `None` when there are no such pieces.
@@ -265,11 +241,15 @@ fn pieces(hir: &Hir) -> Option<Vec<Vec<u8>>> {
             all?.concat()
         }
         HirKind::Concat(parts) => {
-            let tails = (0..parts.len()).filter_map(|start| beginnings(&Hir::concat(parts.get(start..)?.to_vec())));
+            let tails =
+                (0..parts.len()).filter_map(|start| beginnings(&Hir::concat(parts.get(start..)?.to_vec())));
             let inner = parts.iter().filter_map(pieces);
             // The longest of the shortest pieces tells most.
-            tails.chain(inner).max_by_key(|pieces| (pieces.iter().map(Vec::len).min(), usize::MAX - pieces.len()))?
+            tails
+                .chain(inner)
+                .max_by_key(|pieces| (pieces.iter().map(Vec::len).min(), usize::MAX - pieces.len()))?
         }
+        HirKind::Capture(capture) => pieces(&capture.sub)?,
         HirKind::Repetition(repetition) if 0 < repetition.min => pieces(&repetition.sub)?,
         _ => beginnings(hir)?,
     };
@@ -284,12 +264,14 @@ fn beginnings(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     let sequence = extractor.extract(hir);
     let literals = sequence.literals()?;
     let is_long = literals.iter().all(|literal| LITERAL_LEN_MIN <= literal.as_bytes().len());
-    (is_long && !literals.is_empty()).then(|| literals.iter().map(|literal| literal.as_bytes().to_vec()).collect())
+    (is_long && !literals.is_empty())
+        .then(|| literals.iter().map(|literal| literal.as_bytes().to_vec()).collect())
 }
 
 /// How large the machine of an expression is, in octets; `None` when it is too large.
 fn nfa_len(hir: &Hir) -> Option<usize> {
-    let config = thompson::Config::new().which_captures(WhichCaptures::None).nfa_size_limit(Some(NFA_LEN_MAX));
+    let config =
+        thompson::Config::new().which_captures(WhichCaptures::None).nfa_size_limit(Some(NFA_LEN_MAX));
     thompson::Compiler::new().configure(config).build_from_hir(hir).ok().map(|nfa| nfa.memory_usage())
 }
 
@@ -321,7 +303,8 @@ mod tests {
     #[track_caller]
     fn check(patterns: &Patterns, name: &str, expected: &[u32]) {
         let name = DomainName::parse(name).unwrap();
-        let found: Vec<u32> = patterns.matching(name.as_ref()).iter().map(|(_, attribute)| *attribute).collect();
+        let found: Vec<u32> =
+            patterns.matching(name.as_ref()).iter().map(|(_, attribute)| *attribute).collect();
         assert_eq!(found, expected, "{name}");
     }
 
@@ -331,7 +314,7 @@ mod tests {
             "^ads[0-9]+\\.",
             "^(.+[_.-])?adse?rv(er?|ice)?s?[0-9]*[_.-]",
             "^ad([sxv]?[0-9]*|system)[_.-]([^.[:space:]]+\\.){1,}|[_.-]ad([sxv]?[0-9]*|system)[_.-]",
-            "TELEMETRY",
+            "telemetry",
             "^.{30,}$",
             "!^[a-z]",
         ]);

@@ -174,7 +174,9 @@ impl Cursor<'_> {
                     Some(kind)
                 })();
                 *read = buffer.len() - reader.0.len();
-                entry.map(Some).ok_or_else(|| io::Error::other("a run on the disk was changed while it was read"))
+                entry
+                    .map(Some)
+                    .ok_or_else(|| io::Error::other("a run on the disk was changed while it was read"))
             }
         }
     }

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let sample: Vec<&[u8]> = vec![b"com\0doubleclick", b"com\0google\0ads", b"net\0cdn\0pixel", b"", b"\xff\xff\x00"];
+        let sample: Vec<&[u8]> =
+            vec![b"com\0doubleclick", b"com\0google\0ads", b"net\0cdn\0pixel", b"", b"\xff\xff\x00"];
         for trained in [&sample[..], &[]] {
             let mut writer = Writer::train(trained);
             let symbols = Symbols::read(&writer.table()).unwrap();

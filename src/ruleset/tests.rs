@@ -54,15 +54,28 @@ fn scopes_cover_what_they_say() {
 
 #[test]
 fn an_exception_wins_in_lists_and_the_more_specific_name_in_own_rules() {
-    check(&["ads.cdn.example"], &["cdn.example"], "ads.cdn.example", "@@||cdn.example^", "||ads.cdn.example^");
-    check(&["cdn.example"], &["ok.cdn.example"], "ok.cdn.example", "@@||ok.cdn.example^", "@@||ok.cdn.example^");
+    check(
+        &["ads.cdn.example"],
+        &["cdn.example"],
+        "ads.cdn.example",
+        "@@||cdn.example^",
+        "||ads.cdn.example^",
+    );
+    check(
+        &["cdn.example"],
+        &["ok.cdn.example"],
+        "ok.cdn.example",
+        "@@||ok.cdn.example^",
+        "@@||ok.cdn.example^",
+    );
     check(&["cdn.example"], &["cdn.example"], "cdn.example", "@@||cdn.example^", "@@||cdn.example^");
     check(&["=cdn.example"], &["cdn.example"], "cdn.example", "@@||cdn.example^", "=cdn.example");
 }
 
 #[test]
 fn all_sources_of_a_rule_are_known() {
-    let rules: Vec<_> = [2, 0, 1, 0].into_iter().map(|source| (source, rule("a.example", Action::Block))).collect();
+    let rules: Vec<_> =
+        [2, 0, 1, 0].into_iter().map(|source| (source, rule("a.example", Action::Block))).collect();
     let ruleset = build(Precedence::AllowFirst, &rules);
     let asked = name("x.a.example");
     let matches = ruleset.matches(&Asked::by_anyone(asked.as_ref()));
@@ -133,15 +146,24 @@ fn prefixes_and_patterns_are_found() {
     };
     let ruleset = build(
         Precedence::AllowFirst,
-        &[(3, patterned("^ads[0-9]+\\.")), (4, net("192.0.2.0/24")), (5, rule("ads1.ok.example", Action::Allow))],
+        &[
+            (3, patterned("^ads[0-9]+\\.")),
+            (4, net("192.0.2.0/24")),
+            (5, rule("ads1.ok.example", Action::Allow)),
+        ],
     );
     let source = |text: &str| {
         let name = name(text);
         ruleset.lookup(&Asked::by_anyone(name.as_ref())).map(|found| found.source().0)
     };
-    assert_eq!([source("ads1.a.example"), source("ads.a.example"), source("ads1.ok.example")], [Some(3), None, Some(5)]);
+    assert_eq!(
+        [source("ads1.a.example"), source("ads.a.example"), source("ads1.ok.example")],
+        [Some(3), None, Some(5)]
+    );
     let name = name("any.example");
-    let matches = |address: &str| ruleset.address_matches(address.parse().unwrap(), &Asked::by_anyone(name.as_ref())).len();
+    let matches = |address: &str| {
+        ruleset.address_matches(address.parse().unwrap(), &Asked::by_anyone(name.as_ref())).len()
+    };
     assert_eq!((matches("192.0.2.1"), matches("198.51.100.1")), (1, 0));
 }
 
@@ -167,7 +189,8 @@ fn a_file_is_mapped_and_says_the_same() {
     let path = directory.path().join("rules.bin");
     let rules = many();
     let held = build(Precedence::AllowFirst, &rules);
-    let mut builder = Builder::new(BuildOptions { spill_dir: Some(directory.path().into()), ..BuildOptions::default() });
+    let mut builder =
+        Builder::new(BuildOptions { spill_dir: Some(directory.path().into()), ..BuildOptions::default() });
     for (source, rule) in &rules {
         builder.add(SourceId(*source), false, rule).unwrap();
     }
@@ -231,7 +254,12 @@ fn runs_that_were_put_aside_are_merged() {
     let mut builders = [Builder::new(spilled), Builder::new(BuildOptions::default())];
     for number in 0..900_000_u32 {
         let scattered = number.wrapping_mul(0x9e37_79b9);
-        let rule = Rule::plain(name(&format!("n{}.t{}.example", scattered >> 12, number % 7)), Scope::Exact, Action::Block, 1);
+        let rule = Rule::plain(
+            name(&format!("n{}.t{}.example", scattered >> 12, number % 7)),
+            Scope::Exact,
+            Action::Block,
+            1,
+        );
         for builder in &mut builders {
             builder.add(SourceId(u16::try_from(number % 3).unwrap()), false, &rule).unwrap();
         }
@@ -297,7 +325,14 @@ fn strength(precedence: Precedence, rule: &Rule) -> Vec<usize> {
     let Subject::Name { name, scope } = &rule.subject else { return Vec::new() };
     let important = usize::from(rule.modifiers.is_none());
     let action = usize::from(rule.action == Action::Block);
-    let depth = [100 - name.as_ref().label_count(), match scope { Scope::Exact => 0, Scope::Subtree => 1, Scope::Below => 2 }];
+    let depth = [
+        100 - name.as_ref().label_count(),
+        match scope {
+            Scope::Exact => 0,
+            Scope::Subtree => 1,
+            Scope::Below => 2,
+        },
+    ];
     match precedence {
         Precedence::AllowFirst => vec![important, action, depth[0], depth[1]],
         Precedence::SpecificFirst => vec![depth[0], depth[1], important, action],

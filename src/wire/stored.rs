@@ -1,7 +1,9 @@
 //! An upstream's answer, kept as bytes and patched for each client that asks.
 
 use super::answer::{AnswerRecord, push_opt};
-use super::{CLASS_IN, Ede, HEADER_LEN, Query, RecordFrame, qtype, read_name, read_record, read_u16, skip_name};
+use super::{
+    CLASS_IN, Ede, HEADER_LEN, Query, RecordFrame, qtype, read_name, read_record, read_u16, skip_name,
+};
 use crate::name::DomainName;
 
 /// An answer without OPT record, whose ID, question case and TTLs are patched on the way out.

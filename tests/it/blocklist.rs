@@ -108,7 +108,10 @@ fn the_default_blocks_what_everyone_expects() {
         "vortex.data.microsoft.com",
         "metrics.icloud.com",
     ] {
-        assert!(ruleset.lookup(&Asked::by_anyone(name(tracker).as_ref())).is_some(), "{tracker} is not blocked");
+        assert!(
+            ruleset.lookup(&Asked::by_anyone(name(tracker).as_ref())).is_some(),
+            "{tracker} is not blocked"
+        );
     }
 }
 

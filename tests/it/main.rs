@@ -8,6 +8,8 @@ mod devices;
 mod dns;
 mod faults;
 mod lists;
+mod naive;
+mod real_lists;
 mod scenarios;
 mod shipped;
 mod support;

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Action, Answer, Done, Error, Explanation, Granted, OwnRule, RuleWish, granted};
-use crate::device::DeviceTable;
-use crate::policy::Question;
 use crate::command::Command;
+use crate::device::DeviceTable;
 use crate::list;
 use crate::name::DomainName;
+use crate::policy::Question;
 use crate::web::Web;
 use crate::web::actions::{RULE_PATIENCE, grant};
 use crate::web::errors::Failure;

@@ -9,9 +9,9 @@ use axum::http::Uri;
 use serde::Deserialize;
 
 use super::{Page, page};
+use crate::device::DeviceTable;
 use crate::list::Action;
 use crate::name::DomainName;
-use crate::device::DeviceTable;
 use crate::policy::{Explained, Policy, Question, RuleRef};
 use crate::tracker::Attribution;
 use crate::web::Web;

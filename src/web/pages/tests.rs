@@ -226,12 +226,7 @@ fn hostile_texts_stay_texts_in_explanations_and_errors() {
     check(&page(explain::Outcome::Empty));
     check(&page(explain::Outcome::NotAName(HOSTILE.to_owned())));
     for own in [true, false] {
-        let rules = vec![Explained {
-            rule: rule(),
-            lists: vec![HOSTILE.into()],
-            action: Action::Block,
-            own,
-        }];
+        let rules = vec![Explained { rule: rule(), lists: vec![HOSTILE.into()], action: Action::Block, own }];
         let policy = Policy::default();
         let explanation = explain::Explanation::new(&hostile_name(), rules, &policy, &tracker(), HOSTILE);
         assert!(explanation.button.is_none(), "no rule can be written for such a name");
