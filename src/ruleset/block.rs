@@ -27,7 +27,7 @@ pub(super) const KEYS_MAX: usize = 32;
 /// What stands in half an octet when it does not suffice.
 const FOLLOWS: u8 = 15;
 /// The same length as the key before.
-const SAME: i32 = 7;
+const SAME: usize = 7;
 
 /// Puts a block together.
 #[derive(Default)]
@@ -47,8 +47,11 @@ impl BlockWriter {
     pub(super) fn push(&mut self, key: &[u8], attribute: u32, symbols: &mut Writer) {
         let shared = if self.count() == 0 { 0 } else { shared_len(&self.last, key) };
         let codes = symbols.encode(key.get(shared..).unwrap_or_default());
-        let change = shared as i32 - self.shared as i32 + SAME; // Keys are shorter than 256 octets.
-        let high = u8::try_from(change).ok().filter(|&high| high < FOLLOWS).unwrap_or(FOLLOWS);
+        let change = (shared + SAME).checked_sub(self.shared);
+        let high = change
+            .and_then(|change| u8::try_from(change).ok())
+            .filter(|&high| high < FOLLOWS)
+            .unwrap_or(FOLLOWS);
         let low = u8::try_from(codes.len()).ok().filter(|&low| low < FOLLOWS).unwrap_or(FOLLOWS);
         self.keys.push(high << 4 | low);
         if high == FOLLOWS {
@@ -212,7 +215,7 @@ impl<'a> Block<'a> {
 /// The keys of a block: how much each shares with the one before, and its rest in symbols.
 struct Keys<'a> {
     reader: Reader<'a>,
-    shared: i32,
+    shared: usize,
 }
 
 impl<'a> Iterator for Keys<'a> {
@@ -222,13 +225,16 @@ impl<'a> Iterator for Keys<'a> {
     fn next(&mut self) -> Option<(usize, &'a [u8])> {
         let halves = self.reader.u8()?;
         let (high, low) = (halves >> 4, halves & 0x0f);
-        self.shared = if high == FOLLOWS {
-            i32::try_from(self.reader.varint()?).ok()?
-        } else {
-            self.shared + i32::from(high) - SAME
-        };
-        let length = if low == FOLLOWS { self.reader.varint()? as usize } else { usize::from(low) };
-        Some((usize::try_from(self.shared).ok()?, self.reader.take(length)?))
+        let mut length = usize::from(low);
+        // Octets that were not written here may say anything; then nothing is as long as what comes out, and nothing matches.
+        self.shared = self.shared.wrapping_add(usize::from(high)).wrapping_sub(SAME);
+        if high == FOLLOWS {
+            self.shared = self.reader.varint()? as usize;
+        }
+        if low == FOLLOWS {
+            length = self.reader.varint()? as usize;
+        }
+        Some((self.shared, self.reader.take(length)?))
     }
 }
 

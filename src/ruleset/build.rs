@@ -18,11 +18,12 @@ use super::attributes::{Flags, put_said};
 use super::block::{BlockWriter, KEYS_MAX};
 use super::bytes::{Bytes, put_prefixed, put_varint};
 use super::file::{About, FileWriter, OpenError};
+use super::index::IndexWriter;
 use super::key::{Key, NameHash, digest};
 use super::patterns::{PatternError, PatternsBuilder};
 use super::run::{Cursor, Run, Spill};
 use super::symbols::Writer as SymbolWriter;
-use super::{Precedence, Ruleset, SourceId, addresses, filter, index, modifiers, patterns};
+use super::{Precedence, Ruleset, SourceId, addresses, filter, modifiers, patterns};
 use crate::list::{Modifiers, Pattern, Rule, Scope, Subject};
 
 /// How many differences of keys the table of symbols is made from.
@@ -296,7 +297,7 @@ impl Builder {
             block: BlockWriter::default(),
             symbols,
             octets: Vec::new(),
-            index: Vec::new(),
+            index: IndexWriter::default(),
             hashes: Vec::new(),
             labels: (u8::MAX, 0),
             attributes: Attributes::new(&self.kinds),
@@ -307,8 +308,8 @@ impl Builder {
         };
         merge(runs, |key, kinds| emitter.key(key, kinds))?;
         emitter.block()?;
-        let Emitter { mut file, symbols, mut index, hashes, labels, mut attributes, .. } = emitter;
-        index::put(&mut index, u64::MAX, u32::try_from(file.section_len()).unwrap_or(u32::MAX));
+        let Emitter { mut file, symbols, index, hashes, labels, mut attributes, .. } = emitter;
+        let (records, groups) = index.finish(u32::try_from(file.section_len()).unwrap_or(u32::MAX));
         self.run = Run::default();
         let patterns = std::mem::take(&mut self.patterns);
         let mut written = Vec::new();
@@ -329,7 +330,8 @@ impl Builder {
             }
         }
         file.end_section()?; // The blocks.
-        file.section(&index)?;
+        file.section(&records)?;
+        file.section(&groups)?;
         file.section(&filter::build(&hashes))?;
         file.section(&symbols.table())?;
         file.section(&attributes.octets)?;
@@ -361,7 +363,7 @@ struct Emitter<'a, W> {
     symbols: SymbolWriter,
     /// A block that is put together.
     octets: Vec<u8>,
-    index: Vec<u8>,
+    index: IndexWriter,
     hashes: Vec<u64>,
     labels: (u8, u8),
     attributes: Attributes<'a>,
@@ -381,7 +383,7 @@ impl<W: Write + Seek> Emitter<'_, W> {
         if self.block.count() == 0 {
             let place =
                 u32::try_from(self.file.section_len()).map_err(|_| BuildError::Full("4 GiB of names"))?;
-            index::put(&mut self.index, digest(key), place);
+            self.index.push(key, place);
         }
         self.block.push(key, attribute, &mut self.symbols);
         if self.block.count() == KEYS_MAX { self.block() } else { Ok(()) }

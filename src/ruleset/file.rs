@@ -9,8 +9,8 @@
 //! | 15 | 1 | zero |
 //! | 16 | 32 | fingerprint of what it was compiled from, in the compiler's own terms |
 //! | 48 | 16 | how many rules and how many keys |
-//! | 64 | 240 | for each section: where it begins, how long it is, XXH3 of it |
-//! | 304 | 8 | XXH3 of all of the above |
+//! | 64 | 264 | for each section: where it begins, how long it is, XXH3 of it |
+//! | 328 | 8 | XXH3 of all of the above |
 //!
 //! The sections, in this order: see [`Section`]. A file is written from its first octet to its last, and then the header.
 
@@ -26,7 +26,7 @@ const MAGIC: [u8; 8] = *b"pxl-rule";
 /// The version of the layout; any other one is compiled anew.
 const VERSION: u32 = 1;
 /// How many sections there are.
-const SECTIONS: usize = 10;
+const SECTIONS: usize = 11;
 /// The length of the header with its checksum, in octets.
 pub(super) const HEADER_LEN: usize = 64 + SECTIONS * 24 + 8;
 
@@ -36,9 +36,11 @@ pub(super) enum Section {
     /// The names in blocks (`block.rs`), one after the other. Each block has its own checksum, looked at when it is read;
     /// that of the section is for a check of the whole file.
     Blocks,
-    /// For each block the digest (`key.rs`) of its first key (u64) and where it begins (u32); then the same for where the
-    /// last one ends.
+    /// For each block a digest of its first key (u64) and where it begins (u32); then the same for where the last one ends
+    /// (`index.rs`).
     Index,
+    /// For each group of blocks its first key, and how much of it the digests leave out (`index.rs`).
+    Groups,
     /// Whether a name may be there at all (`filter.rs`).
     Filter,
     /// The symbols that keys are written in (`symbols.rs`).
@@ -61,6 +63,7 @@ impl Section {
     pub(super) const ALL: [Self; SECTIONS] = [
         Self::Blocks,
         Self::Index,
+        Self::Groups,
         Self::Filter,
         Self::Symbols,
         Self::Attributes,

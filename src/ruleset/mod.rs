@@ -255,7 +255,12 @@ impl Ruleset {
             if xxh3_64(octets) == header.sum(section) { Ok(part) } else { Err(OpenError::Damaged(what)) }
         };
         let records = part(Section::Index, "its index")?;
-        let index = Index::new(bytes.get(records.clone()).unwrap_or_default());
+        let groups = part(Section::Groups, "its index")?;
+        let index = bytes
+            .get(records.clone())
+            .zip(bytes.get(groups))
+            .and_then(|(records, groups)| Index::read(records, groups));
+        let index = index.ok_or(OpenError::Damaged("its index"))?;
         let filter = part(Section::Filter, "its filter")?;
         let attributes = part(Section::Attributes, "its attributes")?;
         let attribute_places = part(Section::AttributePlaces, "its attributes")?;
