@@ -15,8 +15,45 @@ pub enum Command {
     Forget(OwnRule),
     /// Download one list now, or all of them.
     Refresh(Option<String>),
+    /// Add a list, or several that go well together.
+    AddList(NewList),
+    /// Remove a list that was added.
+    RemoveList(String),
+    /// Put the newer text of a list in force that waits for the person's word.
+    AcceptList(String),
+    /// Put rules of a list in force that are held back.
+    AcceptRules {
+        /// The list.
+        list: String,
+        /// The rule, as it is shown; all of them when left out.
+        rule: Option<String>,
+    },
+    /// Return to an older revision of a list, and stay there.
+    RollBack {
+        /// The list.
+        list: String,
+        /// The revision; the one before the present one when left out.
+        revision: Option<String>,
+    },
+    /// Follow the source of a list again that was held at a revision.
+    Follow(String),
     /// Read the configuration again.
     Reload,
+}
+
+/// A list to be added.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NewList {
+    /// The name of a well-known list or choice, a URL, or the absolute path of a file.
+    pub what: String,
+    /// What it is to be called.
+    pub name: Option<String>,
+    /// `block`, `allow` or `cname`.
+    pub kind: Option<String>,
+    /// Its syntax.
+    pub format: Option<String>,
+    /// Whether plain names cover what is below them.
+    pub subdomains: Option<bool>,
 }
 
 /// What came of a wish, for people: one sentence.

@@ -10,6 +10,8 @@ mod explain;
 mod lists;
 mod log;
 mod output;
+mod progress;
+mod revisions;
 mod rules;
 mod status;
 
@@ -66,7 +68,7 @@ pub enum Subcommands {
         /// The domain name.
         name: String,
     },
-    /// Show the lists, or download them now.
+    /// Show the lists; add, refresh, compare and return to earlier ones.
     Lists {
         /// What to do with them; without one, their state is shown.
         #[command(subcommand)]
@@ -117,6 +119,72 @@ pub enum ListsCommand {
     Refresh {
         /// The list's name.
         name: Option<String>,
+    },
+    /// Show well-known lists, which can be added by name.
+    Known {
+        /// Those whose name or purpose has this word in it.
+        word: Option<String>,
+    },
+    /// Add a list, or several that go well together.
+    Add {
+        /// The name of a well-known list or choice, a URL, or a file.
+        what: String,
+        /// What it is to be called.
+        #[arg(long)]
+        name: Option<String>,
+        /// What its names are for: block, allow, or cname (targets of answers only).
+        #[arg(long)]
+        kind: Option<String>,
+        /// Its syntax, unless it is to be told by its lines.
+        #[arg(long)]
+        format: Option<String>,
+        /// Names that stand alone cover everything below them too.
+        #[arg(long)]
+        subdomains: bool,
+    },
+    /// Remove a list that was added.
+    Remove {
+        /// The list's name.
+        name: String,
+    },
+    /// Show the revisions of a list that are kept.
+    Revisions {
+        /// The list's name.
+        name: String,
+    },
+    /// Show what came and went between two revisions of a list.
+    Diff {
+        /// The list's name.
+        name: String,
+        /// The older revision; the one before the other unless you name one.
+        #[arg(long)]
+        from: Option<String>,
+        /// The newer one, or `waiting`; the one in force unless you name one.
+        #[arg(long)]
+        to: Option<String>,
+    },
+    /// Return to an older revision of a list, and stay there.
+    Rollback {
+        /// The list's name.
+        name: String,
+        /// The revision; the one before the present one unless you name one.
+        revision: Option<String>,
+    },
+    /// Let a list change again that is held at a revision.
+    Follow {
+        /// The list's name.
+        name: String,
+    },
+    /// Put in force what waits for your word: the newer text of a list, or a rule of it.
+    Accept {
+        /// The list's name.
+        name: String,
+        /// A rule that is held back, as `pixelsink lists` shows it.
+        #[arg(conflicts_with = "all_rules")]
+        rule: Option<String>,
+        /// All rules that are held back, and those that the list will have.
+        #[arg(long)]
+        all_rules: bool,
     },
 }
 
@@ -182,11 +250,8 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
     match command {
         Subcommands::Run | Subcommands::Check => {}
         Subcommands::Explain { name } => explain::run(&name, &config, output).await?,
-        Subcommands::Lists { command: None | Some(ListsCommand::Status) } => {
-            lists::status(&config, output).await?;
-        }
-        Subcommands::Lists { command: Some(ListsCommand::Refresh { name }) } => {
-            return lists::refresh(name, &config, output).await;
+        Subcommands::Lists { command } => {
+            return lists::run(command.unwrap_or(ListsCommand::Status), &config, output).await;
         }
         Subcommands::Allow { rule } => rules::write(rules::Wish::Allow, &rule, &config, output).await?,
         Subcommands::Block { rule } => rules::write(rules::Wish::Block, &rule, &config, output).await?,

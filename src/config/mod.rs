@@ -3,11 +3,13 @@
 //! All problems are told at once, each with file, line, column, key and what was expected; a file with a problem is not
 //! used at all. `config/pixelsink.toml` has every key with its default.
 
+mod added;
 mod problem;
 mod quantity;
 mod read;
 mod reader;
 
+pub use added::{AddedList, AddedLists};
 pub use problem::{ConfigError, Problem};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -57,6 +59,8 @@ pub struct Config {
     pub list_size_max: u64,
     /// How long a download may take.
     pub list_timeout: Duration,
+    /// How many revisions of each list are kept.
+    pub keep_revisions: usize,
     /// The person's own rules, each with its line.
     pub own_rules: Vec<(Action, OwnRule, u32)>,
     /// The devices that have a name.
@@ -116,6 +120,7 @@ impl Default for Config {
             lists: Vec::new(),
             list_size_max: 128 << 20,
             list_timeout: Duration::from_secs(120),
+            keep_revisions: 5,
             own_rules: Vec::new(),
             devices: Vec::new(),
             history: HistorySection {

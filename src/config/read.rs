@@ -15,7 +15,7 @@ use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
 use super::{BUILT_IN_LIST, Config, HistorySection};
 use crate::device::{Mac, NamedDevice};
-use crate::feed::{Origin, SourceOptions};
+use crate::feed::{Origin, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
 use crate::resolve::{ResolveOptions, UpstreamAddress};
@@ -101,6 +101,11 @@ impl Config {
                 &mut self.list_timeout,
                 value.parse("a duration such as `2m`", at_least(Duration::from_secs(1))),
             );
+        }
+        if let Some(value) = download.get("keep_revisions")
+            && let Some(keep) = value.integer(1..=100)
+        {
+            self.keep_revisions = usize::try_from(keep).unwrap_or(self.keep_revisions);
         }
         for section in root.sections("lists") {
             read_list(section, &mut self.lists);
@@ -271,18 +276,15 @@ fn read_mode(value: &Value<'_>) -> Option<SinkholeMode> {
     })
 }
 
-fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>) {
+pub(super) fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>) {
     let name = section.get("name");
     let origins = ["url", "path", "rules"].map(|key| section.get(key));
+    let urls = section.get("urls").map(|value| value.list("a URL", read_url));
     let kind = section.get("kind").and_then(|value| {
-        value.parse("`block` or `allow`", |text| match text {
-            "block" => Ok(Action::Block),
-            "allow" => Ok(Action::Allow),
-            "cname" => {
-                Err("lists of CNAME targets are not read by this version; expected `block` or `allow`"
-                    .to_owned())
-            }
-            _ => Err(format!("`{text}` is no kind of list; expected `block` or `allow`")),
+        let expected = "`block`, `allow` or `cname`";
+        value.parse(expected, |text| {
+            text.parse::<SourceKind>()
+                .map_err(|()| format!("`{text}` is no kind of list; expected {expected}"))
         })
     });
     let format = section.get("format").and_then(|value| value.parse("a syntax such as `hosts`", read_format));
@@ -294,7 +296,15 @@ fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>) {
         return;
     }
     let [url, path, rules] = &origins;
+    let mut mirrors = urls.unwrap_or_default();
     let origin = match (url, path, rules) {
+        (None, None, None) if !mirrors.is_empty() => Some(Origin::Url(mirrors.remove(0))),
+        (_, Some(_), _) | (_, _, Some(_)) if !mirrors.is_empty() => {
+            section.complain(
+                "`urls` are other addresses of a list that has a `url`, not one of `path` or `rules`",
+            );
+            None
+        }
         (Some(url), None, None) => url.parse("a URL", read_url).map(Origin::Url),
         (None, Some(path), None) => path.parse("a file", absolute_path).map(Origin::File),
         (None, None, Some(rules)) => {
@@ -302,7 +312,7 @@ fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>) {
             Some(Origin::Inline(lines.join("\n").into()))
         }
         _ => {
-            section.complain("expected one of `url`, `path` or `rules`: where the list comes from");
+            section.complain("expected one of `url`, `urls`, `path` or `rules`: where the list comes from");
             None
         }
     };
@@ -313,13 +323,17 @@ fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>) {
     let taken: Vec<&str> = lists.iter().map(|list| &*list.name).collect();
     let name = name.parse("a name", |text| read_list_name(text, &taken));
     let (Some(name), Some(origin)) = (name, origin) else { return };
+    let kind = kind.unwrap_or(SourceKind::Block);
     lists.push(SourceOptions {
         name,
-        kind: kind.unwrap_or(Action::Block),
+        kind,
         origin,
+        mirrors,
         format: format.flatten(),
-        subdomains: subdomains.unwrap_or(false),
+        // Where an answer leads below such a name, it leads to the same tracker.
+        subdomains: subdomains.unwrap_or(kind == SourceKind::Cname),
         refresh: refresh.unwrap_or(REFRESH_DEFAULT),
+        added: false,
     });
 }
 

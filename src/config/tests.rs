@@ -104,7 +104,7 @@ fn every_value_is_read() {
     let list = &config.lists[0];
     assert_eq!(
         (list.kind, list.subdomains, list.refresh),
-        (Action::Allow, true, 12 * 3600 * Duration::from_secs(1))
+        (crate::feed::SourceKind::Allow, true, 12 * 3600 * Duration::from_secs(1))
     );
     assert_eq!(config.own_rules.iter().map(|(_, _, line)| *line).collect::<Vec<_>>(), [21, 22]);
 }

@@ -6,6 +6,7 @@ mod data_dir;
 mod events;
 mod hosts;
 mod listeners;
+mod lists;
 mod logging;
 mod running;
 mod socket;

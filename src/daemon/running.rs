@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
+use super::lists::Added;
 use super::{data_dir, socket};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
@@ -48,7 +49,9 @@ const HISTORY_FILE: &str = "history.sqlite3";
 /// The running daemon: every part, and what was last read from the configuration.
 pub(super) struct Running {
     options: Options,
-    config: tokio::sync::Mutex<Config>,
+    pub(super) config: tokio::sync::Mutex<Config>,
+    /// Locked after `config`.
+    pub(super) added: tokio::sync::Mutex<Added>,
     data_dir: Option<PathBuf>,
     /// Held to the end: see [`data_dir::DataDir::lock`].
     _data_lock: Option<File>,
@@ -59,7 +62,7 @@ pub(super) struct Running {
     responder: Arc<Responder>,
     history: History,
     events: Events,
-    feed: Feed,
+    pub(super) feed: Feed,
     listeners: Listeners,
     /// The names under which the page may be visited.
     page_names: Arc<ArcSwap<Vec<String>>>,
@@ -71,6 +74,8 @@ pub(super) struct Running {
     /// What was wrong when the configuration was read again.
     reload_problem: ArcSwap<Option<String>>,
     discovery_problem: ArcSwap<Option<String>>,
+    /// What is wrong with the file of added lists.
+    added_problem: ArcSwap<Option<String>>,
 }
 
 /// The signals that are acted on (signal(7)).
@@ -129,7 +134,8 @@ impl Running {
             access,
         );
         let responder = Arc::new(responder);
-        let feed_options = feed_options(&config, data.path.clone(), &catalogue);
+        let added = Added::open(data.path.as_deref());
+        let feed_options = feed_options(&config, &added, data.path.clone(), &catalogue);
         let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
         let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
         let started = clock.now();
@@ -173,6 +179,8 @@ impl Running {
                 reload_problem: ArcSwap::default(),
                 discovery_problem: ArcSwap::default(),
                 config: tokio::sync::Mutex::new(config),
+                added_problem: ArcSwap::from_pointee(added.problem()),
+                added: tokio::sync::Mutex::new(added),
             }
         });
         running.listen(api).await?;
@@ -354,12 +362,20 @@ impl Running {
         self.responder.set_access(config.server.access.clone());
         self.page_names.store(Arc::new(host_names(&config)));
         self.publish_devices_of(&config);
-        let feed_options = feed_options(&config, self.data_dir.clone(), &self.catalogue);
+        let mut added = self.added.lock().await;
+        added.look();
+        self.reconfigure_feed(&config, &added).await;
+        Ok(config)
+    }
+
+    /// Has the lists taken over as they are configured and added now.
+    pub(super) async fn reconfigure_feed(&self, config: &Config, added: &Added) {
+        self.added_problem.store(Arc::new(added.problem()));
+        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.catalogue);
         if let Err(error) = self.feed.reconfigure(feed_options).await {
             // Only when the daemon stops.
             warn!(%error, "the lists did not take over the configuration");
         }
-        Ok(config)
     }
 
     /// The daemon as the page tells of it.
@@ -367,7 +383,8 @@ impl Running {
         let upstreams = self.resolver.upstreams();
         let mut problems = self.start_problems.clone();
         problems.extend(self.feed.own_problem());
-        for stored in [&self.reload_problem, &self.discovery_problem] {
+        problems.extend(self.feed.accepted_problem());
+        for stored in [&self.reload_problem, &self.discovery_problem, &self.added_problem] {
             problems.extend(stored.load().as_ref().clone());
         }
         let failing: Vec<String> = upstreams
@@ -414,10 +431,6 @@ impl Running {
     }
 
     async fn execute(&self, command: Command) -> Result<Done, Refused> {
-        let refused = |error: FeedError| match error {
-            FeedError::UnknownList(_) => Refused::Unknown(error.to_string()),
-            error => Refused::Failed(error.to_string()),
-        };
         let ttl = self.policy.current().blocking.ttl_secs;
         match command {
             Command::Allow(rule) => {
@@ -460,8 +473,22 @@ impl Running {
                     Err(Refused::Failed(failed.join(" ")))
                 }
             }
+            Command::AddList(wish) => self.add_lists(&wish).await,
+            Command::RemoveList(list) => self.remove_list(&list).await,
+            Command::AcceptList(list) => self.accept_list(&list).await,
+            Command::AcceptRules { list, rule } => self.accept_rules(&list, rule.as_deref()).await,
+            Command::RollBack { list, revision } => self.roll_back(&list, revision.as_deref()).await,
+            Command::Follow(list) => self.follow(&list).await,
             Command::Reload => self.reload().await,
         }
+    }
+}
+
+/// A wish about lists or rules that the feed refused.
+pub(super) fn refused(error: FeedError) -> Refused {
+    match error {
+        FeedError::UnknownList(_) | FeedError::NotThere(_) => Refused::Unknown(error.to_string()),
+        error => Refused::Failed(error.to_string()),
     }
 }
 
@@ -533,7 +560,12 @@ fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> Histo
     }
 }
 
-fn feed_options(config: &Config, data_dir: Option<PathBuf>, catalogue: &Catalogue) -> FeedOptions {
+fn feed_options(
+    config: &Config,
+    added: &Added,
+    data_dir: Option<PathBuf>,
+    catalogue: &Catalogue,
+) -> FeedOptions {
     let mut sources = Vec::new();
     if !config.builtin_levels.is_empty() {
         let entries = catalogue.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
@@ -542,15 +574,11 @@ fn feed_options(config: &Config, data_dir: Option<PathBuf>, catalogue: &Catalogu
             Rule::plain(entry.name.clone(), scope, Action::Block, entry.line)
         };
         sources.push(SourceOptions {
-            name: BUILT_IN_LIST.into(),
-            kind: Action::Block,
-            origin: Origin::BuiltIn(entries.map(rule).collect()),
-            format: None,
-            subdomains: false,
             refresh: Duration::MAX,
+            ..SourceOptions::new(BUILT_IN_LIST, Origin::BuiltIn(entries.map(rule).collect()))
         });
     }
-    sources.extend(config.lists.iter().cloned());
+    sources.extend(added.with_configured(config));
     FeedOptions {
         data_dir,
         sources,
@@ -558,6 +586,7 @@ fn feed_options(config: &Config, data_dir: Option<PathBuf>, catalogue: &Catalogu
         own_file: config.own_rules_name(),
         size_max: config.list_size_max,
         timeout: config.list_timeout,
+        keep_revisions: config.keep_revisions,
     }
 }
 

@@ -9,8 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::background;
+use super::quarantine::{HeldBack, Quarantine};
 use super::text::Text;
-use crate::list::{Action, Format, ParseOptions, Parser, Report, Rule, Skip};
+use crate::list::{Action, Format, ParseOptions, Parser, Report, Rule};
 use crate::policy::Rules;
 use crate::ruleset::{BuildOptions, Builder, SourceId};
 
@@ -18,8 +19,12 @@ use crate::ruleset::{BuildOptions, Builder, SourceId};
 pub(super) struct Input {
     pub(super) name: Arc<str>,
     pub(super) kind: Action,
+    /// Its names count only as targets in an answer.
+    pub(super) targets_only: bool,
     pub(super) options: ParseOptions,
     pub(super) content: Content,
+    /// Holds back rules that need the person's word.
+    pub(super) quarantine: Quarantine,
 }
 
 /// The rules of a source, written out or not.
@@ -38,6 +43,8 @@ pub(super) struct Outcome {
     pub(super) format: Option<Format>,
     pub(super) rules: usize,
     pub(super) report: Report,
+    /// Rules that are not in force unless the person accepts them.
+    pub(super) held_back: HeldBack,
     /// Why not all of its rules are in force, as a whole sentence.
     pub(super) problem: Option<String>,
 }
@@ -74,14 +81,15 @@ pub(super) fn compile(inputs: &[Input]) -> (Rules, Vec<Outcome>) {
 
 fn add(builder: &mut Builder, source: SourceId, input: &Input) -> Outcome {
     let mut fault = None;
+    let mut held_back = HeldBack::default();
     let mut add = |mut rule: Rule| {
         if input.kind == Action::Allow {
             rule.action = Action::Allow;
         }
-        if rule.covers_public_suffix() {
-            return Err(Skip::PublicSuffix);
+        if let Some(reason) = input.quarantine.check(&rule) {
+            return Err(held_back.add(&rule, reason));
         }
-        if let Err(full) = builder.add(source, false, &rule) {
+        if let Err(full) = builder.add(source, input.targets_only, &rule) {
             fault = Some(problem(input, &full));
         }
         Ok(())
@@ -109,7 +117,7 @@ fn add(builder: &mut Builder, source: SourceId, input: &Input) -> Outcome {
     if let Err(error) = read {
         fault = Some(problem(input, &format!("its text could not be decompressed ({error}); refresh it")));
     }
-    Outcome { format, report, problem: fault, rules: 0 }
+    Outcome { format, report, held_back, problem: fault, rules: 0 }
 }
 
 fn problem(input: &Input, why: &dyn Display) -> String {
@@ -126,8 +134,10 @@ mod tests {
         let input = |kind, text: &str| Input {
             name: "a".into(),
             kind,
+            targets_only: false,
             options: ParseOptions::default(),
             content: Content::Inline(text.into()),
+            quarantine: Quarantine::none(),
         };
         let inputs = [
             input(Action::Block, "||a.example^\n@@||b.example^\n||b.example^\nno name\n"),

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode, Url, dns, redirect};
 use tokio::sync::mpsc;
 
-use super::guard::{Intake, Refusal};
-use super::revision::Revision;
-use super::text::Text;
+use super::guard::{Intake, Refusal, Taken};
+use super::meter::Meter;
+use super::revision::Validator;
 use super::{HostLookup, Origin, background};
 use crate::list::ParseOptions;
 
@@ -28,19 +29,23 @@ const PIECES_MAX: usize = 4;
 /// What to download and within which bounds.
 pub(super) struct Request {
     pub(super) url: String,
-    /// The text in force, when it came from this URL and the server gave it a mark to ask by.
-    pub(super) known: Option<Revision>,
+    /// What the server called the text that came from this URL last.
+    pub(super) known: Option<Validator>,
     pub(super) options: ParseOptions,
     pub(super) size_max: u64,
     pub(super) timeout: Duration,
+    /// Where the text is written to.
+    pub(super) directory: Option<PathBuf>,
+    /// Tells how far it has come.
+    pub(super) meter: Arc<Meter>,
 }
 
 /// What came.
 pub(super) enum Fetched {
-    /// The text in force is still the newest.
-    Unchanged(Revision),
+    /// The text that is known is still the newest.
+    Unchanged(Validator),
     Text {
-        text: Text,
+        taken: Taken,
         etag: Option<String>,
         last_modified: Option<String>,
     },
@@ -70,7 +75,7 @@ pub(super) async fn fetch(
             "is neither http nor https; for a file on this machine configure its `path`".to_owned(),
         ));
     }
-    let Request { known, options, size_max, timeout, .. } = request;
+    let Request { known, options, size_max, timeout, directory, meter, .. } = request;
     let plain = url.scheme() == "http";
     // Reading the system's certificates blocks.
     let client = background::run(move || client(timeout, &hosts, plain)).await;
@@ -93,8 +98,9 @@ pub(super) async fn fetch(
     }
     let header = |name: HeaderName| response.headers().get(name)?.to_str().ok().map(str::to_owned);
     let (etag, last_modified) = (header(ETAG), header(LAST_MODIFIED));
-    match take_in(response, options, size_max).await {
-        Ok(text) => Ok(Fetched::Text { text, etag, last_modified }),
+    meter.begin(response.content_length());
+    match take_in(response, options, size_max, directory, meter).await {
+        Ok(taken) => Ok(Fetched::Text { taken, etag, last_modified }),
         Err(TakeInError::Refused(refusal)) => Err(failure(refusal.to_string())),
         Err(TakeInError::Transport(error)) => Err(failure(explain(&error.without_url(), timeout))),
         Err(TakeInError::Panic(message)) => Err(failure(format!("could not be read: {message}"))),
@@ -108,11 +114,18 @@ enum TakeInError {
 }
 
 /// Hands the body to the guard, which works on a thread of its own so that the network and DNS never wait for it.
-async fn take_in(mut response: Response, options: ParseOptions, size_max: u64) -> Result<Text, TakeInError> {
+async fn take_in(
+    mut response: Response,
+    options: ParseOptions,
+    size_max: u64,
+    directory: Option<PathBuf>,
+    meter: Arc<Meter>,
+) -> Result<Taken, TakeInError> {
     let (pieces, mut waiting) = mpsc::channel(PIECES_MAX);
     let receive = async move {
         loop {
             let piece = response.chunk().await?;
+            meter.add(piece.as_ref().map_or(0, |piece| piece.len()));
             let last = piece.is_none();
             // When the guard has refused the text, it listens no longer.
             if pieces.send(piece).await.is_err() || last {
@@ -121,7 +134,7 @@ async fn take_in(mut response: Response, options: ParseOptions, size_max: u64) -
         }
     };
     let guard = background::run(move || {
-        let mut intake = Intake::new(options, size_max)?;
+        let mut intake = Intake::new(options, size_max, directory.as_deref())?;
         while let Some(piece) = waiting.blocking_recv() {
             match piece {
                 Some(piece) => intake.push(&piece)?,
@@ -136,7 +149,7 @@ async fn take_in(mut response: Response, options: ParseOptions, size_max: u64) -
         (Err(message), _) => Err(TakeInError::Panic(message)),
         (Ok(Err(refusal)), _) => Err(TakeInError::Refused(refusal)),
         (_, Err(error)) => Err(TakeInError::Transport(error)),
-        (Ok(Ok(Some(text))), Ok(())) => Ok(text),
+        (Ok(Ok(Some(taken))), Ok(())) => Ok(taken),
         (Ok(Ok(None)), Ok(())) => Err(TakeInError::Panic("its end got lost".to_owned())),
     }
 }
@@ -177,9 +190,9 @@ fn redirected(attempt: redirect::Attempt<'_>) -> redirect::Action {
     attempt.error(format!("a redirect to `{scheme}:`, which is neither http nor https"))
 }
 
-fn conditions(known: Option<&Revision>) -> HeaderMap {
+fn conditions(known: Option<&Validator>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let Some(Revision { provenance: known, .. }) = known else { return headers };
+    let Some(known) = known else { return headers };
     for (name, value) in [(IF_NONE_MATCH, &known.etag), (IF_MODIFIED_SINCE, &known.last_modified)] {
         if let Some(value) = value.as_deref().and_then(|value| value.parse().ok()) {
             headers.insert(name, value);

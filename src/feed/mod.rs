@@ -7,23 +7,33 @@
 //!
 //! The person's own rules (`own`) go a way of their own and are in force as soon as they are written.
 
+mod accepted;
 mod background;
+mod charset;
 mod compile;
+mod diff;
 mod disk;
 mod download;
+mod fingerprint;
 mod guard;
+mod known;
+mod meter;
 mod options;
 mod own;
+mod quarantine;
 mod refresh;
 mod revision;
 mod rules_file;
 mod schedule;
+mod shelf;
 mod source;
 mod status;
 mod task;
 mod text;
+mod unpack;
 mod watch;
 
+pub use known::{Choice, KnownList, KnownLists};
 pub use options::*;
 pub use status::*;
 
@@ -35,7 +45,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::clock::Clock;
 use crate::list::{Action, OwnRule};
 use crate::policy::LivePolicy;
-use task::{Command, Task, View};
+use task::{Command, Task, View, Wish};
 
 /// Commands that wait for the task; more than a household's pages can send at once.
 const COMMANDS_MAX: usize = 32;
@@ -60,6 +70,12 @@ pub enum FeedError {
     /// The file of the person's own rules could not be read or written.
     #[error("{0}")]
     OwnRules(String),
+    /// There is no such revision or rule, or nothing to be done with it.
+    #[error("{0}")]
+    NotThere(String),
+    /// It could not be done; the text says why and what to do.
+    #[error("{0}")]
+    Failed(String),
     /// The daemon is stopping.
     #[error("the lists are closed")]
     Closed,
@@ -90,7 +106,94 @@ impl Feed {
 
     /// Every source and how it is, in the order of the configuration.
     pub fn status(&self) -> Vec<SourceStatus> {
-        self.view.sources.load().to_vec()
+        let sources = self.view.sources.load();
+        let with_progress = |(status, meter): &(SourceStatus, Arc<meter::Meter>)| SourceStatus {
+            progress: meter.progress().filter(|_| status.refreshing),
+            ..status.clone()
+        };
+        sources.iter().map(with_progress).collect()
+    }
+
+    /// The revisions of a list that are kept, the newest first; one that waits among them.
+    ///
+    /// # Errors
+    /// When there is no such list.
+    pub fn revisions(&self, name: &str) -> Result<Vec<RevisionStatus>, FeedError> {
+        let sources = self.view.sources.load();
+        let source = sources.iter().find(|(status, _)| *status.options.name == *name);
+        let (status, _) = source.ok_or_else(|| FeedError::UnknownList(name.to_owned()))?;
+        Ok(status.revisions.clone())
+    }
+
+    /// What came and went between two revisions of a list: unless they are named, the one before and the one in force.
+    ///
+    /// # Errors
+    /// When there is no such list or revision, or a text can't be read.
+    pub async fn diff(&self, name: &str, from: Option<&str>, to: Option<&str>) -> Result<Diff, FeedError> {
+        let (name, from, to) = (name.to_owned(), from.map(str::to_owned), to.map(str::to_owned));
+        let comparison = self.ask(|reply| Command::Compare { name, from, to, reply }).await?;
+        let compared = background::run(move || diff::compare(&comparison)).await;
+        compared.map_err(FeedError::Failed)?.map_err(|error| {
+            FeedError::Failed(format!("a revision could not be read ({error}); refresh the list"))
+        })
+    }
+
+    /// Puts the revision that waits in force, and follows the source again. It is in force when this returns.
+    ///
+    /// # Errors
+    /// When there is no such list, or nothing waits.
+    pub async fn accept(&self, name: &str) -> Result<SourceStatus, FeedError> {
+        self.revise(name, Wish::Accept).await
+    }
+
+    /// Puts an older revision in force, the one before the present one unless it is named, and holds the list there until
+    /// [`Feed::follow`] or [`Feed::accept`]. It is in force when this returns.
+    ///
+    /// # Errors
+    /// When there is no such list or revision.
+    pub async fn rollback(&self, name: &str, revision: Option<&str>) -> Result<SourceStatus, FeedError> {
+        self.revise(name, Wish::RollBack(revision.map(str::to_owned))).await
+    }
+
+    /// Follows the source of a list again that was held at a revision.
+    ///
+    /// # Errors
+    /// When there is no such list, or it is not held.
+    pub async fn follow(&self, name: &str) -> Result<SourceStatus, FeedError> {
+        self.revise(name, Wish::Follow).await
+    }
+
+    /// Accepts a rule of a list that is held back, as [`QuarantinedRule::rule`] has it.
+    ///
+    /// # Errors
+    /// When there is no such list or rule, or the file of what was accepted can't be written.
+    pub async fn accept_rule(&self, name: &str, rule: &str) -> Result<SourceStatus, FeedError> {
+        self.accept_held_back(name, Some(rule.to_owned())).await
+    }
+
+    /// Accepts all rules of a list, those that it will have too.
+    ///
+    /// # Errors
+    /// When there is no such list, nothing of it is held back, or the file of what was accepted can't be written.
+    pub async fn accept_rules(&self, name: &str) -> Result<SourceStatus, FeedError> {
+        self.accept_held_back(name, None).await
+    }
+
+    /// Why the file of what was accepted can't be read; what it said before is in force.
+    pub fn accepted_problem(&self) -> Option<String> {
+        self.view.accepted_problem.load().as_ref().clone()
+    }
+
+    async fn accept_held_back(&self, name: &str, rule: Option<String>) -> Result<SourceStatus, FeedError> {
+        let list = name.to_owned();
+        let changed = self.ask(|reply| Command::AcceptRule { name: list, rule, reply }).await?;
+        changed.into_iter().next().ok_or_else(|| FeedError::UnknownList(name.to_owned()))
+    }
+
+    async fn revise(&self, name: &str, wish: Wish) -> Result<SourceStatus, FeedError> {
+        let list = name.to_owned();
+        let changed = self.ask(|reply| Command::Revise { name: list, wish, reply }).await?;
+        changed.into_iter().next().ok_or_else(|| FeedError::UnknownList(name.to_owned()))
     }
 
     /// Refreshes one source or all of them and waits for the end; each one's status afterwards tells how it went.
@@ -146,6 +249,21 @@ impl Feed {
         self.commands.send(command(reply)).await.map_err(|_| FeedError::Closed)?;
         answer.await.map_err(|_| FeedError::Closed)?
     }
+}
+
+/// Writes a file so that a power cut leaves the old one or the new one, never half of one.
+///
+/// # Errors
+/// When the old file is still there.
+pub fn replace_file(path: &std::path::Path, content: &[u8]) -> std::io::Result<()> {
+    match disk::replace(path, content)? {
+        disk::Replaced::OnDisk => {}
+        // Everyone sees the new one; nothing is left that could be tried again.
+        disk::Replaced::NotSynced(error) => {
+            tracing::warn!(path = %path.display(), %error, "a file was written but may not outlast a power cut");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,46 @@ pub struct FeedOptions {
     pub size_max: u64,
     /// How long a download may take as a whole.
     pub timeout: Duration,
+    /// How many revisions of each list are kept on the disk, the one in force among them; at least one.
+    pub keep_revisions: usize,
+}
+
+/// What the names of a list are for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SourceKind {
+    /// They are blocked.
+    Block,
+    /// They are let through, whatever blocklists say.
+    Allow,
+    /// They are blocked where an answer leads to them (the target of a CNAME), and not when they are asked for.
+    Cname,
+}
+
+impl SourceKind {
+    /// The word for it in the configuration and on the page.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Allow => "allow",
+            Self::Cname => "cname",
+        }
+    }
+
+    /// What a plain line of such a list asks for.
+    pub const fn action(self) -> Action {
+        match self {
+            Self::Allow => Action::Allow,
+            Self::Block | Self::Cname => Action::Block,
+        }
+    }
+}
+
+impl FromStr for SourceKind {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Block, Self::Allow, Self::Cname].into_iter().find(|kind| kind.as_str() == word).ok_or(())
+    }
 }
 
 /// One configured list.
@@ -33,16 +74,56 @@ pub struct FeedOptions {
 pub struct SourceOptions {
     /// Its name: letters, digits, `-`, `_`, `.`; unique.
     pub name: Arc<str>,
-    /// What its plain lines ask for.
-    pub kind: Action,
+    /// What its names are for.
+    pub kind: SourceKind,
     /// Where its text comes from.
     pub origin: Origin,
+    /// Other URLs of the same list, tried in this order when [`Origin::Url`] fails.
+    pub mirrors: Vec<String>,
     /// Its syntax; `None` to tell by its lines.
     pub format: Option<Format>,
     /// Its exact names cover everything below them too.
     pub subdomains: bool,
     /// How often it is downloaded.
     pub refresh: Duration,
+    /// Whether it was added on the page or by `pixelsink lists add`, and may be removed there.
+    pub added: bool,
+}
+
+impl SourceOptions {
+    /// A blocklist with nothing said of it but its name and where it comes from; it is downloaded once a day.
+    pub fn new(name: &str, origin: Origin) -> Self {
+        Self {
+            name: name.into(),
+            kind: SourceKind::Block,
+            origin,
+            mirrors: Vec::new(),
+            format: None,
+            subdomains: false,
+            refresh: Duration::from_secs(86_400),
+            added: false,
+        }
+    }
+
+    /// Where it is downloaded from, in the order in which that is tried; empty for what is not downloaded.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        let first = match &self.origin {
+            Origin::Url(url) => Some(url.as_str()),
+            Origin::File(_) | Origin::Inline(_) | Origin::BuiltIn(_) => None,
+        };
+        let mirrors = self.mirrors.iter().map(String::as_str).filter(move |_| first.is_some());
+        first.into_iter().chain(mirrors)
+    }
+
+    /// What its lines match, for people; `found` is the syntax that was found.
+    pub fn matches(&self, found: Option<Format>) -> &'static str {
+        match found.or(self.format) {
+            _ if matches!(self.origin, Origin::BuiltIn(_)) => Format::Adblock.matches(),
+            Some(_) if self.subdomains => "each name and everything below it",
+            Some(format) => format.matches(),
+            None => "nothing yet",
+        }
+    }
 }
 
 /// Where a list's text comes from.
@@ -81,7 +162,7 @@ impl Origin {
 const SECRET_NAMES: [&str; 6] = ["token", "key", "auth", "pass", "secret", "sig"];
 
 /// The URL as it may be shown and logged: without user name and password, and with `***` for keys in its query.
-fn without_secrets(url: &str) -> String {
+pub(super) fn without_secrets(url: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else {
         // What can't be read may have a password all the same; it would stand before the `@`.
         return url.rsplit_once('@').map_or(url, |(_, rest)| rest).to_owned();

@@ -272,6 +272,7 @@ mod tests {
             own_file: "pixelsink.toml".into(),
             size_max: 0,
             timeout: std::time::Duration::ZERO,
+            keep_revisions: 1,
         };
         let mut own = Own::open(&options);
         own.write(Action::Block, &OwnRule::parse("one.example").unwrap()).unwrap();

@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 
 use super::disk::{self, Mark};
 use super::download::{self, Failure, Fetched, Request};
-use super::guard::{Intake, Refusal};
-use super::revision::{Provenance, Revision, Shelf};
-use super::text::Text;
+use super::guard::{self, Intake, Refusal, Taken};
+use super::meter::Meter;
+use super::revision::Validator;
 use super::{HostLookup, background};
 use crate::clock::Clock;
 use crate::list::ParseOptions;
@@ -34,8 +34,13 @@ pub(super) struct Means {
 /// What a look is about.
 pub(super) struct Subject {
     pub(super) options: ParseOptions,
-    pub(super) current: Option<Revision>,
-    pub(super) shelf: Option<Shelf>,
+    /// Where the text is written to.
+    pub(super) directory: Option<PathBuf>,
+    /// What servers called the texts that are there.
+    pub(super) validators: Vec<Validator>,
+    /// How many rules the newest text has: one that is nothing like it is taken only when no mirror has a better one.
+    pub(super) rules: Option<u64>,
+    pub(super) meter: Arc<Meter>,
 }
 
 /// What a look found.
@@ -45,93 +50,60 @@ pub(super) struct Found {
     pub(super) mark: Option<Mark>,
 }
 
-/// What is to be in force now.
+/// What the source has now.
 pub(super) enum Refreshed {
     /// The file was not touched; whatever was wrong with it still is.
     Untouched,
-    /// The text in force is the newest, and this is what is known of it.
-    Same { provenance: Provenance, unkept: Option<String> },
-    /// A new text; `unkept` says why it would not survive a restart.
-    New { revision: Revision, unkept: Option<String> },
+    /// The text that this server gave last.
+    Known(Validator),
+    /// A text, new or not.
+    Text { taken: Taken, url: String, fetched: Timestamp, validator: Option<Validator> },
 }
 
-/// Downloads a list when it changed.
-pub(super) async fn url(url: String, subject: Subject, means: Means) -> Found {
-    Found { result: download(url, subject, means).await, mark: None }
-}
-
-async fn download(url: String, subject: Subject, means: Means) -> Result<Refreshed, Failure> {
-    let Means { hosts, clock, downloads, size_max, timeout } = means;
+/// Downloads a list when it changed, from the first of these that has it.
+pub(super) async fn urls(urls: Vec<String>, subject: Subject, means: Means) -> Found {
     // Never closed, so that a permit always comes.
-    let _permit = downloads.acquire_owned().await;
-    let Subject { options, current, shelf } = subject;
-    let known = current.clone().filter(|Revision { provenance, .. }| {
-        provenance.url == url && (provenance.etag.is_some() || provenance.last_modified.is_some())
-    });
-    let request = Request { url: url.clone(), known, options, size_max, timeout };
-    let fetched = download::fetch(request, hosts, clock.now()).await?;
-    let now = clock.now();
-    match fetched {
-        Fetched::Text { text, etag, last_modified } => {
-            let provenance = Provenance { url, etag, last_modified, fetched: now, checked: now };
-            Ok(take(text, provenance, current, shelf).await)
-        }
-        Fetched::Unchanged(known) => {
-            let provenance = Provenance { checked: now, ..known.provenance };
-            let unkept =
-                keep(Revision { text: known.text, provenance: provenance.clone() }, shelf, true).await;
-            Ok(Refreshed::Same { provenance, unkept })
+    let _permit = Arc::clone(&means.downloads).acquire_owned().await;
+    let mut odd = None;
+    let mut failures: Vec<Failure> = Vec::new();
+    for url in urls {
+        match download(url, &subject, &means).await {
+            Ok(Refreshed::Text { taken, url, fetched, validator })
+                if subject.rules.and_then(|rules| guard::size_change(rules, taken.rules)).is_some() =>
+            {
+                odd.get_or_insert(Refreshed::Text { taken, url, fetched, validator });
+            }
+            Ok(refreshed) => return Found { result: Ok(refreshed), mark: None },
+            Err(failure) => failures.push(failure),
         }
     }
-}
-
-/// Takes a guarded text over; one that is in force already is not written again.
-async fn take(
-    text: Text,
-    provenance: Provenance,
-    current: Option<Revision>,
-    shelf: Option<Shelf>,
-) -> Refreshed {
-    match current {
-        Some(current) if current.text.digest() == text.digest() => {
-            let provenance = Provenance { fetched: current.provenance.fetched, ..provenance };
-            let unkept =
-                keep(Revision { text: current.text, provenance: provenance.clone() }, shelf, true).await;
-            Refreshed::Same { provenance, unkept }
-        }
-        _ => {
-            let revision = Revision { text: Arc::new(text), provenance };
-            let unkept = keep(revision.clone(), shelf, false).await;
-            Refreshed::New { revision, unkept }
-        }
-    }
-}
-
-/// Keeps a revision, or its note alone; why that failed, as a whole sentence.
-async fn keep(revision: Revision, shelf: Option<Shelf>, note_only: bool) -> Option<String> {
-    let shelf = shelf?;
-    let directory = shelf.directory().display().to_string();
-    let kept = background::run(move || {
-        let kept = match note_only {
-            true => shelf.keep_note(&revision),
-            false => shelf.keep(&revision),
-        };
-        kept.map_err(|error| (error.to_string(), shelf.has(&revision)))
+    let result = odd.ok_or_else(|| Failure {
+        message: failures.iter().map(|failure| &*failure.message).collect::<Vec<_>>().join("; "),
+        retry_after: failures.iter().filter_map(|failure| failure.retry_after).min(),
     });
-    let (error, is_there) = match kept.await {
-        Ok(Ok(())) => return None,
-        Ok(Err(error)) => error,
-        Err(panic) => (panic, false),
+    Found { result, mark: None }
+}
+
+async fn download(url: String, subject: &Subject, means: &Means) -> Result<Refreshed, Failure> {
+    let known = subject.validators.iter().find(|known| known.url == url);
+    let request = Request {
+        url: url.clone(),
+        known: known.filter(|known| known.etag.is_some() || known.last_modified.is_some()).cloned(),
+        options: subject.options,
+        size_max: means.size_max,
+        timeout: means.timeout,
+        directory: subject.directory.clone(),
+        meter: Arc::clone(&subject.meter),
     };
-    let (what, then) = if is_there {
-        ("When it was last looked for", "it is looked for again")
-    } else {
-        ("Its newest text", "an older one or none is in force until it is fetched again")
-    };
-    Some(format!(
-        "{what} could not be kept in {directory} ({error}): after a restart {then}; make room there, or let the daemon \
-         write there."
-    ))
+    let fetched = download::fetch(request, Arc::clone(&means.hosts), means.clock.now()).await?;
+    Ok(match fetched {
+        Fetched::Unchanged(validator) => Refreshed::Known(validator),
+        Fetched::Text { taken, etag, last_modified } => {
+            let digest = taken.text.digest().into();
+            let validator = Validator { url: url.clone(), etag, last_modified, digest };
+            Refreshed::Text { taken, url, fetched: means.clock.now(), validator: Some(validator) }
+        }
+    })
 }
 
 /// Reads a file when it was touched since `known`.
@@ -142,7 +114,7 @@ pub(super) async fn file(
     subject: Subject,
     means: Means,
 ) -> Found {
-    let Subject { options, current, shelf } = subject;
+    let Subject { options, directory, .. } = subject;
     let (size_max, timeout) = (means.size_max, means.timeout);
     let place = path.clone();
     let read = background::run(move || match turn.try_lock() {
@@ -150,7 +122,7 @@ pub(super) async fn file(
             (None, Err("is still being read; check the drive it lies on, which does not answer".to_owned()))
         }
         // A reader that panicked has left nothing behind.
-        Ok(_) | Err(TryLockError::Poisoned(_)) => read(&path, known, options, size_max),
+        Ok(_) | Err(TryLockError::Poisoned(_)) => read(&path, known, options, size_max, directory.as_deref()),
     });
     let failure =
         |what: String| Failure { message: format!("{} {what}", place.display()), retry_after: None };
@@ -175,8 +147,7 @@ pub(super) async fn file(
             let now = means.clock.now();
             let saved = mark.and_then(|mark| Timestamp::try_from(mark.modified).ok()).unwrap_or(now);
             let url = format!("file:{}", place.display());
-            let new = Provenance { url, etag: None, last_modified: None, fetched: saved, checked: now };
-            Ok(take(text, new, current, shelf).await)
+            Ok(Refreshed::Text { taken: text, url, fetched: saved, validator: None })
         }
         Err(what) => Err(failure(what)),
     };
@@ -189,7 +160,8 @@ fn read(
     known: Option<Mark>,
     options: ParseOptions,
     size_max: u64,
-) -> (Option<Mark>, Result<Option<Text>, String>) {
+    directory: Option<&Path>,
+) -> (Option<Mark>, Result<Option<Taken>, String>) {
     let unreadable = |error: io::Error| {
         (
             None,
@@ -201,7 +173,7 @@ fn read(
         Ok(mark) => mark,
         Err(error) => return unreadable(error),
     };
-    match read_whole(path, options, size_max) {
+    match read_whole(path, options, size_max, directory) {
         Ok(text) => (Some(mark), Ok(Some(text))),
         // Whatever ails the disk may pass, so the file is read again at the next look.
         Err(ReadError::Io(error)) => unreadable(error),
@@ -214,9 +186,14 @@ enum ReadError {
     Refused(Refusal),
 }
 
-fn read_whole(path: &Path, options: ParseOptions, size_max: u64) -> Result<Text, ReadError> {
+fn read_whole(
+    path: &Path,
+    options: ParseOptions,
+    size_max: u64,
+    directory: Option<&Path>,
+) -> Result<Taken, ReadError> {
     let mut file = disk::open(path).map_err(ReadError::Io)?;
-    let mut intake = Intake::new(options, size_max).map_err(ReadError::Refused)?;
+    let mut intake = Intake::new(options, size_max, directory).map_err(ReadError::Refused)?;
     let mut buffer = vec![0; PIECE_LEN];
     loop {
         let length = file.read(&mut buffer).map_err(ReadError::Io)?;

@@ -1,293 +1,454 @@
-//! Revisions: the last good text of each list, kept over a restart.
-//!
-//! A list has a directory with `current.zst`, the text, and `current.json`, a note about it. Both are written as
-//! `next.*` and renamed one after the other, the note last. Whatever the moment of a power cut, one of the two notes
-//! agrees with `current.zst`; a text with which neither agrees is damaged, and is set aside rather than believed.
+//! The revisions of one list: which text is in force, which came before it, which waits. Pure: nothing is read or written.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::disk::{self, Replaced};
+use super::guard;
+use super::options::without_secrets;
+use super::status::{RevisionState, RevisionStatus, Waiting};
 use super::text::Text;
 
-/// A note is a few lines; more than this is none of ours, in octets.
-const NOTE_SIZE_MAX: u64 = 64 * 1024;
+/// How much of a digest a revision is called by, in characters: enough for the few that a list has.
+const ID_LEN: usize = 8;
+/// What the revision that waits is called too.
+pub(super) const WAITING: &str = "waiting";
 
-/// A good text and where it came from.
+/// A text and where it came from.
 #[derive(Clone, Debug)]
 pub(super) struct Revision {
     pub(super) text: Arc<Text>,
-    pub(super) provenance: Provenance,
+    /// The URL it was downloaded from, or `file:` and the path.
+    pub(super) url: String,
+    /// When it was downloaded or saved.
+    pub(super) fetched: Timestamp,
+    /// How many rules it has; `None` when its lines were counted with other options.
+    pub(super) rules: Option<u64>,
 }
 
-/// Where and when a text came from.
+/// By what a server tells whether its text is still the one that we have.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Provenance {
-    /// The URL it was downloaded from, or `file:` and the path.
+pub(super) struct Validator {
     pub(super) url: String,
     /// What the server called it.
     pub(super) etag: Option<String>,
     /// When the server said it changed, in the server's words.
     pub(super) last_modified: Option<String>,
-    /// When it was downloaded or saved.
-    pub(super) fetched: Timestamp,
-    /// When the source last said that this is its text.
-    pub(super) checked: Timestamp,
+    /// Which text that was.
+    pub(super) digest: Box<str>,
 }
 
-/// `current.json`.
-#[derive(Deserialize, Serialize)]
-struct Note {
-    url: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    etag: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_modified: Option<String>,
-    fetched: String,
-    checked: String,
-    sha256: String,
-    size: u64,
-}
-
-/// Where the revisions of one list are kept.
+/// A revision that waits for the person's word, and why, as a whole sentence.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf {
-    directory: PathBuf,
-    /// Held while it is written to: a look that was given up may not have ended yet.
-    turn: Arc<Mutex<()>>,
+pub(super) struct Hold {
+    pub(super) revision: Revision,
+    pub(super) reason: String,
 }
 
-/// What was found on a shelf.
-pub(super) enum Kept {
-    Nothing,
-    Revision(Revision),
-    /// Damaged; the text says where it was put, in a whole sentence.
-    Damaged(String),
+/// All revisions of a list.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Revisions {
+    /// In the order in which they came.
+    pub(super) kept: Vec<Revision>,
+    /// The digest of the one in force; it is one of `kept`.
+    pub(super) in_force: Option<Box<str>>,
+    /// Since when the person holds the list at it.
+    pub(super) held_since: Option<Timestamp>,
+    pub(super) waiting: Option<Hold>,
+    pub(super) validators: Vec<Validator>,
+    /// When the source last said what its text is.
+    pub(super) checked: Option<Timestamp>,
+    /// Texts that are kept no longer, whose files may go.
+    pub(super) dropped: Vec<Box<str>>,
 }
 
-impl Shelf {
-    /// The shelf of the list of this name.
-    pub(super) fn new(data_dir: &Path, list: &str) -> Self {
-        Self { directory: data_dir.join("lists").join(directory_name(list)), turn: Arc::default() }
+/// What became of a text that came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Received {
+    /// It is in force already.
+    Same,
+    /// It is in force now.
+    New,
+    /// It waits, and `is_new` if it did not before.
+    Waits { is_new: bool },
+    /// It is kept, and the person holds the list at another.
+    Kept,
+    /// It is not known any more.
+    Lost,
+}
+
+/// Why a wish about revisions is not granted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NoRevision {
+    /// None is called so.
+    Unknown,
+    /// More than one is.
+    Ambiguous,
+    /// There is only the one in force.
+    Only,
+    /// None waits.
+    NothingWaits,
+    /// The list is not held.
+    NotHeld,
+}
+
+impl Revision {
+    pub(super) fn id(&self) -> &str {
+        let digest = self.text.digest();
+        digest.get(..ID_LEN).unwrap_or(digest)
     }
 
-    /// The text kept last.
-    pub(super) fn load(&self, size_max: u64) -> Kept {
-        let path = self.file("current.zst");
-        // What compresses to more than its limit was never kept.
-        let zst = match disk::read_bounded(&path, size_max.saturating_add(NOTE_SIZE_MAX)) {
-            Ok(zst) => zst,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::Nothing,
-            Err(error) => {
-                return Kept::Damaged(format!(
-                    "The kept text {} could not be read ({error}).",
-                    path.display()
-                ));
-            }
+    pub(super) fn status(&self, state: RevisionState) -> RevisionStatus {
+        RevisionStatus {
+            id: self.id().to_owned(),
+            fetched: self.fetched,
+            rules: self.rules,
+            size: self.text.size(),
+            url: without_secrets(&self.url),
+            state,
+        }
+    }
+}
+
+impl Revisions {
+    pub(super) fn in_force(&self) -> Option<&Revision> {
+        let digest = self.in_force.as_ref()?;
+        self.kept.iter().find(|revision| revision.text.digest() == &**digest)
+    }
+
+    /// What a new text is compared with: the newest one that was let in.
+    pub(super) fn newest(&self) -> Option<&Revision> {
+        self.kept.last()
+    }
+
+    /// Takes in a text that came. `is_guarded`: it waits when it is nothing like the newest one.
+    pub(super) fn receive(
+        &mut self,
+        revision: Revision,
+        validator: Option<Validator>,
+        is_guarded: bool,
+        now: Timestamp,
+    ) -> Received {
+        self.checked = Some(now);
+        self.validators.retain(|known| known.url != revision.url);
+        self.validators.extend(validator);
+        if let Some(hold) = self.waiting.as_mut().filter(|hold| is_same(&hold.revision, &revision)) {
+            hold.revision = renewed(&hold.revision, revision);
+            return Received::Waits { is_new: false };
+        }
+        if let Some(newest) = self.kept.last_mut().filter(|newest| is_same(newest, &revision)) {
+            *newest = renewed(newest, revision);
+            self.drop_waiting();
+            return Received::Same;
+        }
+        let counts = self.newest().and_then(|newest| newest.rules).zip(revision.rules);
+        if let Some(reason) =
+            counts.filter(|_| is_guarded).and_then(|(before, after)| guard::size_change(before, after))
+        {
+            self.drop_waiting();
+            self.waiting = Some(Hold { revision, reason });
+            return Received::Waits { is_new: true };
+        }
+        self.drop_waiting();
+        self.let_in(revision);
+        match self.held_since {
+            Some(_) => Received::Kept,
+            None => self.put_newest_in_force(),
+        }
+    }
+
+    /// Takes in that the text of `url` is still the one with this digest.
+    pub(super) fn receive_known(&mut self, url: &str, digest: &str, now: Timestamp) -> Received {
+        let is_it = |revision: &&Revision| revision.text.digest() == digest;
+        let waiting = self.waiting.as_ref().map(|hold| &hold.revision);
+        let Some(known) = waiting.into_iter().chain(&self.kept).find(is_it).cloned() else {
+            self.validators.retain(|validator| validator.url != url);
+            return Received::Lost;
         };
-        let mut problem = "there is no note about it".to_owned();
-        for name in ["current.json", "next.json"] {
-            let Some(note) = self.note(name) else { continue };
-            match Text::from_zst(zst.clone(), &note.sha256, note.size) {
-                Ok(text) => match note.provenance() {
-                    Ok(provenance) => {
-                        // Ends what a power cut interrupted; a failure leaves it as good as it was.
-                        if name == "next.json" {
-                            let _ = fs::rename(self.file(name), self.file("current.json"));
-                        }
-                        return Kept::Revision(Revision { text: Arc::new(text), provenance });
-                    }
-                    Err(error) => problem = format!("{name}: {error}"),
-                },
-                Err(error) => problem = error.to_string(),
-            }
-        }
-        Kept::Damaged(self.set_aside(&problem))
+        let validator = self.validators.iter().find(|validator| validator.url == url).cloned();
+        // It was guarded when it came.
+        self.receive(Revision { url: url.to_owned(), ..known }, validator, false, now)
     }
 
-    /// Keeps a new text.
-    pub(super) fn keep(&self, revision: &Revision) -> io::Result<()> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write(revision)
+    /// Puts the one that waits in force.
+    pub(super) fn accept(&mut self) -> Result<(), NoRevision> {
+        let hold = self.waiting.take().ok_or(NoRevision::NothingWaits)?;
+        self.let_in(hold.revision);
+        self.held_since = None;
+        self.put_newest_in_force();
+        Ok(())
     }
 
-    /// Keeps what is newly known of a text that is kept already; one that is not is kept whole.
-    ///
-    /// The text may be missing because the disk was full when it came, or because the directory moved. A note about
-    /// it beside another text would make that one look damaged.
-    pub(super) fn keep_note(&self, revision: &Revision) -> io::Result<()> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has(revision) {
-            let note = Note::new(revision).to_json()?;
-            match disk::replace(&self.file("current.json"), note.as_bytes())? {
-                Replaced::OnDisk => Ok(()),
-                Replaced::NotSynced(error) => Err(error),
-            }
-        } else {
-            self.write(revision)
-        }
-    }
-
-    /// Whether the text is kept, as far as its note and its length tell.
-    pub(super) fn has(&self, revision: &Revision) -> bool {
-        let is_noted = self.note("current.json").is_some_and(|note| note.sha256 == revision.text.digest());
-        let length = revision.text.as_zst().len() as u64;
-        is_noted && fs::metadata(self.file("current.zst")).is_ok_and(|kept| kept.len() == length)
-    }
-
-    fn write(&self, revision: &Revision) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        let note = Note::new(revision).to_json()?;
-        let (text, about) = (self.file("next.zst"), self.file("next.json"));
-        let written = disk::write_synced(&text, revision.text.as_zst())
-            .and_then(|()| disk::write_synced(&about, note.as_bytes()))
-            .and_then(|()| disk::sync_directory_of(&text))
-            .and_then(|()| fs::rename(&text, self.file("current.zst")));
-        if written.is_err() {
-            // The last good pair is whole; what was half-written only takes room.
-            let _ = (fs::remove_file(&text), fs::remove_file(&about));
-        }
-        written?;
-        fs::rename(&about, self.file("current.json"))?;
-        disk::sync_directory_of(&about)
-    }
-
-    /// Where the files are, for people.
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    fn note(&self, name: &str) -> Option<Note> {
-        let content = disk::read_bounded(&self.file(name), NOTE_SIZE_MAX).ok()?;
-        serde_json::from_slice(&content).ok()
-    }
-
-    fn set_aside(&self, problem: &str) -> String {
-        let path = self.file("current.zst");
-        let aside = disk::beside(&path, ".damaged");
-        let _ = fs::rename(self.file("current.json"), disk::beside(&self.file("current.json"), ".damaged"));
-        let place = match fs::rename(&path, &aside) {
-            Ok(()) => format!("set aside as {}", aside.display()),
-            Err(error) => format!("not used, and could not be set aside ({error})"),
+    /// Puts one in force, the one before the present one unless it is named, and holds the list there.
+    pub(super) fn roll_back(&mut self, id: Option<&str>, now: Timestamp) -> Result<(), NoRevision> {
+        let digest: Box<str> = match id {
+            Some(id) => self.find(id)?.text.digest().into(),
+            None => self.before_in_force().ok_or(NoRevision::Only)?.text.digest().into(),
         };
-        format!("The kept text {} was damaged ({problem}) and is {place}.", path.display())
+        if self.kept.iter().all(|revision| revision.text.digest() != &*digest) {
+            // One that waits is accepted, not returned to.
+            return Err(NoRevision::Unknown);
+        }
+        self.in_force = Some(digest);
+        self.held_since = Some(now);
+        Ok(())
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+    /// Ends a hold: the newest is in force and will be replaced.
+    pub(super) fn follow(&mut self) -> Result<(), NoRevision> {
+        self.held_since.take().ok_or(NoRevision::NotHeld)?;
+        self.put_newest_in_force();
+        Ok(())
     }
-}
 
-impl Note {
-    fn new(revision: &Revision) -> Self {
-        let Revision { text, provenance } = revision;
-        Self {
-            url: provenance.url.clone(),
-            etag: provenance.etag.clone(),
-            last_modified: provenance.last_modified.clone(),
-            fetched: provenance.fetched.to_string(),
-            checked: provenance.checked.to_string(),
-            sha256: text.digest().to_owned(),
-            size: text.size(),
+    /// The one that was in force before the present one.
+    pub(super) fn before_in_force(&self) -> Option<&Revision> {
+        let digest = self.in_force.as_ref()?;
+        let index = self.kept.iter().position(|revision| revision.text.digest() == &**digest)?;
+        self.kept.get(index.checked_sub(1)?)
+    }
+
+    /// The one whose digest begins with `id`, or the one that waits.
+    pub(super) fn find(&self, id: &str) -> Result<&Revision, NoRevision> {
+        let waiting = self.waiting.as_ref().map(|hold| &hold.revision);
+        if id == WAITING {
+            return waiting.ok_or(NoRevision::NothingWaits);
+        }
+        let mut found =
+            waiting.into_iter().chain(&self.kept).filter(|revision| revision.text.digest().starts_with(id));
+        match (found.next().filter(|_| !id.is_empty()), found.next()) {
+            (None, _) => Err(NoRevision::Unknown),
+            (Some(revision), None) => Ok(revision),
+            (Some(_), Some(_)) => Err(NoRevision::Ambiguous),
         }
     }
 
-    fn to_json(&self) -> io::Result<String> {
-        let mut json = serde_json::to_string_pretty(self)?;
-        json.push('\n');
-        Ok(json)
+    /// Gives up the texts that were found damaged; what came before them serves, if anything did. The texts given up.
+    pub(super) fn give_up_damaged(&mut self) -> Vec<Arc<Text>> {
+        let mut lost = Vec::new();
+        self.kept.retain(|revision| {
+            let stays = !revision.text.is_damaged();
+            if !stays {
+                lost.push(Arc::clone(&revision.text));
+            }
+            stays
+        });
+        if let Some(hold) = self.waiting.take_if(|hold| hold.revision.text.is_damaged()) {
+            lost.push(hold.revision.text);
+        }
+        if !lost.is_empty() {
+            let is_lost = |digest: &str| lost.iter().any(|text| text.digest() == digest);
+            self.validators.retain(|validator| !is_lost(&validator.digest));
+            if self.in_force.as_deref().is_some_and(is_lost) {
+                self.held_since = None;
+                self.put_newest_in_force();
+            }
+        }
+        lost
     }
 
-    fn provenance(self) -> Result<Provenance, jiff::Error> {
-        let Self { url, etag, last_modified, fetched, checked, .. } = self;
-        let (fetched, checked) = (fetched.parse()?, checked.parse()?);
-        Ok(Provenance { url, etag, last_modified, fetched, checked })
+    /// Forgets how many rules there are: lines are read in another way from now on.
+    pub(super) fn forget_counts(&mut self) {
+        for revision in self.kept.iter_mut().chain(self.waiting.as_mut().map(|hold| &mut hold.revision)) {
+            revision.rules = None;
+        }
+    }
+
+    /// Keeps no more than so many; the one in force always stays.
+    pub(super) fn prune(&mut self, keep: usize) {
+        while keep.max(1) < self.kept.len() {
+            let is_in_force = |revision: &Revision| Some(revision.text.digest()) == self.in_force.as_deref();
+            let Some(oldest) = self.kept.iter().position(|revision| !is_in_force(revision)) else { return };
+            let dropped = self.kept.remove(oldest);
+            self.validators.retain(|validator| *validator.digest != *dropped.text.digest());
+            self.dropped.push(dropped.text.digest().into());
+        }
+    }
+
+    /// All of them for people, the newest first.
+    pub(super) fn statuses(&self) -> Vec<RevisionStatus> {
+        let state = |revision: &Revision| match Some(revision.text.digest()) == self.in_force.as_deref() {
+            true => RevisionState::InForce,
+            false => RevisionState::Kept,
+        };
+        let waiting = self.waiting.iter().map(|hold| hold.revision.status(RevisionState::Waiting));
+        waiting.chain(self.kept.iter().rev().map(|revision| revision.status(state(revision)))).collect()
+    }
+
+    pub(super) fn waiting_status(&self) -> Option<Waiting> {
+        let Hold { revision, reason } = self.waiting.as_ref()?;
+        Some(Waiting {
+            id: revision.id().to_owned(),
+            fetched: revision.fetched,
+            rules: revision.rules.unwrap_or_default(),
+            reason: reason.clone(),
+        })
+    }
+
+    /// Whether a text is one of these.
+    pub(super) fn has(&self, digest: &str) -> bool {
+        let waiting = self.waiting.as_ref().map(|hold| &hold.revision);
+        waiting.into_iter().chain(&self.kept).any(|revision| revision.text.digest() == digest)
+    }
+
+    fn let_in(&mut self, revision: Revision) {
+        self.kept.retain(|known| !is_same(known, &revision));
+        self.kept.push(revision);
+    }
+
+    fn put_newest_in_force(&mut self) -> Received {
+        let newest = self.newest().map(|newest| newest.text.digest().into());
+        if self.in_force == newest {
+            return Received::Same;
+        }
+        self.in_force = newest;
+        Received::New
+    }
+
+    fn drop_waiting(&mut self) {
+        if let Some(hold) = self.waiting.take() {
+            let digest = hold.revision.text.digest();
+            if !self.has(digest) {
+                self.validators.retain(|validator| *validator.digest != *digest);
+                self.dropped.push(digest.into());
+            }
+        }
     }
 }
 
-/// The list's name where it can be a directory's name too; else with what can't be written out as `%XX`.
-fn directory_name(list: &str) -> String {
-    let mut name = String::with_capacity(list.len());
-    for (position, octet) in list.bytes().enumerate() {
-        let plain = octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
-        // A dot at the start would hide the directory, or be the one above.
-        if plain || (octet == b'.' && 0 < position) {
-            name.push(char::from(octet));
-        } else {
-            name.push_str(&format!("%{octet:02X}"));
-        }
-    }
-    name
+fn is_same(one: &Revision, other: &Revision) -> bool {
+    one.text.digest() == other.text.digest()
+}
+
+/// A revision that came again: since when it is there stays, and the text that lies on the disk is the better one.
+fn renewed(old: &Revision, new: Revision) -> Revision {
+    let text =
+        if new.text.path().is_some() || old.text.path().is_none() { new.text } else { Arc::clone(&old.text) };
+    Revision { text, url: new.url, fetched: old.fetched, rules: new.rules.or(old.rules) }
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::feed) mod tests {
     use super::*;
     use crate::feed::text::TextWriter;
 
-    fn revision(text: &str) -> Revision {
-        let mut writer = TextWriter::new().unwrap();
+    /// A revision with this text, which is said to have so many rules.
+    pub(in crate::feed) fn revision(text: &str, rules: u64) -> Revision {
+        let mut writer = TextWriter::new(None).unwrap();
         writer.push(text.as_bytes()).unwrap();
-        let time = Timestamp::UNIX_EPOCH;
         let url = "https://lists.example/a".to_owned();
-        let provenance =
-            Provenance { url, etag: Some("\"1\"".into()), last_modified: None, fetched: time, checked: time };
-        Revision { text: Arc::new(writer.finish().unwrap()), provenance }
+        let text = Arc::new(writer.finish().unwrap());
+        Revision { text, url, fetched: Timestamp::UNIX_EPOCH, rules: Some(rules) }
     }
 
-    #[track_caller]
-    fn check(shelf: &Shelf, expected: Option<&Revision>) {
-        let kept = match shelf.load(1024) {
-            Kept::Revision(kept) => Some((kept.text, kept.provenance)),
-            Kept::Nothing | Kept::Damaged(_) => None,
+    fn receive(revisions: &mut Revisions, text: &str, rules: u64) -> Received {
+        let revision = revision(text, rules);
+        let validator = Validator {
+            url: revision.url.clone(),
+            etag: Some(text.to_owned()),
+            last_modified: None,
+            digest: revision.text.digest().into(),
         };
-        assert_eq!(kept, expected.map(|revision| (revision.text.clone(), revision.provenance.clone())));
-    }
-
-    #[test]
-    fn a_power_cut_between_any_two_steps_leaves_the_old_or_the_new_text() {
-        let directory = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(directory.path(), "a");
-        let (old, new) = (revision("old.example\n"), revision("new.example\n"));
-        check(&shelf, None);
-        shelf.keep(&old).unwrap();
-        check(&shelf, Some(&old));
-        // The steps of `keep`, one after the other.
-        fs::write(shelf.file("next.zst"), &new.text.as_zst()[..4]).unwrap();
-        check(&shelf, Some(&old));
-        fs::write(shelf.file("next.zst"), new.text.as_zst()).unwrap();
-        check(&shelf, Some(&old));
-        fs::write(shelf.file("next.json"), Note::new(&new).to_json().unwrap()).unwrap();
-        check(&shelf, Some(&old));
-        fs::rename(shelf.file("next.zst"), shelf.file("current.zst")).unwrap();
-        check(&shelf, Some(&new));
-        assert!(!shelf.file("next.json").exists(), "what was interrupted is ended");
-        check(&shelf, Some(&new));
-    }
-
-    #[test]
-    fn a_damaged_text_is_set_aside() {
-        let directory = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(directory.path(), "a");
-        shelf.keep(&revision("old.example\n")).unwrap();
-        fs::write(shelf.file("current.zst"), "rubbish").unwrap();
-        let Kept::Damaged(problem) = shelf.load(1024) else { panic!("damage was not seen") };
-        assert!(problem.contains("current.zst.damaged"), "{problem}");
-        assert_eq!(fs::read(shelf.file("current.zst.damaged")).unwrap(), b"rubbish");
-        assert!(matches!(shelf.load(1024), Kept::Nothing));
-    }
-
-    #[test]
-    fn a_name_never_leads_out_of_the_directory() {
-        for (list, directory) in
-            [("easy.privacy-1_a", "easy.privacy-1_a"), ("..", "%2E."), (".", "%2E"), ("a/../b", "a%2F..%2Fb")]
-        {
-            assert_eq!(directory_name(list), directory);
+        let received = revisions.receive(revision, Some(validator), true, Timestamp::UNIX_EPOCH);
+        revisions.prune(3);
+        for validator in &revisions.validators {
+            assert!(revisions.has(&validator.digest), "a validator of a text that is gone");
         }
+        received
+    }
+
+    /// How many rules each has, the newest first; `*` is in force, `?` waits.
+    #[track_caller]
+    fn check(revisions: &Revisions, expected: &str) {
+        let shown = |status: &RevisionStatus| {
+            let mark = match status.state {
+                RevisionState::InForce => "*",
+                RevisionState::Waiting => "?",
+                RevisionState::Kept => "",
+            };
+            format!("{}{mark}", status.rules.unwrap_or_default())
+        };
+        assert_eq!(revisions.statuses().iter().map(shown).collect::<Vec<_>>().join(" "), expected);
+    }
+
+    #[test]
+    fn the_newest_is_in_force_and_some_are_kept() {
+        let mut revisions = Revisions::default();
+        for rules in 1000..1005 {
+            assert_eq!(receive(&mut revisions, &rules.to_string(), rules), Received::New);
+        }
+        check(&revisions, "1004* 1003 1002");
+        assert_eq!(revisions.dropped.len(), 2);
+        assert_eq!(receive(&mut revisions, "1004", 1004), Received::Same);
+        // One that comes back is the newest again.
+        assert_eq!(receive(&mut revisions, "1002", 1002), Received::New);
+        check(&revisions, "1002* 1004 1003");
+    }
+
+    #[test]
+    fn one_that_is_nothing_like_the_last_waits() {
+        let mut revisions = Revisions::default();
+        receive(&mut revisions, "a", 1000);
+        assert_eq!(receive(&mut revisions, "b", 10), Received::Waits { is_new: true });
+        assert_eq!(receive(&mut revisions, "b", 10), Received::Waits { is_new: false });
+        check(&revisions, "10? 1000*");
+        // Told by the server to be the same.
+        let digest = revisions.find(WAITING).unwrap().text.digest().to_owned();
+        let known = revisions.receive_known("https://lists.example/a", &digest, Timestamp::UNIX_EPOCH);
+        assert_eq!(known, Received::Waits { is_new: false });
+        // Another one takes its place; one that is good ends it, and so does the one in force.
+        assert_eq!(receive(&mut revisions, "c", 20), Received::Waits { is_new: true });
+        check(&revisions, "20? 1000*");
+        assert_eq!(receive(&mut revisions, "a", 1000), Received::Same);
+        check(&revisions, "1000*");
+        receive(&mut revisions, "c", 20);
+        assert_eq!(receive(&mut revisions, "d", 900), Received::New);
+        check(&revisions, "900* 1000");
+        receive(&mut revisions, "c", 20);
+        revisions.accept().unwrap();
+        check(&revisions, "20* 900 1000");
+        assert_eq!(revisions.accept(), Err(NoRevision::NothingWaits));
+    }
+
+    #[test]
+    fn one_that_the_person_returned_to_stays() {
+        let mut revisions = Revisions::default();
+        assert_eq!(revisions.roll_back(None, Timestamp::UNIX_EPOCH), Err(NoRevision::Only));
+        for rules in [1000, 1001, 1002] {
+            receive(&mut revisions, &rules.to_string(), rules);
+        }
+        let now = Timestamp::UNIX_EPOCH;
+        revisions.roll_back(None, now).unwrap();
+        check(&revisions, "1002 1001* 1000");
+        revisions.roll_back(None, now).unwrap();
+        check(&revisions, "1002 1001 1000*");
+        assert_eq!(revisions.roll_back(None, now), Err(NoRevision::Only));
+        assert_eq!(revisions.roll_back(Some("xyz"), now), Err(NoRevision::Unknown));
+        assert_eq!(revisions.roll_back(Some(""), now), Err(NoRevision::Unknown));
+        let id = revisions.kept[1].id().to_owned();
+        revisions.roll_back(Some(&id), now).unwrap();
+        check(&revisions, "1002 1001* 1000");
+        // What comes meanwhile is kept, and the one in force is not dropped for it.
+        assert_eq!(receive(&mut revisions, "1002", 1002), Received::Same);
+        assert_eq!(receive(&mut revisions, "1003", 1003), Received::Kept);
+        assert_eq!(receive(&mut revisions, "1004", 1004), Received::Kept);
+        check(&revisions, "1004 1003 1001*");
+        assert_eq!(receive(&mut revisions, "e", 1), Received::Waits { is_new: true });
+        revisions.follow().unwrap();
+        check(&revisions, "1? 1004* 1003 1001");
+        assert_eq!(revisions.follow(), Err(NoRevision::NotHeld));
+        // To accept is to follow too.
+        revisions.roll_back(None, now).unwrap();
+        revisions.accept().unwrap();
+        check(&revisions, "1* 1004 1003 1001");
+        assert_eq!(revisions.held_since, None);
+    }
+
+    #[test]
+    fn a_text_that_the_server_knows_and_we_do_not_is_fetched_anew() {
+        let mut revisions = Revisions::default();
+        receive(&mut revisions, "a", 1);
+        let lost = revisions.receive_known("https://lists.example/a", "abc", Timestamp::UNIX_EPOCH);
+        assert_eq!((lost, revisions.validators.len()), (Received::Lost, 0));
     }
 }

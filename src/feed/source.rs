@@ -11,17 +11,27 @@ use tokio::time::Instant;
 use super::compile::{Content, Input, Outcome};
 use super::disk::Mark;
 use super::download::Failure;
-use super::refresh::{Found, Refreshed};
-use super::revision::{Kept, Revision, Shelf};
+use super::meter::Meter;
+use super::options::without_secrets;
+use super::quarantine::{Accepted, Quarantine};
+use super::refresh::{Found, Refreshed, Subject};
+use super::revision::{Received, Revision, Revisions};
 use super::schedule;
-use super::{Origin, SourceOptions, SourceStatus};
+use super::shelf::{Kept, Shelf};
+use super::text::Text;
+use super::{Origin, SourceKind, SourceOptions, SourceStatus};
 use crate::list::ParseOptions;
 
 /// One source.
 pub(super) struct Source {
     pub(super) options: Arc<SourceOptions>,
     pub(super) shelf: Option<Shelf>,
-    pub(super) revision: Option<Revision>,
+    pub(super) revisions: Revisions,
+    /// Whether something of the revisions is being written; and whether more of them changed meanwhile.
+    pub(super) saving: bool,
+    pub(super) save_again: bool,
+    /// How far a download has come.
+    pub(super) meter: Arc<Meter>,
     /// What the file looked like when it was last read.
     pub(super) mark: Option<Mark>,
     /// The look that is under way.
@@ -55,7 +65,10 @@ impl Source {
         Self {
             options: Arc::new(options),
             shelf,
-            revision: None,
+            revisions: Revisions::default(),
+            saving: false,
+            save_again: false,
+            meter: Arc::default(),
             mark: None,
             running: None,
             again: false,
@@ -85,7 +98,10 @@ impl Source {
         new.outcome = std::mem::take(&mut self.outcome);
         let fetched = |options: &SourceOptions| matches!(options.origin, Origin::Url(_) | Origin::File(_));
         if fetched(&new.options) && fetched(&self.options) {
-            new.revision = self.revision.take();
+            new.revisions = std::mem::take(&mut self.revisions);
+            if new.options.format != self.options.format {
+                new.revisions.forget_counts();
+            }
         }
         let directory = |shelf: &Option<Shelf>| shelf.as_ref().map(|shelf| shelf.directory().to_owned());
         if directory(&new.shelf) == directory(&self.shelf) {
@@ -102,17 +118,48 @@ impl Source {
 
     /// Takes over what was kept from before a restart.
     pub(super) fn restore(&mut self, kept: Kept) {
-        match kept {
-            Kept::Nothing => {}
-            Kept::Revision(revision) => {
-                self.checked = Some(revision.provenance.checked);
-                self.revision = Some(revision);
-            }
-            Kept::Damaged(problem) => {
-                tracing::warn!(list = %self.options.name, %problem, "a kept list was damaged");
-                self.damaged = Some(problem);
-            }
+        let Kept { revisions, problem } = kept;
+        self.checked = revisions.checked;
+        self.revisions = revisions;
+        if let Some(problem) = problem {
+            self.tell_damaged(problem);
         }
+    }
+
+    fn tell_damaged(&mut self, problem: String) {
+        tracing::warn!(list = %self.options.name, %problem, "a kept list was damaged");
+        self.damaged = Some(problem);
+    }
+
+    /// Gives up texts that were found damaged when they were read, to be fetched anew; the text given up first.
+    pub(super) fn give_up_damaged(&mut self, now: Timestamp) -> Option<Arc<Text>> {
+        let lost = self.revisions.give_up_damaged();
+        let first = lost.into_iter().next()?;
+        let problem = match &self.shelf {
+            Some(shelf) => shelf.set_damaged_aside(&first),
+            None => "The kept text was damaged.".to_owned(),
+        };
+        self.tell_damaged(problem);
+        self.mark = None;
+        self.hurry(now);
+        Some(first)
+    }
+
+    /// What a look needs to know.
+    pub(super) fn subject(&self) -> Subject {
+        let newest = self.revisions.newest();
+        Subject {
+            options: self.parse_options(),
+            directory: self.shelf.as_ref().map(|shelf| shelf.directory().to_owned()),
+            validators: self.revisions.validators.clone(),
+            rules: newest.filter(|newest| self.is_guarded(newest)).and_then(|newest| newest.rules),
+            meter: Arc::clone(&self.meter),
+        }
+    }
+
+    /// Whether what comes must be like this one: where it comes from is another list, or a person saves the file, not.
+    fn is_guarded(&self, newest: &Revision) -> bool {
+        self.options.urls().any(|url| url == newest.url)
     }
 
     pub(super) fn file(&self) -> Option<&PathBuf> {
@@ -126,27 +173,43 @@ impl Source {
         ParseOptions { format: self.options.format, subdomains: self.options.subdomains }
     }
 
-    pub(super) fn input(&self) -> Input {
+    pub(super) fn input(&self, accepted: Arc<Accepted>) -> Input {
         let content = match &self.options.origin {
-            Origin::Url(_) | Origin::File(_) => {
-                self.revision.as_ref().map_or(Content::Nothing, |kept| Content::Text(Arc::clone(&kept.text)))
-            }
+            Origin::Url(_) | Origin::File(_) => self
+                .revisions
+                .in_force()
+                .map_or(Content::Nothing, |revision| Content::Text(Arc::clone(&revision.text))),
             Origin::Inline(text) => Content::Inline(Arc::clone(text)),
             Origin::BuiltIn(rules) => Content::Rules(Arc::clone(rules)),
         };
+        let quarantine = match &self.options.origin {
+            Origin::Url(_) | Origin::File(_) => Quarantine::new(accepted),
+            // The person's own words, and ours.
+            Origin::Inline(_) | Origin::BuiltIn(_) => Quarantine::none(),
+        };
         let SourceOptions { name, kind, .. } = &*self.options;
-        Input { name: Arc::clone(name), kind: *kind, options: self.parse_options(), content }
+        Input {
+            name: Arc::clone(name),
+            kind: kind.action(),
+            targets_only: *kind == SourceKind::Cname,
+            options: self.parse_options(),
+            content,
+            quarantine,
+        }
     }
 
     /// Sets when it is looked for next, counted from the last success: what was kept may be fresh enough.
     ///
     /// One that failed since is looked for at once.
     pub(super) fn schedule(&mut self, now: Timestamp, chance: u64) {
-        let Origin::Url(url) = &self.options.origin else { return };
-        let succeeded = self.revision.as_ref().filter(|_| self.failures == 0);
-        let fresh = succeeded.filter(|revision| revision.provenance.url == *url);
-        let wait = fresh.map_or(Duration::ZERO, |revision| {
-            schedule::after_success(revision.provenance.checked, now, self.options.refresh, chance)
+        if !matches!(self.options.origin, Origin::Url(_)) {
+            return;
+        }
+        let newest = self.revisions.newest().filter(|_| self.failures == 0);
+        let fresh = newest.filter(|newest| self.options.urls().any(|url| url == newest.url));
+        let checked = fresh.and(self.revisions.checked);
+        let wait = checked.map_or(Duration::ZERO, |checked| {
+            schedule::after_success(checked, now, self.options.refresh, chance)
         });
         self.wait(wait, now);
     }
@@ -168,26 +231,27 @@ impl Source {
         self.due = at.map(|at| (at, shown.unwrap_or(Timestamp::MAX)));
     }
 
-    /// Takes over what a look found; whether its text is a new one.
-    pub(super) fn found(&mut self, found: Found, now: Timestamp, chance: u64) -> bool {
+    /// Takes over what a look found; whether the text in force is a new one.
+    pub(super) fn found(&mut self, found: Found, keep: usize, now: Timestamp, chance: u64) -> bool {
         let Found { result, mark } = found;
         if self.file().is_some() {
             self.mark = mark;
         }
         self.checked = Some(now);
-        let is_new = match result {
-            Ok(Refreshed::Untouched) => false,
-            Ok(Refreshed::Same { provenance, unkept }) => {
-                if let Some(revision) = &mut self.revision {
-                    revision.provenance = provenance;
+        let received = match result {
+            Ok(Refreshed::Untouched) => return false,
+            Ok(Refreshed::Known(known)) => {
+                let received = self.revisions.receive_known(&known.url, &known.digest, now);
+                if received == Received::Lost {
+                    self.hurry(now);
+                    return false;
                 }
-                self.succeeded(unkept);
-                false
+                received
             }
-            Ok(Refreshed::New { revision, unkept }) => {
-                self.revision = Some(revision);
-                self.succeeded(unkept);
-                true
+            Ok(Refreshed::Text { taken, url, fetched, validator }) => {
+                let (text, rules) = (Arc::new(taken.text), Some(taken.rules));
+                let is_guarded = self.revisions.newest().is_some_and(|newest| self.is_guarded(newest));
+                self.revisions.receive(Revision { text, url, fetched, rules }, validator, is_guarded, now)
             }
             Err(Failure { message, retry_after }) => {
                 let repeated = self.failure.as_ref() == Some(&message);
@@ -204,15 +268,36 @@ impl Source {
                 return false;
             }
         };
+        if received == (Received::Waits { is_new: true })
+            && let Some(waiting) = self.revisions.waiting_status()
+        {
+            tracing::warn!(list = %self.options.name, reason = waiting.reason, "a new text waits to be accepted");
+        }
+        self.revisions.prune(keep);
+        (self.failures, self.failure, self.damaged) = (0, None, None);
         self.schedule(now, chance);
-        is_new
+        received == Received::New
     }
 
-    fn succeeded(&mut self, unkept: Option<String>) {
+    /// Takes over how keeping the revisions went.
+    pub(super) fn saved(&mut self, saved: Result<Vec<Arc<Text>>, String>) {
+        let unkept = match saved {
+            Ok(brought) => {
+                let waiting = self.revisions.waiting.as_mut().map(|hold| &mut hold.revision);
+                for revision in self.revisions.kept.iter_mut().chain(waiting) {
+                    let here = brought.iter().find(|text| text.digest() == revision.text.digest());
+                    if let Some(text) = here {
+                        revision.text = Arc::clone(text);
+                    }
+                }
+                None
+            }
+            Err(problem) => Some(problem),
+        };
         if let Some(problem) = unkept.as_ref().filter(|problem| self.unkept.as_ref() != Some(problem)) {
             tracing::warn!(list = %self.options.name, %problem, "a list was not kept");
         }
-        (self.failures, self.failure, self.damaged, self.unkept) = (0, None, None, unkept);
+        self.unkept = unkept;
     }
 
     pub(super) fn abort(&mut self) {
@@ -223,20 +308,29 @@ impl Source {
 
     pub(super) fn status(&self) -> SourceStatus {
         let Outcome { format, rules, report, .. } = &self.outcome;
+        let in_force = self.revisions.in_force();
         let (revision, watched) = match &self.options.origin {
-            Origin::Url(_) => (self.revision.as_ref().map(|revision| revision.provenance.fetched), false),
-            Origin::File(_) => (self.revision.as_ref().map(|revision| revision.provenance.fetched), true),
+            Origin::Url(_) => (in_force.map(|revision| revision.fetched), false),
+            Origin::File(_) => (in_force.map(|revision| revision.fetched), true),
             Origin::Inline(_) | Origin::BuiltIn(_) => (Some(self.since), true),
         };
+        let downloaded = in_force.filter(|revision| !revision.url.starts_with("file:"));
         SourceStatus {
             options: Arc::clone(&self.options),
             format: *format,
             rules: *rules,
             report: report.clone(),
             revision,
+            served_by: downloaded.map(|revision| without_secrets(&revision.url)),
+            revisions: self.revisions.statuses(),
+            held_since: self.revisions.held_since,
+            waiting: self.revisions.waiting_status(),
+            quarantined: self.outcome.held_back.rules.clone(),
+            quarantined_total: self.outcome.held_back.total,
             checked: self.checked,
             next: self.due.filter(|_| !watched).map(|(_, shown)| shown),
             refreshing: self.running.is_some() && !watched,
+            progress: None,
             failed: self.failure.is_some(),
             problem: self.problem(),
         }
@@ -246,7 +340,15 @@ impl Source {
     fn problem(&self) -> Option<String> {
         let failure = self.failure.as_ref().map(|failure| format!("{}.", failure.trim_end_matches('.')));
         let is_missing = failure.is_some() || self.damaged.is_some();
-        let in_force = match (&self.revision, self.outcome.rules) {
+        let waiting = self.revisions.waiting_status().map(|waiting| {
+            format!(
+                "A newer text waits for your word. {} Accept it here or by `pixelsink lists accept {name}`; `pixelsink \
+                 lists diff {name} --to waiting` shows what would change. The text before it stays in force.",
+                waiting.reason,
+                name = self.options.name,
+            )
+        });
+        let in_force = match (self.revisions.in_force(), self.outcome.rules) {
             (None, _) => "Nothing of it is in force yet.",
             (Some(_), 0) => "Nothing of it is in force.",
             (Some(_), _) => "Its last good text stays in force.",
@@ -255,6 +357,7 @@ impl Source {
             self.damaged.as_deref(),
             failure.as_deref(),
             is_missing.then_some(in_force),
+            waiting.as_deref(),
             self.unkept.as_deref(),
             self.outcome.problem.as_deref(),
             self.unwatched.as_deref(),

@@ -15,12 +15,16 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::accepted::AcceptedFile;
 use super::compile::{self, Outcome};
 use super::download::Failure;
+use super::meter::Meter;
 use super::own::{Own, OwnView};
-use super::refresh::{self, Found, Means, Subject};
-use super::revision::Kept;
+use super::refresh::{self, Found, Means, Refreshed};
+use super::revision::NoRevision;
+use super::shelf::{self, Kept};
 use super::source::Source;
+use super::text::Text;
 use super::watch::{Watch, Watching};
 use super::{FeedError, FeedOptions, HostLookup, Origin, OwnChange, SourceOptions, SourceStatus, background};
 use crate::clock::Clock;
@@ -42,16 +46,57 @@ const GATHER: Duration = Duration::from_secs(2);
 
 /// What a handle may ask for.
 pub(super) enum Command {
-    Refresh { name: Option<String>, reply: oneshot::Sender<Result<Vec<SourceStatus>, FeedError>> },
-    Reconfigure { options: FeedOptions, reply: oneshot::Sender<Result<(), FeedError>> },
-    WriteOwn { action: Action, rule: OwnRule, reply: oneshot::Sender<Result<OwnChange, FeedError>> },
-    ForgetOwn { rule: OwnRule, reply: oneshot::Sender<Result<OwnChange, FeedError>> },
+    Refresh {
+        name: Option<String>,
+        reply: oneshot::Sender<Result<Vec<SourceStatus>, FeedError>>,
+    },
+    Reconfigure {
+        options: FeedOptions,
+        reply: oneshot::Sender<Result<(), FeedError>>,
+    },
+    WriteOwn {
+        action: Action,
+        rule: OwnRule,
+        reply: oneshot::Sender<Result<OwnChange, FeedError>>,
+    },
+    ForgetOwn {
+        rule: OwnRule,
+        reply: oneshot::Sender<Result<OwnChange, FeedError>>,
+    },
+    /// Does something with the revisions of a list.
+    Revise {
+        name: String,
+        wish: Wish,
+        reply: oneshot::Sender<Result<Vec<SourceStatus>, FeedError>>,
+    },
+    /// Accepts a rule of a list that is held back, or all of them.
+    AcceptRule {
+        name: String,
+        rule: Option<String>,
+        reply: oneshot::Sender<Result<Vec<SourceStatus>, FeedError>>,
+    },
+    /// Asks for two revisions of a list and how to read them.
+    Compare {
+        name: String,
+        from: Option<String>,
+        to: Option<String>,
+        reply: oneshot::Sender<Result<Comparison, FeedError>>,
+    },
+}
+
+/// What may be done with the revisions of a list.
+#[derive(Clone, Debug)]
+pub(super) enum Wish {
+    Accept,
+    RollBack(Option<String>),
+    Follow,
 }
 
 /// What everyone may look at without asking the task.
 #[derive(Default)]
 pub(super) struct View {
-    pub(super) sources: ArcSwap<Vec<SourceStatus>>,
+    pub(super) sources: ArcSwap<Vec<(SourceStatus, Arc<Meter>)>>,
+    pub(super) accepted_problem: ArcSwap<Option<String>>,
     pub(super) own: ArcSwap<OwnView>,
 }
 
@@ -60,6 +105,7 @@ enum Work {
     Looked { name: Arc<str>, found: Found },
     Compiled { generation: u64, names: Vec<Arc<str>>, rules: Rules, outcomes: Vec<Outcome> },
     Watching { watch: Watch, watching: Watching },
+    Saved { name: Arc<str>, saved: Result<Vec<Arc<Text>>, String> },
 }
 
 /// Someone who waits for the end of a refresh or a change.
@@ -83,6 +129,7 @@ pub(super) struct Task {
     view: Arc<View>,
     sources: Vec<Source>,
     own: Own,
+    accepted: AcceptedFile,
     work: JoinSet<Work>,
     /// Counts the changes of texts; and up to which of them the rules in force go.
     generation: u64,
@@ -114,6 +161,7 @@ impl Task {
         let (size_max, timeout) = (options.size_max, options.timeout);
         let means = Means { hosts, clock, downloads, size_max, timeout };
         let own = Own::open(&options);
+        let accepted = AcceptedFile::open(options.data_dir.as_deref());
         let changed = Arc::new(Notify::new());
         let mut task = Self {
             means,
@@ -121,6 +169,7 @@ impl Task {
             view,
             sources: Vec::new(),
             own,
+            accepted,
             work: JoinSet::new(),
             generation: 0,
             compiled: 0,
@@ -150,6 +199,11 @@ impl Task {
         while task.compiling.is_some() {
             let Some(done) = task.work.join_next_with_id().await else { break };
             task.done(done);
+        }
+        if let Some(data_dir) = task.options.data_dir.clone() {
+            let lists: Vec<_> = task.sources.iter().map(|source| Arc::clone(&source.options.name)).collect();
+            let now = task.means.clock.now();
+            tokio::task::spawn_blocking(move || shelf::remove_forgotten(&data_dir, &lists, now));
         }
         task.begin_what_is_due().await;
         task.publish();
@@ -203,7 +257,158 @@ impl Task {
                 self.publish_own();
                 drop(reply.send(changed.unwrap_or_else(|panic| Err(FeedError::OwnRules(panic)))));
             }
+            Command::Revise { name, wish, reply } => {
+                let changed = self.revise(&name, wish);
+                self.reply_when_done(&name, changed, reply);
+            }
+            Command::AcceptRule { name, rule, reply } => {
+                let changed = self.accept_rule(&name, rule).await;
+                self.reply_when_done(&name, changed, reply);
+            }
+            Command::Compare { name, from, to, reply } => {
+                drop(reply.send(self.compare(&name, from.as_deref(), to.as_deref())));
+            }
         }
+    }
+
+    fn reply_when_done(
+        &mut self,
+        name: &str,
+        changed: Result<(), FeedError>,
+        reply: oneshot::Sender<Result<Vec<SourceStatus>, FeedError>>,
+    ) {
+        match changed {
+            Ok(()) => {
+                let names = BTreeSet::from([Arc::from(name)]);
+                self.waiters.push(Waiter { names, until: None, reply: Reply::Statuses(reply) });
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn index_of(&self, name: &str) -> Result<usize, FeedError> {
+        let index = self.sources.iter().position(|source| *source.options.name == *name);
+        index.ok_or_else(|| FeedError::UnknownList(name.to_owned()))
+    }
+
+    /// Does what the person wishes with the revisions of a list.
+    fn revise(&mut self, name: &str, wish: Wish) -> Result<(), FeedError> {
+        let index = self.index_of(name)?;
+        let (now, keep) = (self.means.clock.now(), self.options.keep_revisions);
+        let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
+        let revisions = &mut source.revisions;
+        let before = revisions.in_force.clone();
+        let (done, id) = match wish {
+            Wish::Accept => (revisions.accept(), None),
+            Wish::RollBack(id) => (revisions.roll_back(id.as_deref(), now), id),
+            Wish::Follow => (revisions.follow(), None),
+        };
+        done.map_err(|reason| no_revision(name, id.as_deref(), reason))?;
+        revisions.prune(keep);
+        if revisions.in_force != before {
+            self.generation += 1;
+            source.generation = self.generation;
+            self.compile_at = Some(Instant::now());
+        }
+        self.save(index);
+        Ok(())
+    }
+
+    async fn accept_rule(&mut self, name: &str, rule: Option<String>) -> Result<(), FeedError> {
+        let index = self.index_of(name)?;
+        let Some(source) = self.sources.get(index) else { return Ok(()) };
+        let held_back = &source.outcome.held_back;
+        let is_told = |rule: &String| held_back.rules.iter().any(|held| held.rule == *rule);
+        match &rule {
+            // Of many, some are not told one by one; those may be named all the same.
+            Some(rule) if !is_told(rule) && held_back.rules.len() == held_back.total => {
+                return Err(FeedError::NotThere(format!("`{name}` has no rule `{rule}` that is held back")));
+            }
+            None if held_back.total == 0 => {
+                return Err(FeedError::NotThere(format!("no rule of `{name}` is held back")));
+            }
+            _ => {}
+        }
+        let (mut accepted, list) = (self.accepted.clone(), name.to_owned());
+        let written = background::run(move || {
+            let done = accepted.accept(&list, rule.as_deref());
+            (accepted, done)
+        });
+        let (accepted, done) = written.await.map_err(FeedError::Failed)?;
+        self.accepted = accepted;
+        done?;
+        self.generation += 1;
+        if let Some(source) = self.sources.get_mut(index) {
+            source.generation = self.generation;
+        }
+        self.compile_at = Some(Instant::now());
+        Ok(())
+    }
+
+    fn compare(&self, name: &str, from: Option<&str>, to: Option<&str>) -> Result<Comparison, FeedError> {
+        let source = self.sources.get(self.index_of(name)?);
+        let source = source.ok_or_else(|| FeedError::UnknownList(name.to_owned()))?;
+        let revisions = &source.revisions;
+        let find = |id: &str| revisions.find(id).map_err(|reason| no_revision(name, Some(id), reason));
+        let to = match to {
+            Some(id) => find(id)?,
+            None => revisions.in_force().ok_or_else(|| no_revision(name, None, NoRevision::Only))?,
+        };
+        let is_in_force = |digest: &str| Some(digest) == revisions.in_force.as_deref();
+        let from = match from {
+            Some(id) => find(id)?,
+            // What is not in force is compared with what is.
+            None if !is_in_force(to.text.digest()) => {
+                revisions.in_force().ok_or_else(|| no_revision(name, None, NoRevision::Only))?
+            }
+            None => revisions.before_in_force().ok_or_else(|| no_revision(name, None, NoRevision::Only))?,
+        };
+        let statuses = revisions.statuses();
+        let with_status = |revision: &super::revision::Revision| {
+            let status = statuses.iter().find(|status| status.id == revision.id()).cloned();
+            let kept = || revision.status(super::RevisionState::Kept);
+            (Arc::clone(&revision.text), status.unwrap_or_else(kept))
+        };
+        Ok(Comparison { options: source.parse_options(), from: with_status(from), to: with_status(to) })
+    }
+
+    /// Keeps the revisions of a source on the disk, beside everything else.
+    fn save(&mut self, index: usize) {
+        let Some(source) = self.sources.get_mut(index) else { return };
+        let Some(shelf) = source.shelf.clone() else {
+            source.revisions.dropped.clear();
+            return;
+        };
+        if std::mem::replace(&mut source.saving, true) {
+            source.save_again = true;
+            return;
+        }
+        let (name, syntax) = (Arc::clone(&source.options.name), source.options.format);
+        let revisions = source.revisions.clone();
+        source.revisions.dropped.clear();
+        self.work.spawn(async move {
+            let directory = shelf.directory().display().to_string();
+            let saved = background::run(move || {
+                let saved = shelf.save(&revisions, syntax);
+                saved.map_err(|error| {
+                    let newest = revisions.newest().map(|newest| newest.text.digest());
+                    (error.to_string(), newest.is_some_and(|digest| shelf.has(digest)))
+                })
+            });
+            let saved = saved.await.unwrap_or_else(|panic| Err((panic, false)));
+            let saved = saved.map_err(|(error, is_there)| {
+                let (what, then) = if is_there {
+                    ("When it was last looked for", "it is looked for again")
+                } else {
+                    ("Its newest text", "an older one or none is in force until it is fetched again")
+                };
+                format!(
+                    "{what} could not be kept in {directory} ({error}): after a restart {then}; make room there, or \
+                     let the daemon write there."
+                )
+            });
+            Work::Saved { name, saved }
+        });
     }
 
     fn refresh(&mut self, name: Option<&str>) -> Result<BTreeSet<Arc<str>>, FeedError> {
@@ -232,6 +437,9 @@ impl Task {
 
     async fn reconfigure(&mut self, options: FeedOptions) {
         let moved = options.data_dir != self.options.data_dir;
+        if moved {
+            self.accepted = AcceptedFile::open(options.data_dir.as_deref());
+        }
         (self.means.size_max, self.means.timeout) = (options.size_max, options.timeout);
         let new = options.clone();
         if let Err(problem) = self.with_own(move |own| own.configure(&new)).await {
@@ -299,9 +507,12 @@ impl Task {
     /// A new source with what was kept of it.
     async fn restored(&self, mut source: Source) -> Source {
         if let Some(shelf) = source.shelf.clone() {
-            let size_max = self.means.size_max;
-            let kept = background::run(move || shelf.load(size_max)).await;
-            let panic = |panic| Kept::Damaged(format!("The kept text could not be read: {panic}."));
+            let syntax = source.options.format;
+            let kept = background::run(move || shelf.load(syntax)).await;
+            let panic = |panic| {
+                let problem = Some(format!("The kept texts could not be read: {panic}."));
+                Kept { problem, ..Kept::default() }
+            };
             source.restore(kept.unwrap_or_else(panic));
         }
         source.schedule(self.means.clock.now(), self.chance.hash_one(&source.options.name));
@@ -375,6 +586,18 @@ impl Task {
         if self.with_own(Own::look).await.unwrap_or(false) {
             self.publish_own();
         }
+        let mut accepted = self.accepted.clone();
+        let looked = background::run(move || {
+            let is_new = accepted.look();
+            (accepted, is_new)
+        });
+        if let Ok((accepted, is_new)) = looked.await {
+            self.accepted = accepted;
+            if is_new {
+                self.generation += 1;
+                self.compile_at = Some(Instant::now());
+            }
+        }
         if self.own.is_unsettled() {
             self.settle();
         }
@@ -393,17 +616,14 @@ impl Task {
             return;
         }
         let name = Arc::clone(&source.options.name);
-        let subject = Subject {
-            options: source.parse_options(),
-            current: source.revision.clone(),
-            shelf: source.shelf.clone(),
-        };
+        let subject = source.subject();
+        source.meter.begin(None);
         let means = self.means.clone();
         let running = match &source.options.origin {
-            Origin::Url(url) => {
-                let url = url.clone();
+            Origin::Url(_) => {
+                let urls = source.options.urls().map(str::to_owned).collect();
                 self.work.spawn(async move {
-                    let found = refresh::url(url, subject, means).await;
+                    let found = refresh::urls(urls, subject, means).await;
                     Work::Looked { name, found }
                 })
             }
@@ -425,7 +645,8 @@ impl Task {
         }
         self.compile_at = None;
         let generation = self.generation;
-        let inputs: Vec<_> = self.sources.iter().map(Source::input).collect();
+        let accepted = |source: &Source| self.accepted.of(&source.options.name);
+        let inputs: Vec<_> = self.sources.iter().map(|source| source.input(accepted(source))).collect();
         self.compiling = Some(self.work.spawn_blocking(move || {
             let (rules, outcomes) = compile::compile(&inputs);
             let names = inputs.into_iter().map(|input| input.name).collect();
@@ -436,7 +657,7 @@ impl Task {
     fn set_watch(&mut self) {
         let Some(mut watch) = self.watch.take() else { return };
         self.rewatch = false;
-        let own = self.own.path().map(PathBuf::from);
+        let own = self.own.path().into_iter().chain(self.accepted.path()).map(PathBuf::from);
         let files: Vec<PathBuf> = self.sources.iter().filter_map(Source::file).cloned().chain(own).collect();
         self.work.spawn_blocking(move || {
             let watching = watch.set(&files);
@@ -453,10 +674,16 @@ impl Task {
             Work::Looked { name, found } => self.looked(id, &name, found),
             Work::Compiled { generation, names, rules, outcomes } => {
                 self.compiling = None;
+                if self.give_up_damaged() {
+                    // What was read of a damaged text is no list; it is all compiled again without it.
+                    self.compile_now();
+                    return;
+                }
                 self.compiled = generation;
                 self.policy.update(|policy| policy.lists = rules.clone());
                 for (name, outcome) in names.into_iter().zip(outcomes) {
                     if let Some(source) = self.sources.iter_mut().find(|source| source.options.name == name) {
+                        tell_held_back(source, &outcome);
                         source.outcome = outcome;
                     }
                 }
@@ -465,6 +692,18 @@ impl Task {
                     lists = rules.sources.len(),
                     "lists are in force"
                 );
+            }
+            Work::Saved { name, saved } => {
+                let Some(index) = self.sources.iter().position(|source| source.options.name == name) else {
+                    return;
+                };
+                if let Some(source) = self.sources.get_mut(index) {
+                    source.saving = false;
+                    source.saved(saved);
+                    if std::mem::take(&mut source.save_again) {
+                        self.save(index);
+                    }
+                }
             }
             Work::Watching { watch, watching: Watching { unwatched, is_new } } => {
                 self.watch = Some(watch);
@@ -488,6 +727,24 @@ impl Task {
         }
     }
 
+    /// Takes damaged texts out of force; whether there was one.
+    fn give_up_damaged(&mut self) -> bool {
+        let now = self.means.clock.now();
+        let mut found = false;
+        for index in 0..self.sources.len() {
+            let lost = self.sources.get_mut(index).and_then(|source| source.give_up_damaged(now));
+            if lost.is_some() {
+                found = true;
+                self.generation += 1;
+                self.save(index);
+                if self.sources.get(index).is_some_and(|source| source.file().is_some()) {
+                    self.begin_look(index);
+                }
+            }
+        }
+        found
+    }
+
     fn looked(&mut self, id: Id, name: &Arc<str>, found: Found) {
         let chance = self.chance.hash_one((name, Instant::now()));
         let now = self.means.clock.now();
@@ -498,7 +755,8 @@ impl Task {
             return;
         }
         source.running = None;
-        let is_new = source.found(found, now, chance);
+        let is_kept = matches!(found.result, Ok(Refreshed::Known(_) | Refreshed::Text { .. }));
+        let is_new = source.found(found, self.options.keep_revisions, now, chance);
         if is_new {
             self.generation += 1;
             source.generation = self.generation;
@@ -506,6 +764,9 @@ impl Task {
         let is_file = source.file().is_some();
         if std::mem::take(&mut source.again) {
             self.begin_look(index);
+        }
+        if is_kept {
+            self.save(index);
         }
         let others = self.sources.iter().any(|source| source.running.is_some() && source.file().is_none());
         if is_new {
@@ -552,7 +813,9 @@ impl Task {
     }
 
     fn publish(&self) {
-        self.view.sources.store(Arc::new(self.sources.iter().map(Source::status).collect()));
+        let status = |source: &Source| (source.status(), Arc::clone(&source.meter));
+        self.view.sources.store(Arc::new(self.sources.iter().map(status).collect()));
+        self.view.accepted_problem.store(Arc::new(self.accepted.problem.clone()));
     }
 
     /// Tells those who wait for what is done now.
@@ -560,7 +823,7 @@ impl Task {
         let busy: BTreeSet<Arc<str>> = self
             .sources
             .iter()
-            .filter(|source| source.running.is_some() || self.compiled < source.generation)
+            .filter(|source| source.running.is_some() || source.saving || self.compiled < source.generation)
             .map(|source| Arc::clone(&source.options.name))
             .collect();
         let (configuration, sources) = (self.configured <= self.compiled, &self.sources);
@@ -582,4 +845,45 @@ impl Task {
             }
         }
     }
+}
+
+/// Two revisions to compare, and how their lines are read.
+pub(super) struct Comparison {
+    pub(super) options: crate::list::ParseOptions,
+    pub(super) from: (Arc<Text>, super::RevisionStatus),
+    pub(super) to: (Arc<Text>, super::RevisionStatus),
+}
+
+/// Says in the log what is held back, once for each change.
+fn tell_held_back(source: &Source, outcome: &Outcome) {
+    let held_back = &outcome.held_back;
+    if held_back.total != source.outcome.held_back.total
+        && let Some(first) = held_back.rules.first()
+    {
+        tracing::warn!(
+            list = %source.options.name,
+            rules = held_back.total,
+            first = first.rule,
+            line = first.line,
+            reason = %first.reason,
+            "rules are not put in force unless you accept them"
+        );
+    }
+}
+
+fn no_revision(list: &str, id: Option<&str>, reason: NoRevision) -> FeedError {
+    let id = id.unwrap_or_default();
+    FeedError::NotThere(match reason {
+        NoRevision::Unknown => {
+            format!(
+                "`{list}` has no revision `{id}`; `pixelsink lists revisions {list}` shows those that are kept"
+            )
+        }
+        NoRevision::Ambiguous => {
+            format!("more than one revision of `{list}` begins with `{id}`; write more of it")
+        }
+        NoRevision::Only => format!("no earlier revision of `{list}` is kept yet"),
+        NoRevision::NothingWaits => format!("no revision of `{list}` waits to be accepted"),
+        NoRevision::NotHeld => format!("`{list}` is not held at a revision"),
+    })
 }

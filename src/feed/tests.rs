@@ -20,7 +20,6 @@ use crate::device::DeviceTable;
 use crate::name::DomainName;
 use crate::policy::{Question, Verdict};
 
-const HOUR: Duration = Duration::from_secs(3600);
 /// Small, so that what is too large comes soon.
 const SIZE_MAX: u64 = 64 * 1024;
 /// Long enough for a busy machine. What a person is promised is measured where it is promised.
@@ -154,6 +153,7 @@ impl Home {
             own_file: "pixelsink.toml".into(),
             size_max: SIZE_MAX,
             timeout: Duration::from_secs(10),
+            keep_revisions: 3,
         };
         let clock = Arc::new(TestClock(Mutex::new("2026-01-02T12:00:00Z".parse().unwrap())));
         Self { directory, options, policy: Arc::default(), clock, feed: None }
@@ -203,6 +203,13 @@ impl Home {
         self.path("data/rules.toml")
     }
 
+    /// Where this text of the list `net` is kept.
+    fn kept(&self, text: &str) -> PathBuf {
+        use sha2::Digest as _;
+        let digest = text::hex(&sha2::Sha256::digest(text));
+        self.path("data/lists/net").join(text::file_name(&digest))
+    }
+
     async fn refresh(&self) -> SourceStatus {
         self.feed().refresh(None).await.unwrap()[0].clone()
     }
@@ -245,8 +252,7 @@ impl Home {
 }
 
 fn source(name: &str, origin: Origin) -> SourceOptions {
-    let kind = Action::Block;
-    SourceOptions { name: name.into(), kind, origin, format: None, subdomains: false, refresh: 24 * HOUR }
+    SourceOptions::new(name, origin)
 }
 
 /// Waits for what is to be seen within a time, and fails after it.
@@ -327,7 +333,10 @@ async fn whatever_the_server_does_the_last_good_list_stays_and_the_reason_is_tol
         (Answer::Encoded("gzip", include_bytes!("testdata/bomb.txt.gz").into()), "larger than the 64 KiB"),
         (Answer::Encoded("zstd", zstd(&vec![b'\n'; 1 << 22])), "larger than the 64 KiB allowed"),
         (Answer::Encoded("gzip", b"this is not gzip".into()), "came incomplete or garbled"),
-        (Answer::Text(String::from_utf8_lossy(b"PK\x03\x04").into_owned()), "is a zip file"),
+        (
+            Answer::Text(String::from_utf8_lossy(b"PK\x03\x04").into_owned()),
+            "zip file that can't be unpacked",
+        ),
         (Answer::Redirect("file:///etc/passwd".into()), "leads nowhere that can be followed"),
         (Answer::Redirect("ftp://127.0.0.1/list".into()), "neither http nor https"),
         (Answer::Redirect("http://127.0.0.1:1/".into()), "can't be reached"),
@@ -441,21 +450,20 @@ async fn hosts_are_looked_up_over_the_daemons_own_upstreams() {
 async fn a_damaged_revision_is_set_aside_and_fetched_anew() {
     let server = Server::start("one.example\n").await;
     let mut home = Home::new().with_url(&server).started().await;
-    let kept = home.path("data/lists/net/current.zst");
-    std::fs::write(&kept, "rubbish").unwrap();
+    home.refresh().await;
+    let kept = home.kept("one.example\n");
+    // As long as it was: that is seen when it is read.
+    let length = std::fs::read(&kept).unwrap().len();
+    std::fs::write(&kept, vec![0; length]).unwrap();
     server.set(Answer::Hang);
     home.start().await;
-    assert!(
-        home.problem().ends_with("current.zst.damaged. Nothing of it is in force yet."),
-        "{}",
-        home.problem()
-    );
+    assert!(home.problem().ends_with(".zst.damaged. Nothing of it is in force yet."), "{}", home.problem());
     assert!(!home.status().failed, "{}", home.problem());
     home.check("one.example", "pass");
     server.text("one.example\n");
     home.start().await;
     until("the list is there again", PATIENCE, || home.verdict("one.example") == "block net").await;
-    assert!(home.path("data/lists/net/current.zst.damaged").exists());
+    assert!(disk::beside(&kept, ".damaged").exists());
 }
 
 #[tokio::test]
@@ -519,7 +527,7 @@ async fn a_list_that_came_while_the_disk_was_full_is_there_after_a_restart() {
     let mut home = Home::new().with_url(&server).started().await;
     home.refresh().await;
     // A directory where the new text is written: refused to root too.
-    let in_the_way = home.path("data/lists/net/next.zst");
+    let in_the_way = home.kept("new.example\n");
     std::fs::create_dir(&in_the_way).unwrap();
     server.set(Answer::Tagged("\"2\"", "new.example\n".to_owned()));
     home.refresh().await;
@@ -581,7 +589,7 @@ async fn a_changed_configuration_touches_only_what_changed() {
     home.check("a.in.example", "block built-in");
     home.check("mine.example", "block mine");
     let asked = server.asked();
-    home.options.sources[1].kind = Action::Allow;
+    home.options.sources[1].kind = SourceKind::Allow;
     home.options.sources[1].subdomains = true;
     home.options.sources.remove(2);
     home.options.sources.push(source("more", Origin::Inline("more.example\n".into())));
@@ -682,7 +690,7 @@ async fn a_reload_does_not_wait_for_a_drive_that_hangs() {
     let mut home = Home::new().started().await;
     std::fs::write(home.path("slow.txt"), "slow.example\n").unwrap();
     // A pipe where the text is kept: whoever writes waits until someone reads.
-    let pipe = home.path("data/lists/slow/next.zst");
+    let pipe = home.path("data/lists/slow/revisions.json.new");
     std::fs::create_dir_all(pipe.parent().unwrap()).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     home.options.sources.push(source("slow", Origin::File(home.path("slow.txt"))));
@@ -693,7 +701,7 @@ async fn a_reload_does_not_wait_for_a_drive_that_hangs() {
     // The drive answers again; until then not even the test could end.
     tokio::task::spawn_blocking(move || std::fs::read(pipe)).await.unwrap().unwrap();
     ended.expect("the reload ends").unwrap();
-    assert_eq!(verdicts, ["block mine", "pass"]);
+    assert_eq!(verdicts, ["block mine", "block slow"], "to be in force they need not be kept");
     until("the file is in force", PATIENCE, || home.verdict("slow.example") == "block slow").await;
 }
 
@@ -729,7 +737,7 @@ async fn a_moved_data_directory_is_used_from_then_on() {
     home.check("one.example", "block net");
     assert!(home.status().next.is_some());
     assert_eq!(home.refresh().await.problem, None);
-    assert!(home.path("moved/lists/net/current.zst").exists());
+    assert!(home.path("moved/lists/net/revisions.json").exists());
     home.write(Action::Allow, "one.example").await.unwrap();
     assert!(home.path("moved/rules.toml").exists());
 }
@@ -884,11 +892,12 @@ async fn what_is_kept_is_where_it_is_said_to_be() {
     home.refresh().await;
     let mut names: Vec<String> = files(&home.path("data"));
     names.sort();
-    assert_eq!(names, ["current.json", "current.zst"]);
-    let note = std::fs::read_to_string(home.path("data/lists/net/current.json")).unwrap();
+    let text = home.kept("one.example\n");
+    assert_eq!(names, [text.file_name().unwrap().to_str().unwrap(), "revisions.json"]);
+    let note = std::fs::read_to_string(home.path("data/lists/net/revisions.json")).unwrap();
     let note: serde_json::Value = serde_json::from_str(&note).unwrap();
-    assert_eq!(note["url"], server.url);
-    assert_eq!(note["size"], 12);
+    assert_eq!(note["revisions"][0]["url"], server.url);
+    assert_eq!(note["revisions"][0]["size"], 12);
 }
 
 fn files(directory: &Path) -> Vec<String> {
@@ -899,4 +908,184 @@ fn files(directory: &Path) -> Vec<String> {
             false => vec![entry.file_name().into_string().unwrap()],
         })
         .collect()
+}
+
+/// So many names, told apart by a word.
+fn names(word: &str, count: usize) -> String {
+    (0..count).map(|number| format!("{word}{number}.example\n")).collect()
+}
+
+#[tokio::test]
+async fn a_list_that_lost_most_of_its_rules_waits_until_it_is_accepted() {
+    let server = Server::start("").await;
+    server.set(Answer::Tagged("\"1\"", names("a", 1000)));
+    let mut home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    server.set(Answer::Tagged("\"2\"", names("a", 10)));
+    let status = home.refresh().await;
+    home.check("a999.example", "block net");
+    let waiting = status.waiting.unwrap();
+    assert_eq!((waiting.rules, status.rules, status.failed), (10, 1000, false));
+    assert!(waiting.reason.contains("more than half are gone"), "{}", waiting.reason);
+    assert!(home.problem().contains("pixelsink lists accept net"), "{}", home.problem());
+    let diff = home.feed().diff("net", None, Some("waiting")).await.unwrap();
+    assert_eq!((diff.came_total, diff.went_total, diff.went[0].rule.as_str()), (0, 990, "=a10.example"));
+    // It is asked for by its own tag, and waits over a restart.
+    home.refresh().await;
+    assert_eq!(server.last_asked()[IF_NONE_MATCH], "\"2\"");
+    home.start().await;
+    home.check("a999.example", "block net");
+    assert_eq!(home.status().waiting, Some(waiting));
+    let status = home.feed().accept("net").await.unwrap();
+    assert_eq!((status.waiting, status.rules), (None, 10));
+    home.check("a999.example", "pass");
+    assert_eq!(home.problem(), "");
+    home.start().await;
+    home.check("a9.example", "block net");
+    home.check("a999.example", "pass");
+    let again = home.feed().accept("net").await.unwrap_err().to_string();
+    assert!(again.contains("no revision of `net` waits"), "{again}");
+    assert_eq!(home.feed().accept("nothing").await, Err(FeedError::UnknownList("nothing".into())));
+}
+
+#[tokio::test]
+async fn a_list_that_is_whole_again_waits_no_longer() {
+    let server = Server::start(&names("a", 1000)).await;
+    let home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    server.text(&names("a", 10));
+    assert!(home.refresh().await.waiting.is_some());
+    server.text(&names("a", 990));
+    let status = home.refresh().await;
+    assert_eq!((status.waiting, status.rules, status.problem), (None, 990, None));
+    // 12 % at once is what real authors do.
+    server.text(&names("a", 880));
+    assert_eq!(home.refresh().await.rules, 880);
+    let kept = home.feed().revisions("net").unwrap();
+    assert_eq!(kept.iter().map(|revision| revision.rules.unwrap()).collect::<Vec<_>>(), [880, 990, 1000]);
+    // A file that a person saves is taken as it is, and so is another list under the same name.
+    let mut options = home.options.clone();
+    std::fs::write(home.path("mine.txt"), names("b", 5)).unwrap();
+    options.sources[0].origin = Origin::File(home.path("mine.txt"));
+    home.feed().reconfigure(options).await.unwrap();
+    home.check("b4.example", "block net");
+}
+
+#[tokio::test]
+async fn a_person_returns_to_an_older_revision_and_it_stays() {
+    let server = Server::start("one.example\n").await;
+    let mut home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    let none = home.feed().rollback("net", None).await.unwrap_err().to_string();
+    assert!(none.contains("no earlier revision of `net`"), "{none}");
+    for text in ["two.example\n", "three.example\n"] {
+        server.text(text);
+        home.refresh().await;
+    }
+    let status = home.feed().rollback("net", None).await.unwrap();
+    assert_eq!(status.held_since, Some(home.clock.now()));
+    home.check("two.example", "block net");
+    home.check("three.example", "pass");
+    server.text("four.example\n");
+    home.refresh().await;
+    home.start().await;
+    home.refresh().await;
+    home.check("two.example", "block net");
+    home.check("four.example", "pass");
+    let diff =
+        home.feed().diff("net", None, Some(&home.feed().revisions("net").unwrap()[0].id)).await.unwrap();
+    assert_eq!((diff.came[0].rule.as_str(), diff.went[0].rule.as_str()), ("=four.example", "=two.example"));
+    let status = home.feed().follow("net").await.unwrap();
+    assert_eq!(status.held_since, None);
+    home.check("four.example", "block net");
+    home.check("two.example", "pass");
+    let unknown = home.feed().rollback("net", Some("xyz")).await.unwrap_err().to_string();
+    assert!(unknown.contains("lists revisions net"), "{unknown}");
+}
+
+#[tokio::test]
+async fn a_mirror_serves_when_the_first_address_does_not() {
+    let (first, second) = (Server::start("").await, Server::start("").await);
+    first.set(Answer::Status(500));
+    second.set(Answer::Tagged("\"2\"", names("a", 1000)));
+    let mut home = Home::new().with_url(&first);
+    home.options.sources[0].mirrors = vec![second.url.clone()];
+    let home = home.started().await;
+    let status = home.refresh().await;
+    assert_eq!((status.problem, status.served_by), (None, Some(second.url.clone())));
+    assert_eq!(second.last_asked()[IF_NONE_MATCH], "\"2\"");
+    // What one serves is compared with what the other has: an odd text is taken from none.
+    first.set(Answer::Tagged("\"1\"", names("a", 3)));
+    let status = home.refresh().await;
+    assert_eq!((status.problem, status.rules), (None, 1000));
+    assert_eq!(status.waiting, None);
+    second.set(Answer::Text("<html>".into()));
+    let status = home.refresh().await;
+    assert_eq!((status.waiting.map(|waiting| waiting.rules), status.rules), (Some(3), 1000));
+    first.set(Answer::Status(404));
+    let problem = home.refresh().await.problem.unwrap();
+    assert!(problem.contains("404") && problem.contains("HTML page"), "{problem}");
+}
+
+#[tokio::test]
+async fn rules_that_would_break_the_net_are_held_back_until_they_are_accepted() {
+    let server = Server::start("||one.example^\n||google.com^\n=x\n||youtube.com^\n").await;
+    let home = Home::new().with_url(&server);
+    let mut home = home.with("mine", Origin::Inline("||facebook.com^\n".into())).started().await;
+    let status = home.refresh().await;
+    home.check("one.example", "block net");
+    home.check("google.com", "pass");
+    home.check("facebook.com", "block mine");
+    assert_eq!((status.quarantined_total, status.quarantined[0].rule.as_str()), (2, "||google.com^"));
+    assert_eq!(status.quarantined[0].line, 2);
+    assert!(status.quarantined[0].reason.to_string().contains("it would block google.com"));
+    assert_eq!(status.problem, None);
+    let status = home.feed().accept_rule("net", "||google.com^").await.unwrap();
+    assert_eq!(status.quarantined_total, 1);
+    home.check("google.com", "block net");
+    home.check("youtube.com", "pass");
+    home.start().await;
+    home.check("google.com", "block net");
+    assert_eq!(home.feed().accept_rules("net").await.unwrap().quarantined_total, 0);
+    home.check("youtube.com", "block net");
+    let none = home.feed().accept_rule("net", "||one.example^").await.unwrap_err().to_string();
+    assert!(none.contains("has no rule `||one.example^` that is held back"), "{none}");
+    // Taken back in the file.
+    std::fs::write(home.path("data/accepted.toml"), "[accepted]\n").unwrap();
+    until("it is read", PATIENCE, || home.verdict("google.com") == "pass").await;
+    std::fs::write(home.path("data/accepted.toml"), "[accepted\n").unwrap();
+    until("it is told", PATIENCE, || home.feed().accepted_problem().is_some()).await;
+}
+
+#[tokio::test]
+async fn packed_and_foreign_texts_are_read() {
+    let server = Server::start("plain.example\n").await;
+    let home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    let utf_16: Vec<u8> = "\u{feff}wide.example\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, body) in [
+        ("gz.example", unpack::tests::gzip(b"gz.example\n")),
+        ("zip.example", unpack::tests::zip(&[("a.txt", b"zip.example\n")], true, false)),
+        ("wide.example", utf_16),
+    ] {
+        server.set(Answer::Encoded("identity", body));
+        assert_eq!(home.refresh().await.problem, None, "{name}");
+        home.check(name, "block net");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_text_gives_way_to_the_one_before_it() {
+    let server = Server::start("one.example\n").await;
+    let mut home = Home::new().with_url(&server).started().await;
+    home.refresh().await;
+    server.text("two.example\n");
+    home.refresh().await;
+    let kept = home.kept("two.example\n");
+    let length = std::fs::read(&kept).unwrap().len();
+    std::fs::write(&kept, vec![0; length]).unwrap();
+    server.set(Answer::Hang);
+    home.start().await;
+    home.check("one.example", "block net");
+    assert!(home.problem().contains(".zst.damaged"), "{}", home.problem());
 }

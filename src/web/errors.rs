@@ -51,8 +51,8 @@ impl From<HistoryError> for Failure {
 impl From<FeedError> for Failure {
     fn from(error: FeedError) -> Self {
         let status = match error {
-            FeedError::UnknownList(_) => StatusCode::NOT_FOUND,
-            FeedError::OwnRules(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            FeedError::UnknownList(_) | FeedError::NotThere(_) => StatusCode::NOT_FOUND,
+            FeedError::OwnRules(_) | FeedError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             FeedError::Closed => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.to_string())

@@ -59,6 +59,7 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         own_file: "pixelsink.toml".into(),
         size_max: 1_000_000,
         timeout: minute,
+        keep_revisions: 1,
     };
     let policy = Arc::new(LivePolicy::default());
     let feed = Feed::start(feed, Arc::clone(&policy), Arc::new(NoHosts), Arc::clone(&clock)).await;

@@ -187,6 +187,8 @@ fn check_warns_of_a_list_that_can_not_be_read() {
 fn help_and_version_are_there() {
     let help = Command::new(BINARY).arg("--help").output().unwrap();
     insta::assert_snapshot!(String::from_utf8_lossy(&help.stdout));
+    let help = Command::new(BINARY).args(["lists", "--help"]).output().unwrap();
+    insta::assert_snapshot!("lists", String::from_utf8_lossy(&help.stdout));
     let version = Command::new(BINARY).arg("--version").output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&version.stdout).trim(),

@@ -170,3 +170,165 @@ fn every_syntax_is_told_apart() {
         assert_eq!(blocks(&daemon, name), blocked, "{name}");
     }
 }
+
+/// So many names that begin with a word.
+fn names(word: &str, count: usize) -> String {
+    (0..count).map(|number| format!("{word}{number}.example\n")).collect()
+}
+
+/// What the command line says, without what changes from run to run.
+fn said(daemon: &Daemon, arguments: &[&str]) -> String {
+    let output = daemon.home().run(arguments);
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).unwrap().replace(daemon.home().path().to_str().unwrap(), "HOME");
+    let is_changing = |word: &&str| {
+        let digits = word.chars().filter(char::is_ascii_digit).count();
+        let is_id = word.len() == 8 && word.chars().all(|c| c.is_ascii_hexdigit()) && 0 < digits;
+        is_id || 8 <= digits && word.contains('-') || word.len() == 5 && word.as_bytes()[2] == b':'
+    };
+    let line = |line: &str| {
+        let words = line.split(' ').map(|word| if is_changing(&word) { "~" } else { word });
+        words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_list_that_lost_much_waits_and_is_accepted_compared_and_taken_back() {
+    let upstream = Upstream::generous();
+    let server = ListServer::start(Reply::list(&names("a", 500), "\"1\""));
+    let daemon = Daemon::start(upstream.address, &config(&server));
+    eventually("it is in force", || blocks(&daemon, "a499.example").then_some(()));
+    insta::assert_snapshot!(said(&daemon, &["lists", "rollback", "remote"]), @"pixelsink: no earlier revision of `remote` is kept yet");
+    server.now_says(Reply::list(&format!("{}new.example\n", names("a", 3)), "\"2\""));
+    let problem = refresh(&daemon).unwrap();
+    insta::assert_snapshot!(problem, @"A newer text waits for your word. It has 4 rules where the one in force has 500: more than half are gone. Accept it here or by `pixelsink lists accept remote`; `pixelsink lists diff remote --to waiting` shows what would change. The text before it stays in force.");
+    assert!(blocks(&daemon, "a499.example"));
+    assert_eq!(list_status(&daemon)["waiting"]["rules"], 4);
+    let diff = said(&daemon, &["lists", "diff", "remote", "--to", "waiting"]);
+    assert!(
+        diff.starts_with(
+            "remote: 1 came and 497 went between ~ of ~ ~ and ~ of ~ ~\n- =a3.example  (line 4)"
+        ),
+        "{diff}"
+    );
+    assert!(diff.ends_with("+ =new.example  (line 4)"), "{diff}");
+    insta::assert_snapshot!(said(&daemon, &["lists", "accept", "remote"]), @"The newer text of `remote` was accepted: 4 rules are in force.");
+    assert!(blocks(&daemon, "new.example") && !blocks(&daemon, "a499.example"));
+    insta::assert_snapshot!(said(&daemon, &["lists", "accept", "remote"]), @"pixelsink: no revision of `remote` waits to be accepted");
+    insta::assert_snapshot!(said(&daemon, &["lists", "rollback", "remote"]), @"`remote` is held at its revision of ~ with 500 rules. `pixelsink lists follow remote` lets it change again.");
+    assert!(blocks(&daemon, "a499.example"));
+    let revisions = said(&daemon, &["lists", "revisions", "remote"]);
+    assert!(revisions.contains("kept") && revisions.contains("in force"), "{revisions}");
+    // It stays there, over a power cut too.
+    let home = daemon.home().clone();
+    daemon.kill();
+    let daemon = home.start();
+    assert_eq!(refresh(&daemon), None);
+    assert!(blocks(&daemon, "a499.example"));
+    assert!(said(&daemon, &["lists"]).contains("remote: held at its revision by you, since ~"));
+    insta::assert_snapshot!(said(&daemon, &["lists", "follow", "remote"]), @"`remote` follows its source again; its revision of ~ is in force.");
+    assert!(blocks(&daemon, "new.example"));
+    insta::assert_snapshot!(said(&daemon, &["lists", "rollback", "remote", "xyz"]), @"pixelsink: `remote` has no revision `xyz`; `pixelsink lists revisions remote` shows those that are kept");
+}
+
+#[test]
+fn rules_that_would_break_the_net_wait_until_they_are_accepted() {
+    let upstream = Upstream::generous();
+    let server = ListServer::start(Reply::list("||one.example^\n||google.com^\n", "\"1\""));
+    let daemon = Daemon::start(upstream.address, &config(&server));
+    eventually("it is in force", || blocks(&daemon, "one.example").then_some(()));
+    assert!(!blocks(&daemon, "google.com"));
+    let lists = said(&daemon, &["lists"]);
+    let told = "remote: ||google.com^ (line 2) is not in force unless you accept it: it would block google.com, one of the most visited names";
+    assert!(lists.contains(told), "{lists}");
+    insta::assert_snapshot!(said(&daemon, &["lists", "accept", "remote"]), @"pixelsink: no revision of `remote` waits to be accepted; 1 of its rules are held back: accept one with `pixelsink lists accept remote RULE`, or all with --all-rules");
+    insta::assert_snapshot!(said(&daemon, &["lists", "accept", "remote", "||google.com^"]), @"The rule ||google.com^ of `remote` was accepted and is in force.");
+    assert!(blocks(&daemon, "google.com"));
+    let home = daemon.home().clone();
+    daemon.kill();
+    let daemon = home.start();
+    assert!(blocks(&daemon, "google.com"));
+}
+
+#[test]
+fn lists_are_added_and_removed_while_it_runs() {
+    let upstream = Upstream::generous();
+    let server = ListServer::start(Reply::list("||one.example^\n", "\"1\""));
+    let home = Home::new();
+    home.configure(
+        upstream.address,
+        "builtin.levels = []\n[[lists]]\nname = \"fixed\"\nrules = [\"fixed.example\"]\n",
+    );
+    let daemon = home.start();
+    insta::assert_snapshot!(said(&daemon, &["lists", "add", &server.url()]), @"`list` was added and is being fetched; `pixelsink lists` shows how it is.");
+    eventually("it is in force", || blocks(&daemon, "one.example").then_some(()));
+    std::fs::write(home.path().join("mine.txt"), "mine.example\n").unwrap();
+    let mine = home.path().join("mine.txt");
+    let arguments = ["lists", "add", mine.to_str().unwrap(), "--name", "mine", "--subdomains"];
+    insta::assert_snapshot!(said(&daemon, &arguments), @"`mine` was added and is being fetched; `pixelsink lists` shows how it is.");
+    assert!(blocks(&daemon, "a.mine.example"));
+    for (arguments, expected) in [
+        (
+            &["lists", "add", &server.url()][..],
+            "There is a list named `list` already; give this one another name with --name.",
+        ),
+        (
+            &["lists", "add", "no-such"],
+            "`no-such` is no well-known list; `pixelsink lists known` shows them.",
+        ),
+        (&["lists", "add", "ftp://a.example/l"], "This can't be a list: `ftp://a.example/l` is not a URL;"),
+        (
+            &["lists", "add", &server.url(), "--name", "x", "--kind", "y"],
+            "`y` is no kind of list; expected `block`, `allow` or `cname`",
+        ),
+        (
+            &["lists", "remove", "fixed"],
+            "`fixed` stands in HOME/pixelsink.toml; take it out there and reload.",
+        ),
+        (&["lists", "remove", "pixelsink"], "is built in; write `levels = []` under [builtin]"),
+        (&["lists", "remove", "no-such"], "There is no list named `no-such`."),
+    ] {
+        let said = said(&daemon, arguments);
+        assert!(said.contains(expected), "{said}");
+    }
+    let known = said(&daemon, &["lists", "known"]);
+    assert!(known.contains("balanced") && known.contains("easyprivacy"), "{known}");
+    let file = home.path().join("data/lists.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    daemon.kill();
+    let daemon = home.start();
+    assert!(blocks(&daemon, "one.example") && blocks(&daemon, "a.mine.example"));
+    // A broken file is told and not written over, and what is in force stays, over a restart too.
+    std::fs::write(&file, format!("{text}[[lists]]\nname = 7\n")).unwrap();
+    let refused = said(&daemon, &["lists", "remove", "mine"]);
+    assert!(refused.contains("lists.toml:") && refused.contains("Nothing was changed."), "{refused}");
+    assert!(blocks(&daemon, "a.mine.example"));
+    assert!(daemon.stop().success());
+    let daemon = home.start();
+    assert!(blocks(&daemon, "a.mine.example"));
+    assert!(daemon.api("status")["problems"].to_string().contains("lists.toml:"));
+    std::fs::write(&file, text).unwrap();
+    insta::assert_snapshot!(said(&daemon, &["lists", "remove", "mine"]), @"`mine` was removed. What was kept of it stays on the disk for 30 days.");
+    assert!(!blocks(&daemon, "a.mine.example") && blocks(&daemon, "one.example"));
+}
+
+#[test]
+fn names_of_a_list_of_targets_are_blocked_only_where_answers_lead_to_them() {
+    let upstream = Upstream::generous();
+    upstream.now_says(|question| {
+        let mut answer = crate::support::upstream::answer_to(question);
+        if question.queries[0].name().to_ascii() == "shop.example." {
+            answer.add_answer(crate::support::upstream::record("shop.example 60 CNAME x.tracker.example"));
+            answer.add_answer(crate::support::upstream::record("x.tracker.example 60 A 192.0.2.7"));
+        } else {
+            answer.add_answer(crate::support::upstream::record("x.tracker.example 60 A 192.0.2.7"));
+        }
+        Some(answer)
+    });
+    let list = "builtin.levels = []\n[[lists]]\nname = \"cloaked\"\nkind = \"cname\"\nrules = [\"tracker.example\"]\n";
+    let daemon = Daemon::start(upstream.address, list);
+    assert_eq!(daemon.api("lists")[0]["kind"], "cname");
+    assert!(blocks(&daemon, "shop.example"));
+    assert!(!blocks(&daemon, "x.tracker.example"));
+}

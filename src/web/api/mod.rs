@@ -6,11 +6,13 @@
 pub(super) mod lists;
 
 mod history;
+mod list_types;
 mod rules;
 mod types;
 
 pub use super::format::percent_encoded;
 pub(super) use history::AskedEvents;
+pub use list_types::*;
 pub use types::*;
 
 use types::timestamp;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use utoipa::OpenApi;
 
@@ -52,7 +54,13 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/names", get(history::names))
         .route("/api/v1/events", get(history::events))
         .route("/api/v1/events/live", get(live::stream))
-        .route("/api/v1/lists", get(lists::lists))
+        .route("/api/v1/lists", get(lists::lists).post(lists::add).delete(lists::remove))
+        .route("/api/v1/lists/known", get(lists::known))
+        .route("/api/v1/lists/revisions", get(lists::revisions))
+        .route("/api/v1/lists/diff", get(lists::diff))
+        .route("/api/v1/lists/rollback", post(lists::roll_back))
+        .route("/api/v1/lists/follow", post(lists::follow))
+        .route("/api/v1/lists/accept", post(lists::accept))
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
         .route("/api/v1/explain", get(rules::explain))
         .route("/api/v1/openapi.json", get(description))
@@ -71,6 +79,14 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         history::events,
         live::stream,
         lists::lists,
+        lists::add,
+        lists::remove,
+        lists::known,
+        lists::revisions,
+        lists::diff,
+        lists::roll_back,
+        lists::follow,
+        lists::accept,
         lists::refresh,
         rules::rules,
         rules::write,
@@ -151,7 +167,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 12, "{paths:?}");
+        assert_eq!(paths.len(), 18, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

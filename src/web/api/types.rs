@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::list_types::{Progress, QuarantinedRule, Waiting};
 use crate::event::{QueryEvent, qtype_name};
 use crate::feed::{Origin, OwnRuleStatus, SourceStatus};
 use crate::history;
@@ -378,8 +379,8 @@ impl From<list::Action> for Action {
 pub struct List {
     /// Its name.
     pub name: String,
-    /// What its plain lines ask for.
-    pub kind: Action,
+    /// What its names are for: `block`, `allow`, or `cname` (blocked where an answer leads to them).
+    pub kind: String,
     /// Where its text comes from.
     pub origin: String,
     /// The syntax that was found: `hosts`, `domains`, `wildcard`, `adblock`; `built-in` for the list of this program, whose
@@ -387,6 +388,10 @@ pub struct List {
     pub format: Option<String>,
     /// Whether its exact names cover everything below them too.
     pub subdomains: bool,
+    /// What its lines match, for people.
+    pub matches: String,
+    /// Whether it was added here, and may be removed here.
+    pub added: bool,
     /// How many of its rules are in force.
     pub rules: usize,
     /// How many lines its text has.
@@ -400,12 +405,24 @@ pub struct List {
     /// When the text in force was fetched or saved; for what came with the configuration or the program, since when it is
     /// in force.
     pub revision: Option<String>,
+    /// Which URL the text in force came from, where it has mirrors one of them.
+    pub served_by: Option<String>,
+    /// Since when you hold it at the revision in force.
+    pub held_since: Option<String>,
+    /// A newer text that is not in force unless you accept it.
+    pub waiting: Option<Waiting>,
+    /// Rules that are not in force unless you accept them: the first of them.
+    pub quarantined: Vec<QuarantinedRule>,
+    /// How many of those there are.
+    pub quarantined_total: usize,
     /// When it was last looked for.
     pub checked: Option<String>,
     /// When it will be looked for next.
     pub next: Option<String>,
     /// Whether a refresh is running.
     pub refreshing: bool,
+    /// How far the download that is running has come.
+    pub progress: Option<Progress>,
     /// Why the last refresh failed, and what to do; the last good text stays in force.
     pub problem: Option<String>,
 }
@@ -447,7 +464,7 @@ impl From<&SourceStatus> for List {
         };
         Self {
             name: status.options.name.to_string(),
-            kind: status.options.kind.into(),
+            kind: status.options.kind.as_str().to_owned(),
             origin: status.options.origin.shown(),
             format: match status.options.origin {
                 Origin::BuiltIn(_) => Some("built-in".to_owned()),
@@ -456,15 +473,23 @@ impl From<&SourceStatus> for List {
                 }
             },
             subdomains: status.options.subdomains,
+            matches: status.matches().to_owned(),
+            added: status.options.added,
             rules: status.rules,
             lines: report.lines,
             rule_lines: report.rule_lines,
             comments: report.comments + report.blank,
             skipped: report.skipped().map(skipped).collect(),
             revision: status.revision.map(timestamp),
+            served_by: status.served_by.clone(),
+            held_since: status.held_since.map(timestamp),
+            waiting: status.waiting.as_ref().map(Into::into),
+            quarantined: status.quarantined.iter().map(Into::into).collect(),
+            quarantined_total: status.quarantined_total,
             checked: status.checked.map(timestamp),
             next: status.next.map(timestamp),
             refreshing: status.refreshing,
+            progress: status.progress.map(Into::into),
             problem: status.problem.clone(),
         }
     }

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::Uri;
 
 use super::{Page, page};
-use crate::feed::{Origin, SourceOptions, SourceStatus};
-use crate::list::{Action, Format, SkipCount, Skipped};
+use crate::feed::{Origin, SourceKind, SourceOptions, SourceStatus};
+use crate::list::{Format, SkipCount, Skipped};
 use crate::web::Web;
 use crate::web::format;
 use crate::web::view::{Frame, Moment, Prose, Tab, Times};
@@ -72,18 +72,14 @@ impl ListCard {
         Self {
             name: options.name.to_string(),
             kind: match options.kind {
-                Action::Allow => "allows",
-                Action::Block => "blocks",
+                SourceKind::Allow => "allows",
+                SourceKind::Block => "blocks",
+                SourceKind::Cname => "blocks where answers lead to",
             },
             origin: options.origin.shown(),
             link: options.origin.link(),
             syntax: syntax(status),
-            matches: match status.format.or(options.format) {
-                _ if is_built_in(options) => Format::Adblock.matches(),
-                Some(_) if options.subdomains => "each name and everything below it",
-                Some(format) => format.matches(),
-                None => "nothing yet",
-            },
+            matches: status.matches(),
             rules: format::count(u64::try_from(status.rules).unwrap_or(u64::MAX)),
             has_report: 0 < report.lines,
             lines: format::count(u64::from(report.lines)),

@@ -185,25 +185,14 @@ fn hostile_texts_stay_texts_in_the_log() {
 
 #[test]
 fn hostile_texts_stay_texts_among_lists_and_rules() {
-    let options = SourceOptions {
-        name: HOSTILE.into(),
-        kind: Action::Block,
-        origin: Origin::Url(format!("https://{HOSTILE}")),
-        format: None,
-        subdomains: false,
-        refresh: std::time::Duration::from_secs(1),
-    };
+    let options = SourceOptions::new(HOSTILE, Origin::Url(format!("https://{HOSTILE}")));
     let status = SourceStatus {
         failed: true,
-        options: Arc::new(options),
-        format: None,
         rules: 1,
         report: parse(HOSTILE.as_bytes(), ParseOptions::default()).report,
-        revision: None,
-        checked: None,
-        next: None,
         refreshing: true,
         problem: Some(HOSTILE.to_owned()),
+        ..SourceStatus::new(Arc::new(options))
     };
     let card = lists::ListCard::new(&status, &times());
     check(&lists::Lists { frame: frame(), rules: "1".into(), lists: vec![card] });
@@ -240,51 +229,22 @@ fn a_link_to_a_list_is_a_web_address_or_none() {
     let origins =
         [("https://a.example/l", true), ("http://a.example/l", true), ("javascript:alert(1)", false)];
     for (url, is_link) in origins {
-        let options = SourceOptions {
-            name: "l".into(),
-            kind: Action::Block,
-            origin: Origin::Url(url.to_owned()),
-            format: None,
-            subdomains: false,
-            refresh: std::time::Duration::from_secs(1),
-        };
-        let status = SourceStatus {
-            failed: false,
-            options: Arc::new(options),
-            format: None,
-            rules: 0,
-            report: Default::default(),
-            revision: None,
-            checked: None,
-            next: None,
-            refreshing: false,
-            problem: None,
-        };
+        let options = SourceOptions::new("l", Origin::Url(url.to_owned()));
+        let status = SourceStatus::new(Arc::new(options));
         assert_eq!(lists::ListCard::new(&status, &times()).link.is_some(), is_link, "{url}");
     }
 }
 
 #[test]
 fn the_built_in_list_is_as_old_as_the_program() {
-    let options = SourceOptions {
-        name: "l".into(),
-        kind: Action::Block,
-        origin: Origin::BuiltIn(parse(b"||a.example^", ParseOptions::default()).rules.into()),
-        format: None,
-        subdomains: false,
-        refresh: std::time::Duration::from_secs(1),
-    };
+    let options = SourceOptions::new(
+        "l",
+        Origin::BuiltIn(parse(b"||a.example^", ParseOptions::default()).rules.into()),
+    );
     let status = SourceStatus {
-        failed: false,
-        options: Arc::new(options),
-        format: None,
         rules: 1,
-        report: Default::default(),
         revision: Some(Timestamp::UNIX_EPOCH),
-        checked: None,
-        next: None,
-        refreshing: false,
-        problem: None,
+        ..SourceStatus::new(Arc::new(options))
     };
     let cards = vec![lists::ListCard::new(&status, &times())];
     let page = lists::Lists { frame: frame(), rules: "1".into(), lists: cards }.render().unwrap();
