@@ -194,7 +194,7 @@ fn a_file_is_mapped_and_says_the_same() {
     for (source, rule) in &rules {
         builder.add(SourceId(*source), false, rule).unwrap();
     }
-    builder.finish_to(&path, [7; 32], b"notes").unwrap();
+    builder.finish_to(&path, [7; 32], |_| b"notes".to_vec()).unwrap();
     let mapped = Ruleset::open(&path, &[7; 32]).unwrap();
     assert_eq!(mapped.notes(), b"notes");
     assert!(matches!(Ruleset::open(&path, &[8; 32]), Err(OpenError::Stale)));
@@ -221,7 +221,7 @@ fn a_damaged_file_is_never_believed() {
     for (source, rule) in &rules {
         builder.add(SourceId(*source), false, rule).unwrap();
     }
-    builder.finish_to(&path, [7; 32], b"notes").unwrap();
+    builder.finish_to(&path, [7; 32], |_| b"notes".to_vec()).unwrap();
     let whole = std::fs::read(&path).unwrap();
     let names: BTreeSet<String> = rules.iter().map(|(_, rule)| rule.to_string()).collect();
     let step = (whole.len() / 700).max(1);
