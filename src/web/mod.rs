@@ -149,12 +149,13 @@ pub fn router(parts: Arc<Parts>) -> Router {
     let limited = Router::new()
         .merge(pages::routes())
         .merge(actions::rule_routes())
+        .merge(actions::list_routes())
         .merge(api::routes())
         .merge(operations())
         .route("/assets/{version}/{file}", get(assets::serve))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT));
     let patient = Router::new()
-        .route("/lists/refresh", post(actions::refresh))
+        .route("/lists/do/refresh", post(actions::refresh))
         .route("/api/v1/lists/refresh", post(api::lists::refresh))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENT_TIMEOUT));
     limited
