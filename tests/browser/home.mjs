@@ -71,10 +71,12 @@ export async function startWay(page) {
   return { page: `http://127.0.0.1:${server.address().port}`, cut, stop: () => (cut(), server.close()) };
 }
 
-/** Starts the binary with a list, two named devices and this upstream. */
+/** Starts the binary with two lists, one of them a file (`list`), two named devices and this upstream. */
 export async function startDaemon(upstreamPort) {
   const directory = mkdtempSync(join(tmpdir(), "pixelsink-browser-"));
   const config = join(directory, "pixelsink.toml");
+  const list = join(directory, "mine.txt");
+  writeFileSync(list, "||metrics.example^\n||google.com^\n||hidden.metrics.example^$third-party\nnot a rule\n");
   writeFileSync(
     config,
     `data_dir = "${join(directory, "data")}"
@@ -84,6 +86,9 @@ upstream.servers = ["udp://127.0.0.1:${upstreamPort}"]
 [[lists]]
 name = "trackers"
 rules = ["# test", "||pixel.example^", "||beacon.example^"]
+[[lists]]
+name = "mine"
+path = "${list}"
 [[devices]]
 name = "Kitchen TV"
 addresses = ["127.0.0.7"]
@@ -115,5 +120,5 @@ addresses = ["127.0.0.8"]
     rmSync(directory, { recursive: true });
     if (code !== 0) throw new Error(`the daemon ended with ${code}:\n${log}`);
   };
-  return { dns, page, stop };
+  return { dns, page, directory, list, stop };
 }

@@ -327,7 +327,7 @@ function addRow(event) {
   row.querySelector(".verdict").classList.add(word);
   const rule = event.verdict.rule;
   if (rule) {
-    set(".where", `${rule.list}, line ${rule.line}:`);
+    set(".where", `${rule.list}:`);
     set(".why code", rule.rule);
   } else row.querySelector(".why").remove();
   const form = row.querySelector("form");
