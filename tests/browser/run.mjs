@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { ask, startDaemon, startUpstream, startWay } from "./home.mjs";
+import { ask, startAuthor, startDaemon, startUpstream, startWay } from "./home.mjs";
 
 const AXE = readFileSync(join(import.meta.dirname, "node_modules/axe-core/axe.min.js"), "utf8");
 const SHOTS = join(import.meta.dirname, "../../target/screenshots");
@@ -20,6 +20,7 @@ const browser = await chromium.launch({
 });
 const upstream = await startUpstream();
 const daemon = await startDaemon(upstream.port);
+const author = await startAuthor(Array.from({ length: 400 }, (_, index) => `||n${index}.author.example^\n`).join(""));
 
 /** A tab of a window with these properties; what goes wrong in it is collected. */
 async function open(options = {}) {
@@ -45,6 +46,9 @@ const hide = (tab, hidden) =>
     Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
     document.dispatchEvent(new Event("visibilitychange"));
   }, hidden);
+
+/** A picture of the whole page, for whoever wants to look at it. */
+const shoot = (tab, name) => tab.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
 
 /** Asks until the answer is this one: lists are put in force a moment after they change. */
 async function isAnswered(name, address) {
@@ -270,6 +274,35 @@ const tests = {
     assert.deepEqual(tab.wrong, []);
   },
 
+  async "a newer text that is nothing like the one before waits, and is accepted by a click"() {
+    const tab = await open();
+    await tab.goto(`${daemon.page}/known-lists`);
+    await tab.getByLabel("URL, path of a file").fill(`${author.url}shrinking.txt`);
+    await tab.getByLabel("Name", { exact: true }).fill("shrinking");
+    await tab.locator("section", { hasText: "One of your own" }).getByRole("button", { name: "Add" }).click();
+    await tab.getByText(/shrinking was added/).waitFor();
+    await isAnswered("n399.author.example", "0.0.0.0");
+    author.text = "||new.author.example^\n||n1.author.example^\n";
+    await tab.goto(`${daemon.page}/lists`);
+    await tab.getByRole("button", { name: "Refresh shrinking" }).click();
+    await tab.getByText("A newer text waits for your word.").first().waitFor();
+    await shoot(tab, "waiting");
+    await tab.goto(`${daemon.page}/`);
+    const problem = tab.locator("li", { hasText: "A newer text waits for your word." });
+    await problem.getByRole("link", { name: "See the list" }).click();
+    await tab.getByRole("link", { name: "What would change" }).click();
+    await tab.getByText("1 rule came and 399 rules went.").waitFor();
+    await shoot(tab, "changes");
+    await isAnswered("n399.author.example", "0.0.0.0");
+    await tab.getByRole("button", { name: "Accept the newer text of shrinking" }).first().click();
+    await tab.getByText(/The newer text of shrinking was accepted/).waitFor();
+    await isAnswered("n399.author.example", "198.51.100.1");
+    await isAnswered("new.author.example", "0.0.0.0");
+    await tab.getByRole("button", { name: "Remove shrinking" }).click();
+    await tab.getByText(/shrinking was removed/).waitFor();
+    assert.deepEqual(tab.wrong, []);
+  },
+
   async "a list is added and removed, with and without JavaScript"() {
     const file = `${daemon.directory}/added.txt`;
     writeFileSync(file, "||added.example^\n");
@@ -333,6 +366,7 @@ const tests = {
       lists: "/lists",
       list: "/lists/mine?from=&to=waiting",
       known: "/known-lists",
+      found: "/known-lists?q=tv",
       rules: "/rules",
       explain: "/explain?name=www.google-analytics.com",
     };
@@ -344,7 +378,7 @@ const tests = {
         for (const [name, path] of Object.entries(pages)) {
           const where = `${name} ${width} ${colorScheme}`;
           await tab.goto(daemon.page + path);
-          await tab.screenshot({ path: join(SHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+          await shoot(tab, `${name}-${width}-${colorScheme}`);
           const sideways = await tab.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
           assert.ok(sideways <= 0, `${where} scrolls sideways by ${sideways} px`);
           await tab.evaluate(AXE);
@@ -374,5 +408,6 @@ for (const [name, test] of Object.entries(tests)) {
 await browser.close();
 await daemon.stop();
 upstream.stop();
+author.stop();
 console.log(`browser: ${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

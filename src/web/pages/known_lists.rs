@@ -126,7 +126,10 @@ impl KnownRow {
             name: known.name.clone(),
             title: known.title.clone(),
             about: known.about.clone(),
-            licence: known.licence.clone(),
+            licence: match known.licence.strip_prefix("LicenseRef-") {
+                Some(own_name) => own_name.replace('-', " "),
+                None => known.licence.clone(),
+            },
         }
     }
 }

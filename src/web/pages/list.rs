@@ -43,7 +43,8 @@ pub(super) struct RevisionRow {
     pub(super) fetched: Moment,
     pub(super) rules: Option<String>,
     pub(super) size: String,
-    pub(super) url: String,
+    /// Where it came from, unless all came from the same place.
+    pub(super) url: Option<String>,
     pub(super) state: RevisionState,
     pub(super) button: Option<ListButton>,
     /// The one before it, to compare it with.
@@ -69,12 +70,14 @@ impl RevisionRow {
             let id = |at: usize| revisions.get(at).map_or("", |revision| revision.id.as_str());
             (id(at + 1), id(at))
         });
+        let came_from_many =
+            revisions.iter().any(|it| revisions.first().is_some_and(|first| it.url != first.url));
         let row = |(index, revision): (usize, &RevisionStatus)| Self {
             id: revision.id.clone(),
             fetched: times.ago(revision.fetched),
             rules: revision.rules.map(format::count),
             size: size(revision.size),
-            url: revision.url.clone(),
+            url: came_from_many.then(|| revision.url.clone()),
             state: revision.state,
             button: match revision.state {
                 RevisionState::InForce => None,
@@ -90,7 +93,7 @@ impl RevisionRow {
             },
             before: revisions.get(index + 1).map(|before| before.id.clone()),
             is_from: from == revision.id,
-            is_to: to == revision.id || (to == "waiting" && revision.state == RevisionState::Waiting),
+            is_to: to == revision.id,
         };
         revisions.iter().enumerate().map(row).collect()
     }
@@ -153,8 +156,7 @@ pub(super) async fn show(
     };
     let compared = match &changes {
         Some(Ok(diff)) => Some((&*diff.from.id, &*diff.to.id)),
-        Some(Err(_)) => Some((&*asked.from, &*asked.to)),
-        None => None,
+        Some(Err(_)) | None => None,
     };
     page(&ListPage {
         revisions: RevisionRow::all(&name, &status.revisions, compared, &times, &frame.here),
@@ -209,7 +211,7 @@ mod tests {
         let (waits, in_force) = (RevisionState::Waiting, RevisionState::InForce);
         let three = [revision("c", waits), revision("b", in_force), revision("a", RevisionState::Kept)];
         check(&three, None, ("a", "b"));
-        check(&three, Some(("a", "waiting")), ("a", "c"));
+        check(&three, Some(("a", "c")), ("a", "c"));
         check(&three, Some(("b", "a")), ("b", "a"));
         check(&three[..2], None, ("b", "c"));
         check(&three[1..2], None, ("", "b"));

@@ -195,7 +195,7 @@ fn revision(state: RevisionState) -> RevisionStatus {
         fetched: Timestamp::UNIX_EPOCH,
         rules: Some(1),
         size: 1,
-        url: HOSTILE.to_owned(),
+        url: format!("{state:?} {HOSTILE}"),
         state,
     }
 }
