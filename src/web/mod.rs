@@ -133,13 +133,15 @@ pub trait Control: Send + Sync {
 struct Web {
     parts: Arc<Parts>,
     live_slots: Arc<Semaphore>,
+    /// One page at a time has revisions of a list compared, which reads both several times; others wait.
+    comparing: Semaphore,
     notes: notes::Notes,
 }
 
 impl Web {
     fn new(parts: Arc<Parts>) -> Arc<Self> {
         let live_slots = Arc::new(Semaphore::new(LIVE_STREAMS_MAX));
-        Arc::new(Self { parts, live_slots, notes: notes::Notes::default() })
+        Arc::new(Self { parts, live_slots, comparing: Semaphore::new(1), notes: notes::Notes::default() })
     }
 }
 

@@ -369,8 +369,9 @@ const tests = {
       found: "/known-lists?q=tv",
       rules: "/rules",
       explain: "/explain?name=www.google-analytics.com",
+      several: "/explain?name=t.pixel.example",
     };
-    writeFileSync(daemon.list, `||metrics.example^\n||github.com^\n||${"long.".repeat(40)}wikipedia.org^\n@@||co.uk^\nnot a rule\n`);
+    writeFileSync(daemon.list, `||metrics.example^\n||github.com^\n||pixel.example^\n||${"long.".repeat(40)}wikipedia.org^\n@@||co.uk^\nnot a rule\n`);
     await isAnswered("newer.example", "198.51.100.1");
     for (const width of [1280, 360]) {
       for (const colorScheme of ["light", "dark"]) {

@@ -16,7 +16,7 @@ use crate::web::format;
 use crate::web::view::{Frame, ListButton, Moment, Prose, Tab, Times};
 
 /// How many rules that came, and how many that went, are shown.
-const CHANGES_SHOWN: usize = 200;
+const CHANGES_SHOWN: usize = 100;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -149,6 +149,7 @@ pub(super) async fn show(
     let (from, to) = (named(&asked.from), named(&asked.to));
     // Comparing reads both texts, so it is done for those only who ask for it.
     let changes = if from.is_some() || to.is_some() {
+        let _turn = web.comparing.acquire().await;
         let compared = feed.diff(&name, from.as_deref(), to.as_deref()).await;
         Some(compared.map_err(|error| Prose::from(&*format!("Nothing was compared: {error}."))))
     } else {
