@@ -26,22 +26,39 @@ pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(
         return Ok(());
     }
     print("");
-    let mut rows = table(&["", "asks for", "rule", "lists"]);
+    let mut rows = table(&["", "asks for", "rule", "list", "line"]);
     for (index, rule) in explanation.rules.iter().enumerate() {
         let decides = if index == 0 { "decides" } else { "" };
         let action = if rule.action == Action::Allow { "allow" } else { "block" };
-        let lists = rule.places.iter().map(|place| &*place.list).collect::<Vec<_>>().join(", ");
-        rows.add_row([decides, action, &rule.rule.rule, &lists]);
+        for (index, place) in rule.places.iter().enumerate() {
+            let lines: Vec<String> = place.lines.iter().map(|found| found.line.to_string()).collect();
+            let lines = if lines.is_empty() { "?".to_owned() } else { lines.join(", ") };
+            // What several lists say is said once.
+            let [decides, action, rule] =
+                if index == 0 { [decides, action, &rule.rule.rule] } else { [""; 3] };
+            rows.add_row([decides, action, rule, &place.list, &lines]);
+        }
     }
     print_table(&mut rows);
+    for without in &explanation.without {
+        let then = match &without.verdict {
+            Verdict::Pass => "nothing would speak of it".to_owned(),
+            Verdict::Allow(rule) => format!("it would be let through by {} ({})", rule.rule, place(rule)),
+            Verdict::Block(rule) => format!("it would be blocked by {} ({})", rule.rule, place(rule)),
+        };
+        print(&format!("Without {} {then}.", without.list));
+    }
     Ok(())
 }
 
 fn headline(explanation: &Explanation) -> String {
     let name = &explanation.name;
+    let places = explanation.rules.first().map(|rule| &*rule.places).unwrap_or_default();
+    let line = places.first().and_then(|place| place.lines.first());
+    let line = line.map(|found| format!(", line {}", found.line)).unwrap_or_default();
     match &explanation.verdict {
-        Verdict::Block(rule) => format!("{name} is blocked by {} ({})", rule.rule, place(rule)),
-        Verdict::Allow(rule) => format!("{name} is let through by {} ({})", rule.rule, place(rule)),
+        Verdict::Block(rule) => format!("{name} is blocked by {} ({}{line})", rule.rule, place(rule)),
+        Verdict::Allow(rule) => format!("{name} is let through by {} ({}{line})", rule.rule, place(rule)),
         Verdict::Pass => format!("{name} is not blocked: no rule of any list covers it"),
     }
 }

@@ -6,7 +6,6 @@ use super::compile::{Content, Input};
 use super::quarantine::{Accepted, POPULAR};
 use crate::list::Format;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the ruleset is not kept on the disk yet"))]
 /// SHA-256 over all that the compile of `inputs` depends on.
 pub(super) fn fingerprint(inputs: &[Input]) -> [u8; 32] {
     let mut hasher = Sha256::new();

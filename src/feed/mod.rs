@@ -16,6 +16,7 @@ mod disk;
 mod download;
 mod fingerprint;
 mod guard;
+mod kept;
 mod known;
 mod meter;
 mod options;
@@ -43,7 +44,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::Clock;
-use crate::list::{Action, OwnRule};
+use crate::list::{Action, FoundLine, OwnRule};
 use crate::policy::LivePolicy;
 use task::{Command, Task, View, Wish};
 
@@ -182,6 +183,20 @@ impl Feed {
     /// Why the file of what was accepted can't be read; what it said before is in force.
     pub fn accepted_problem(&self) -> Option<String> {
         self.view.accepted_problem.load().as_ref().clone()
+    }
+
+    /// Why the compiled rules are not on the disk; then they are in memory, and the next start compiles anew.
+    pub fn unkept_problem(&self) -> Option<String> {
+        self.view.unkept.load().as_ref().clone()
+    }
+
+    /// Where a rule, in its shortest form, stands in the text of a list: its first ten lines. None for a list that is gone, or
+    /// of which the text can't be read now.
+    pub async fn places(&self, list: &str, rule: &str) -> Vec<FoundLine> {
+        let name = list.to_owned();
+        let Ok(input) = self.ask(|reply| Command::Input { name, reply }).await else { return Vec::new() };
+        let rule = rule.to_owned();
+        background::run(move || compile::places(&input, &rule)).await.unwrap_or_default()
     }
 
     async fn accept_held_back(&self, name: &str, rule: Option<String>) -> Result<SourceStatus, FeedError> {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::accepted::AcceptedFile;
-use super::compile::{self, Outcome};
+use super::compile::{self, Compiled, Input, Outcome};
 use super::download::Failure;
 use super::meter::Meter;
 use super::own::{Own, OwnView};
@@ -29,7 +29,7 @@ use super::watch::{Watch, Watching};
 use super::{FeedError, FeedOptions, HostLookup, Origin, OwnChange, SourceOptions, SourceStatus, background};
 use crate::clock::Clock;
 use crate::list::{Action, OwnRule};
-use crate::policy::{LivePolicy, Rules};
+use crate::policy::LivePolicy;
 
 /// Downloads side by side; more would only share the same line.
 const DOWNLOADS_MAX: usize = 4;
@@ -75,6 +75,11 @@ pub(super) enum Command {
         rule: Option<String>,
         reply: oneshot::Sender<Result<Vec<SourceStatus>, FeedError>>,
     },
+    /// Asks for a list as it is compiled.
+    Input {
+        name: String,
+        reply: oneshot::Sender<Result<Input, FeedError>>,
+    },
     /// Asks for two revisions of a list and how to read them.
     Compare {
         name: String,
@@ -97,15 +102,36 @@ pub(super) enum Wish {
 pub(super) struct View {
     pub(super) sources: ArcSwap<Vec<(SourceStatus, Arc<Meter>)>>,
     pub(super) accepted_problem: ArcSwap<Option<String>>,
+    pub(super) unkept: ArcSwap<Option<String>>,
     pub(super) own: ArcSwap<OwnView>,
 }
 
 /// What was done beside the task.
 enum Work {
-    Looked { name: Arc<str>, found: Found },
-    Compiled { generation: u64, names: Vec<Arc<str>>, rules: Rules, outcomes: Vec<Outcome> },
-    Watching { watch: Watch, watching: Watching },
-    Saved { name: Arc<str>, saved: Result<Vec<Arc<Text>>, String> },
+    Looked {
+        name: Arc<str>,
+        found: Found,
+    },
+    Compiled {
+        generation: u64,
+        names: Vec<Arc<str>>,
+        result: Result<Compiled, String>,
+    },
+    /// The lines of sources whose ruleset was kept, and whether that one is whole.
+    Accounted {
+        generation: u64,
+        names: Vec<Arc<str>>,
+        outcomes: Vec<Outcome>,
+        is_whole: bool,
+    },
+    Watching {
+        watch: Watch,
+        watching: Watching,
+    },
+    Saved {
+        name: Arc<str>,
+        saved: Result<Vec<Arc<Text>>, String>,
+    },
 }
 
 /// Someone who waits for the end of a refresh or a change.
@@ -137,6 +163,10 @@ pub(super) struct Task {
     /// The one with which the sources last changed.
     configured: u64,
     compiling: Option<AbortHandle>,
+    /// Whether the lines of kept lists are being accounted for.
+    accounting: bool,
+    /// Why the compiled rules are not on the disk.
+    unkept: Option<String>,
     compile_at: Option<Instant>,
     waiters: Vec<Waiter>,
     /// `None` while it is being set up.
@@ -175,6 +205,8 @@ impl Task {
             compiled: 0,
             configured: 0,
             compiling: None,
+            accounting: false,
+            unkept: None,
             compile_at: None,
             waiters: Vec::new(),
             watch: Some(Watch::new(Arc::clone(&changed))),
@@ -187,15 +219,20 @@ impl Task {
         };
         task.publish_own();
         task.set_sources(options.sources).await;
+        let is_served = task.serve_kept().await;
         task.look_at_files().await;
         let patience = Instant::now() + START_WAIT;
-        while task.sources.iter().any(|source| source.file().is_some() && source.running.is_some()) {
+        while !is_served
+            && task.sources.iter().any(|source| source.file().is_some() && source.running.is_some())
+        {
             match timeout_at(patience, task.work.join_next_with_id()).await {
                 Ok(Some(done)) => task.done(done),
                 Ok(None) | Err(_) => break,
             }
         }
-        task.compile_now();
+        if !is_served {
+            task.compile_now();
+        }
         while task.compiling.is_some() {
             let Some(done) = task.work.join_next_with_id().await else { break };
             task.done(done);
@@ -208,6 +245,20 @@ impl Task {
         task.begin_what_is_due().await;
         task.publish();
         task
+    }
+
+    /// Puts the kept ruleset in force when it is of the texts that are kept; whether it is. Files that were saved since are
+    /// read next, as at any other time.
+    async fn serve_kept(&mut self) -> bool {
+        let Some(data_dir) = self.options.data_dir.clone() else { return false };
+        let accepted = |source: &Source| self.accepted.of(&source.options.name);
+        let inputs: Vec<_> = self.sources.iter().map(|source| source.input(accepted(source))).collect();
+        let names = inputs.iter().map(|input| Arc::clone(&input.name)).collect();
+        let kept = background::run(move || compile::kept(&inputs, &data_dir)).await;
+        let Ok(Some(compiled)) = kept else { return false };
+        self.compile_at = None;
+        self.compiled_to(self.generation, names, compiled);
+        true
     }
 
     /// Serves until the last handle is gone.
@@ -265,6 +316,12 @@ impl Task {
                 let changed = self.accept_rule(&name, rule).await;
                 self.reply_when_done(&name, changed, reply);
             }
+            Command::Input { name, reply } => {
+                let input = self.index_of(&name).map(|index| {
+                    self.sources.get(index).map(|source| source.input(self.accepted.of(&source.options.name)))
+                });
+                drop(reply.send(input.and_then(|input| input.ok_or(FeedError::UnknownList(name)))));
+            }
             Command::Compare { name, from, to, reply } => {
                 drop(reply.send(self.compare(&name, from.as_deref(), to.as_deref())));
             }
@@ -320,6 +377,8 @@ impl Task {
         let held_back = &source.outcome.held_back;
         let is_told = |rule: &String| held_back.rules.iter().any(|held| held.rule == *rule);
         match &rule {
+            // Just started: what is held back is not known yet, and what the person names is believed.
+            _ if self.accounting => {}
             // Of many, some are not told one by one; those may be named all the same.
             Some(rule) if !is_told(rule) && held_back.rules.len() == held_back.total => {
                 return Err(FeedError::NotThere(format!("`{name}` has no rule `{rule}` that is held back")));
@@ -647,11 +706,35 @@ impl Task {
         let generation = self.generation;
         let accepted = |source: &Source| self.accepted.of(&source.options.name);
         let inputs: Vec<_> = self.sources.iter().map(|source| source.input(accepted(source))).collect();
+        let data_dir = self.options.data_dir.clone();
         self.compiling = Some(self.work.spawn_blocking(move || {
-            let (rules, outcomes) = compile::compile(&inputs);
+            let result = compile::ruleset(&inputs, data_dir.as_deref());
             let names = inputs.into_iter().map(|input| input.name).collect();
-            Work::Compiled { generation, names, rules, outcomes }
+            Work::Compiled { generation, names, result }
         }));
+    }
+
+    /// Has the lines accounted for that a kept ruleset was compiled from, and that one checked as a whole.
+    fn account(&mut self, generation: u64) {
+        let accepted = |source: &Source| self.accepted.of(&source.options.name);
+        let inputs: Vec<_> = self.sources.iter().map(|source| source.input(accepted(source))).collect();
+        let data_dir = self.options.data_dir.clone();
+        self.accounting = true;
+        self.work.spawn_blocking(move || {
+            let is_whole = data_dir.is_none_or(|data_dir| compile::is_whole(&data_dir));
+            let outcomes = compile::account(&inputs);
+            let names = inputs.into_iter().map(|input| input.name).collect();
+            Work::Accounted { generation, names, outcomes, is_whole }
+        });
+    }
+
+    /// Something of the compile failed for all lists alike; what was in force stays.
+    fn not_compiled(&mut self, problem: &str) {
+        self.compiled = self.generation;
+        tracing::error!(problem, "the lists could not be compiled; the rules in force stay");
+        for source in &mut self.sources {
+            source.outcome.problem = Some(problem.to_owned());
+        }
     }
 
     fn set_watch(&mut self) {
@@ -672,26 +755,34 @@ impl Task {
         };
         match work {
             Work::Looked { name, found } => self.looked(id, &name, found),
-            Work::Compiled { generation, names, rules, outcomes } => {
+            Work::Compiled { generation, names, result } => {
                 self.compiling = None;
                 if self.give_up_damaged() {
                     // What was read of a damaged text is no list; it is all compiled again without it.
                     self.compile_now();
                     return;
                 }
-                self.compiled = generation;
-                self.policy.update(|policy| policy.lists = rules.clone());
-                for (name, outcome) in names.into_iter().zip(outcomes) {
-                    if let Some(source) = self.sources.iter_mut().find(|source| source.options.name == name) {
-                        tell_held_back(source, &outcome);
-                        source.outcome = outcome;
-                    }
+                match result {
+                    Ok(compiled) => self.compiled_to(generation, names, compiled),
+                    Err(problem) => self.not_compiled(&problem),
                 }
-                tracing::info!(
-                    rules = rules.ruleset.len(),
-                    lists = rules.sources.len(),
-                    "lists are in force"
-                );
+            }
+            Work::Accounted { generation, names, outcomes, is_whole } => {
+                self.accounting = false;
+                if !is_whole || self.give_up_damaged() {
+                    self.compile_now();
+                    return;
+                }
+                if generation != self.compiled || generation != self.generation {
+                    return; // A compile has told more since, or is about to.
+                }
+                let known = |name: &Arc<str>| self.sources.iter().find(|source| source.options.name == *name);
+                let outcomes = names.iter().zip(outcomes).map(|(name, outcome)| Outcome {
+                    rules: known(name).map_or(0, |source| source.outcome.rules),
+                    ..outcome
+                });
+                let outcomes = outcomes.collect();
+                self.take_outcomes(names, outcomes);
             }
             Work::Saved { name, saved } => {
                 let Some(index) = self.sources.iter().position(|source| source.options.name == name) else {
@@ -745,6 +836,32 @@ impl Task {
         found
     }
 
+    /// Puts a ruleset in force.
+    fn compiled_to(&mut self, generation: u64, names: Vec<Arc<str>>, compiled: Compiled) {
+        let Compiled { rules, outcomes, is_kept, unkept } = compiled;
+        self.compiled = generation;
+        self.policy.update(|policy| policy.lists = rules.clone());
+        if let Some(problem) = unkept.as_ref().filter(|_| self.unkept.is_none()) {
+            tracing::warn!(problem, "the compiled rules are not kept");
+        }
+        self.unkept = unkept;
+        self.take_outcomes(names, outcomes);
+        if is_kept {
+            self.account(generation);
+        }
+        let (rules, lists) = (rules.ruleset.len(), rules.sources.len());
+        tracing::info!(rules, lists, kept = is_kept, "lists are in force");
+    }
+
+    fn take_outcomes(&mut self, names: Vec<Arc<str>>, outcomes: Vec<Outcome>) {
+        for (name, outcome) in names.into_iter().zip(outcomes) {
+            if let Some(source) = self.sources.iter_mut().find(|source| source.options.name == name) {
+                tell_held_back(source, &outcome);
+                source.outcome = outcome;
+            }
+        }
+    }
+
     fn looked(&mut self, id: Id, name: &Arc<str>, found: Found) {
         let chance = self.chance.hash_one((name, Instant::now()));
         let now = self.means.clock.now();
@@ -784,13 +901,9 @@ impl Task {
         let id = error.id();
         if self.compiling.as_ref().is_some_and(|compiling| compiling.id() == id) {
             self.compiling = None;
-            self.compiled = self.generation;
-            tracing::error!(%error, "the lists could not be compiled; the rules in force stay");
-            for source in &mut self.sources {
-                source.outcome.problem = Some(format!(
-                    "The lists could not be compiled, and the rules from before stay: {problem}."
-                ));
-            }
+            self.not_compiled(&format!(
+                "The lists could not be compiled, and the rules from before stay: {problem}."
+            ));
             return;
         }
         let running =
@@ -816,6 +929,7 @@ impl Task {
         let status = |source: &Source| (source.status(), Arc::clone(&source.meter));
         self.view.sources.store(Arc::new(self.sources.iter().map(status).collect()));
         self.view.accepted_problem.store(Arc::new(self.accepted.problem.clone()));
+        self.view.unkept.store(Arc::new(self.unkept.clone()));
     }
 
     /// Tells those who wait for what is done now.

@@ -457,9 +457,11 @@ async fn a_damaged_revision_is_set_aside_and_fetched_anew() {
     std::fs::write(&kept, vec![0; length]).unwrap();
     server.set(Answer::Hang);
     home.start().await;
-    assert!(home.problem().ends_with(".zst.damaged. Nothing of it is in force yet."), "{}", home.problem());
+    let lost = ".zst.damaged. Nothing of it is in force yet.";
+    let problem = || home.feed().status()[0].problem.clone().unwrap_or_default();
+    until("the damage is found", PATIENCE, || problem().ends_with(lost)).await;
     assert!(!home.status().failed, "{}", home.problem());
-    home.check("one.example", "pass");
+    until("it is compiled without it", PATIENCE, || home.verdict("one.example") == "pass").await;
     server.text("one.example\n");
     home.start().await;
     until("the list is there again", PATIENCE, || home.verdict("one.example") == "block net").await;
@@ -753,7 +755,7 @@ async fn a_file_that_vanishes_or_is_no_list_leaves_its_last_good_text_in_force()
     home.check("one.example", "block mine");
     home.start().await;
     home.check("one.example", "block mine");
-    assert!(home.problem().contains("last good text stays in force"), "{}", home.problem());
+    until("it is told", PATIENCE, || home.problem().contains("last good text stays in force")).await;
     std::fs::write(&path, "<html>\n").unwrap();
     until("it is told", PATIENCE, || home.problem().contains("HTML page")).await;
     home.check("one.example", "block mine");
@@ -884,7 +886,7 @@ async fn all_work_ends_with_the_last_handle() {
     until("the task let go of everything", PATIENCE, || view.strong_count() == 0).await;
 }
 
-/// Every kept file is of the list's directory; nothing else is written.
+/// Every kept file is of the list's directory, beside the compiled ruleset; nothing else is written.
 #[tokio::test]
 async fn what_is_kept_is_where_it_is_said_to_be() {
     let server = Server::start("one.example\n").await;
@@ -893,7 +895,7 @@ async fn what_is_kept_is_where_it_is_said_to_be() {
     let mut names: Vec<String> = files(&home.path("data"));
     names.sort();
     let text = home.kept("one.example\n");
-    assert_eq!(names, [text.file_name().unwrap().to_str().unwrap(), "revisions.json"]);
+    assert_eq!(names, [text.file_name().unwrap().to_str().unwrap(), "revisions.json", "ruleset.bin"]);
     let note = std::fs::read_to_string(home.path("data/lists/net/revisions.json")).unwrap();
     let note: serde_json::Value = serde_json::from_str(&note).unwrap();
     assert_eq!(note["revisions"][0]["url"], server.url);
@@ -1086,6 +1088,6 @@ async fn a_damaged_text_gives_way_to_the_one_before_it() {
     std::fs::write(&kept, vec![0; length]).unwrap();
     server.set(Answer::Hang);
     home.start().await;
-    home.check("one.example", "block net");
+    until("the damage is found", PATIENCE, || home.verdict("one.example") == "block net").await;
     assert!(home.problem().contains(".zst.damaged"), "{}", home.problem());
 }

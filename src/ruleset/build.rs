@@ -128,7 +128,9 @@ impl Builder {
     pub fn add(&mut self, source: SourceId, targets_only: bool, rule: &Rule) -> Result<(), BuildError> {
         match &rule.subject {
             Subject::Name { name, scope } => {
-                let key = Key::of(name.as_ref()).ok_or(BuildError::Name)?;
+                let key = Key::of(name.as_ref())
+                    .filter(|key| key.is_of_a_list(key.labels()))
+                    .ok_or(BuildError::Name)?;
                 let kind = self.kind(source, targets_only, rule, *scope)?;
                 self.run.push(key.as_octets(), kind);
                 if self.run.is_full() {
@@ -235,14 +237,14 @@ impl Builder {
     /// # Errors
     /// When more was added than a ruleset can hold.
     pub fn finish_in_memory(self) -> Result<(Ruleset, Counts), BuildError> {
-        let (octets, counts) = self.write(Octets::new(Vec::new()), [0; 32], &[])?;
+        let (octets, counts) = self.write(Octets::new(Vec::new()), [0; 32], |_| Vec::new())?;
         Ok((Ruleset::from_bytes(Bytes::Held(octets.into_inner().into()))?, counts))
     }
 
     /// Compiles to a file and maps it. It is written beside, synced and renamed: a power cut leaves the old one or the new one.
     ///
     /// `fingerprint` and `notes` are the caller's: by the one it tells whether the file is still right, in the other it
-    /// keeps what it wants to find there.
+    /// keeps what it wants to find there, once it is known how many rules there are.
     ///
     /// # Errors
     /// What was at `path` before is untouched.
@@ -250,7 +252,7 @@ impl Builder {
         self,
         path: &Path,
         fingerprint: [u8; 32],
-        notes: &[u8],
+        notes: impl FnOnce(&Counts) -> Vec<u8>,
     ) -> Result<(Ruleset, Counts), BuildError> {
         let directory = path.parent().unwrap_or(Path::new("."));
         let beside = path.with_extension("new");
@@ -271,7 +273,7 @@ impl Builder {
         self,
         beside: &Path,
         fingerprint: [u8; 32],
-        notes: &[u8],
+        notes: impl FnOnce(&Counts) -> Vec<u8>,
     ) -> Result<(Ruleset, Counts), BuildError> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(beside)?;
         let (out, counts) = self.write(BufWriter::with_capacity(256 * 1024, file), fingerprint, notes)?;
@@ -285,7 +287,7 @@ impl Builder {
         mut self,
         out: W,
         fingerprint: [u8; 32],
-        notes: &[u8],
+        notes: impl FnOnce(&Counts) -> Vec<u8>,
     ) -> Result<(W, Counts), BuildError> {
         self.run.sort();
         let symbols = SymbolWriter::train(&self.run.sample(SAMPLE_COUNT));
@@ -348,8 +350,8 @@ impl Builder {
         file.section(&octets)?;
         file.section(&written)?;
         file.section(&addresses::write(prefixes))?;
-        file.section(notes)?;
         let counts = attributes.counts();
+        file.section(&notes(&counts))?;
         let (rules, keys) = (counts.total(), hashes.len() as u64);
         let about = About { precedence: self.options.precedence, labels, fingerprint, rules, keys };
         Ok((file.finish(about)?, counts))

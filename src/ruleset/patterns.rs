@@ -277,8 +277,11 @@ fn nfa_len(hir: &Hir) -> Option<usize> {
 
 fn machine(expressions: &[Hir]) -> Result<Regex, Box<regex_automata::meta::BuildError>> {
     let config = Regex::config()
+        // Every pattern that matches, not the one that matches first.
+        .match_kind(regex_automata::MatchKind::All)
         .which_captures(WhichCaptures::None)
-        .nfa_size_limit(Some(2 * GROUP_NFA_LEN_MAX))
+        // Bounded already, by the sum of what its patterns take.
+        .nfa_size_limit(None)
         .hybrid_cache_capacity(CACHE_LEN_MAX)
         .onepass(false)
         .backtrack(false)
@@ -324,6 +327,8 @@ mod tests {
         check(&patterns, "my.telemetry.example", &[3]);
         check(&patterns, "a-very-long-name-that-nobody-types.example", &[4]);
         check(&patterns, "1.example", &[5]);
+        // More than one of a group.
+        check(&patterns, "ads1-adserver-telemetry.cdn.example", &[1, 2, 3, 4]);
         assert!(patterns.pieces.is_some() && patterns.always.len() == 1);
     }
 

@@ -52,9 +52,10 @@ use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
 use crate::device::LiveDevices;
 use crate::event::QueryEvent;
-use crate::feed::Feed;
+use crate::feed::{Feed, OwnRuleStatus};
 use crate::history::History;
-use crate::policy::LivePolicy;
+use crate::list::FoundLine;
+use crate::policy::{Explained, LivePolicy};
 use crate::tracker::Catalogue;
 
 /// The largest request body, in octets: a form with one rule is far smaller.
@@ -142,6 +143,18 @@ impl Web {
     fn new(parts: Arc<Parts>) -> Arc<Self> {
         let live_slots = Arc::new(Semaphore::new(LIVE_STREAMS_MAX));
         Arc::new(Self { parts, live_slots, comparing: Semaphore::new(1), notes: notes::Notes::default() })
+    }
+
+    /// The lines of a list, or of the file of the person's own rules, that say this rule.
+    async fn places(&self, rule: &Explained, list: &str) -> Vec<FoundLine> {
+        if !rule.own {
+            return self.parts.feed.places(list, &rule.rule.rule).await;
+        }
+        let own = self.parts.feed.own_rules();
+        let says = |own: &&OwnRuleStatus| {
+            *own.rule.clone().into_rule(own.action, own.line).to_string() == *rule.rule.rule
+        };
+        own.iter().filter(says).map(|own| FoundLine { line: own.line, text: own.rule.to_string() }).collect()
     }
 }
 

@@ -44,6 +44,7 @@ fn explain_names_rule_list_and_line() {
 
              asks for  rule              list      line
     decides  block     ||pixel.example^  trackers  2
+    Without trackers nothing would speak of it.
     ");
     insta::assert_snapshot!(daemon.run(&["explain", "www.example"]), @"
     www.example is not blocked: no rule of any list covers it

@@ -81,7 +81,7 @@ fn the_compiled_ruleset_says_what_the_naive_model_says() {
         }
     }
     let path = directory.path().join("rules.bin");
-    builder.finish_to(&path, [1; 32], b"").unwrap();
+    builder.finish_to(&path, [1; 32], |_| Vec::new()).unwrap();
     let ruleset = Ruleset::open(&path, &[1; 32]).unwrap();
     let listed: Vec<DomainName> = listed.into_iter().collect();
     let (by_name, others) = naive.into_parts();

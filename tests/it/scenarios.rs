@@ -187,7 +187,7 @@ fn told(event: &serde_json::Value) -> String {
         text(&verdict["is"])
     );
     if rule.is_object() {
-        let _ = write!(told, ", {}:{} {}", text(&rule["list"]), rule["line"], text(&rule["rule"]));
+        let _ = write!(told, ", {} {}", text(&rule["list"]), text(&rule["rule"]));
     }
     told
 }

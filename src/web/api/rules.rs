@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Action, Answer, Done, Error, Explanation, Granted, OwnRule, RuleWish, granted};
+use super::{Action, Answer, Done, Error, Explanation, Granted, OwnRule, RuleWish, SkippedLine, granted};
 use crate::command::Command;
 use crate::device::DeviceTable;
 use crate::list;
@@ -69,7 +69,15 @@ pub(super) async fn explain(
     let nobody = DeviceTable::default().identify(std::net::Ipv4Addr::UNSPECIFIED.into());
     let rules = web.parts.policy.current().explain(&Question::of(&nobody, name.as_ref()));
     let attribution = web.parts.catalogue.attribute(name.as_ref());
-    Ok(Json(Explanation::new(&name, &rules, &attribution)))
+    let mut explanation = Explanation::new(&name, &rules, &attribution);
+    for (explained, rule) in rules.iter().zip(&mut explanation.rules) {
+        for place in &mut rule.places {
+            let lines = web.places(explained, &place.list).await;
+            place.lines =
+                lines.into_iter().map(|found| SkippedLine { line: found.line, text: found.text }).collect();
+        }
+    }
+    Ok(Json(explanation))
 }
 
 fn read(rule: &str) -> Result<list::OwnRule, Failure> {
