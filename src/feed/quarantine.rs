@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_list_does_not_block_what_most_people_use() {
         let google = "it would block google.com, one of the most visited names";
-        let suffix = "it would block every name below a public suffix";
+        let suffix = "it would cover every name below a public suffix";
         for (name, scope, expected) in [
             ("google.com", Scope::Subtree, google),
             ("google.com", Scope::Exact, google),

@@ -144,7 +144,7 @@ pub enum QuarantineReason {
     #[error("it would block {0}, one of the most visited names")]
     Popular(String),
     /// It would block a name under which others register theirs, as `com` or `co.uk`.
-    #[error("it would block every name below a public suffix")]
+    #[error("it would cover every name below a public suffix")]
     PublicSuffix,
 }
 

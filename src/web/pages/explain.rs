@@ -141,11 +141,25 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
             Outcome::NotAName("this is an address; rules are about names".to_owned())
         }
         Ok(name) => {
-            let policy = web.parts.policy.current();
+            let policy = Arc::clone(&web.parts.policy.current());
             let nobody = DeviceTable::default().identify(Ipv4Addr::UNSPECIFIED.into());
             let rules = policy.explain(&Question::of(&nobody, name.as_ref()));
             let attribution = web.parts.catalogue.attribute(name.as_ref());
-            Outcome::Name(Box::new(Explanation::new(&name, rules, &policy, &attribution, &frame.here)))
+            let mut places = Vec::new();
+            for rule in &rules {
+                let mut of_rule = Vec::new();
+                for list in &rule.lists {
+                    let lines =
+                        web.places(rule, list).await.into_iter().map(|found| (found.line, found.text));
+                    of_rule.push((list.to_string(), lines.collect()));
+                }
+                places.push(of_rule);
+            }
+            let mut explanation = Explanation::new(&name, rules, &policy, &attribution, &frame.here);
+            for (row, places) in explanation.rules.iter_mut().zip(places) {
+                row.places = places;
+            }
+            Outcome::Name(Box::new(explanation))
         }
     };
     page(&Explain { typed: typed.to_owned(), outcome, frame })

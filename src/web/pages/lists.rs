@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::Uri;
 
 use super::{Page, page};
-use crate::feed::{Origin, QuarantinedRule, RevisionState, SourceKind, SourceOptions, SourceStatus};
+use crate::feed::{Feed, Origin, QuarantinedRule, RevisionState, SourceKind, SourceOptions, SourceStatus};
 use crate::list::{Format, SkipCount, Skipped};
 use crate::web::Web;
 use crate::web::format;
@@ -239,13 +239,20 @@ fn syntax(status: &SourceStatus) -> String {
     }
 }
 
+/// What is wrong with the lists as a whole.
+fn problem(feed: &Feed) -> Option<String> {
+    let problems: Vec<String> =
+        [feed.accepted_problem(), feed.unkept_problem()].into_iter().flatten().collect();
+    (!problems.is_empty()).then(|| problems.join(" "))
+}
+
 pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri) -> Page {
     let times = Times::new(&web);
     let frame = Frame::new(&web, &uri, Tab::Lists);
     let card = |status: &SourceStatus| ListCard::new(status, &times, &frame.here, HELD_SHOWN);
     page(&Lists {
         rules: format::count(web.parts.policy.current().lists.ruleset.len()),
-        problem: web.parts.feed.accepted_problem().as_deref().map(Prose::from),
+        problem: problem(&web.parts.feed).as_deref().map(Prose::from),
         lists: web.parts.feed.status().iter().map(card).collect(),
         frame,
     })
