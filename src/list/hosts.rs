@@ -58,7 +58,8 @@ pub(super) fn quick(line: &[u8], reader: &Reader, rules: &mut Vec<Rule>) -> Opti
         }
         return (!rules.is_empty()).then_some(Format::Hosts);
     }
-    if reader.is_adblock || !takes(Format::Domains) {
+    // A name that begins with a hyphen may be a piece of a URL.
+    if reader.is_adblock || !takes(Format::Domains) || line.starts_with(b"-") {
         return None;
     }
     rules.push(Rule::plain(quick_name(line)?, scope, Action::Block, 0));

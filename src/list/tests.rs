@@ -265,6 +265,7 @@ fn regular_expressions() {
     check("/.*/", WIDE);
     check("/\\./", WIDE);
     check("/.*/$dnstype=A", "/.*/$dnstype=A");
+    check("-.a", BROWSER);
     check("^endpoint=track^$image", BROWSER);
     check_matches("^ads\\.;invert", &["a.example"], &["ads.example"]);
     check_matches("/ADS[A-Z]\\.Example/", &["adsx.example"], &["ads.example"]);
