@@ -52,8 +52,7 @@ fn explain_names_rule_list_and_line() {
     ");
     let built_in = daemon.run(&["explain", "www.google-analytics.com"]);
     assert!(
-        built_in
-            .starts_with("www.google-analytics.com is blocked by ||google-analytics.com^ (pixelsink)")
+        built_in.starts_with("www.google-analytics.com is blocked by ||google-analytics.com^ (pixelsink)")
     );
     assert!(built_in.contains("Google Analytics by Google"), "{built_in}");
     daemon.run(&["allow", "pixel.example"]);
