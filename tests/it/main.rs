@@ -7,6 +7,7 @@ mod cli;
 mod devices;
 mod dns;
 mod faults;
+mod kept;
 mod lists;
 mod naive;
 mod real_lists;
