@@ -53,9 +53,12 @@ pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(
 
 fn headline(explanation: &Explanation) -> String {
     let name = &explanation.name;
+    let places = explanation.rules.first().map(|rule| &*rule.places).unwrap_or_default();
+    let line = places.first().and_then(|place| place.lines.first());
+    let line = line.map(|found| format!(", line {}", found.line)).unwrap_or_default();
     match &explanation.verdict {
-        Verdict::Block(rule) => format!("{name} is blocked by {} ({})", rule.rule, place(rule)),
-        Verdict::Allow(rule) => format!("{name} is let through by {} ({})", rule.rule, place(rule)),
+        Verdict::Block(rule) => format!("{name} is blocked by {} ({}{line})", rule.rule, place(rule)),
+        Verdict::Allow(rule) => format!("{name} is let through by {} ({}{line})", rule.rule, place(rule)),
         Verdict::Pass => format!("{name} is not blocked: no rule of any list covers it"),
     }
 }

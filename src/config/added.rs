@@ -103,7 +103,13 @@ impl AddedLists {
         if let Some(subdomains) = list.subdomains {
             table.insert("subdomains", toml_edit::value(subdomains));
         }
-        self.change(file, |tables| tables.push(table))
+        // What stands in a file without a list are comments about it as a whole: they stay above the first one.
+        let heading = if self.lists.is_empty() { self.text.trim_end() } else { "" };
+        if !heading.is_empty() {
+            table.decor_mut().set_prefix(format!("{heading}\n\n"));
+        }
+        let without_heading = Self { text: self.text.replacen(heading, "", 1), ..self.clone() };
+        without_heading.change(file, |tables| tables.push(table))
     }
 
     /// The file without a list; `None` when it is not in it.

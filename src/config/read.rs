@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
 use super::{BUILT_IN_LIST, Config, HistorySection};
-use crate::device::{Mac, NamedDevice};
+use crate::device::{Mac, NamedDevice, TAGS};
 use crate::feed::{Origin, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
@@ -397,6 +397,14 @@ fn read_device(mut section: Section<'_>) -> Option<NamedDevice> {
             text.parse::<IpAddr>().map_err(|_| format!("`{text}` is not an IP address"))
         })
     });
+    let tags = section.get("tags").map(|value| {
+        value.list("a kind of device such as `device_tv`", |text| {
+            let known = TAGS.contains(&text).then(|| Box::from(text));
+            known.ok_or_else(|| {
+                format!("`{text}` is not a kind of device; expected one of {}", TAGS.join(", "))
+            })
+        })
+    });
     if !section.exists() {
         return None;
     }
@@ -409,7 +417,7 @@ fn read_device(mut section: Section<'_>) -> Option<NamedDevice> {
         section.complain("expected `macs` or `addresses`: by which the device is known");
         return None;
     }
-    Some(NamedDevice { name, macs, addresses })
+    Some(NamedDevice { name, macs, addresses, tags: tags.unwrap_or_default().into() })
 }
 
 fn read_history(mut section: Section<'_>, mut history: HistorySection) -> HistorySection {

@@ -88,7 +88,34 @@ pub struct NamedDevice {
     pub macs: Vec<Mac>,
     /// Its fixed IP addresses.
     pub addresses: Vec<IpAddr>,
+    /// What kinds of device it is: some of [`TAGS`], by which rules of lists may speak of it.
+    pub tags: Arc<[Box<str>]>,
 }
+
+/// The kinds of device that lists know (AdGuard, "DNS filtering rules syntax", `$ctag`).
+pub const TAGS: [&str; 21] = [
+    "device_audio",
+    "device_camera",
+    "device_gameconsole",
+    "device_laptop",
+    "device_nas",
+    "device_other",
+    "device_pc",
+    "device_phone",
+    "device_printer",
+    "device_securityalarm",
+    "device_tablet",
+    "device_tv",
+    "os_android",
+    "os_ios",
+    "os_linux",
+    "os_macos",
+    "os_other",
+    "os_windows",
+    "user_admin",
+    "user_child",
+    "user_regular",
+];
 
 impl NamedDevice {
     /// The first MAC, or the first address; a name without either is nothing.
@@ -100,16 +127,24 @@ impl NamedDevice {
 
 /// Maps the source address of a query to a device.
 #[derive(Clone, Debug, Default)]
-pub struct DeviceTable(HashMap<IpAddr, Device>);
+pub struct DeviceTable {
+    devices: HashMap<IpAddr, Device>,
+    /// Only of those that have any.
+    tags: HashMap<DeviceKey, Arc<[Box<str>]>>,
+}
 
 impl DeviceTable {
     /// Builds the table from what a person has named and from the neighbours that the kernel knows.
     pub fn build(named: &[NamedDevice], neighbours: &[(IpAddr, Mac)]) -> Self {
         let mut by_mac = HashMap::new();
         let mut table = HashMap::new();
+        let mut tags = HashMap::new();
         for device in named {
             let Some(key) = device.key() else { continue };
             let known = Device { key, name: Arc::clone(&device.name) };
+            if !device.tags.is_empty() {
+                tags.insert(key, Arc::clone(&device.tags));
+            }
             by_mac.extend(device.macs.iter().map(|&mac| (mac, known.clone())));
             table.extend(device.addresses.iter().map(|address| (address.to_canonical(), known.clone())));
         }
@@ -121,13 +156,18 @@ impl DeviceTable {
             let device = by_mac.entry(mac).or_insert_with(unnamed).clone();
             table.entry(address.to_canonical()).or_insert(device);
         }
-        Self(table)
+        Self { devices: table, tags }
+    }
+
+    /// What kinds of device one is.
+    pub fn tags(&self, device: &Device) -> Option<Arc<[Box<str>]>> {
+        self.tags.get(&device.key).cloned()
     }
 
     /// The device that asks from `source`; an unknown one is named after its address.
     pub fn identify(&self, source: IpAddr) -> Device {
         let source = source.to_canonical();
-        match self.0.get(&source) {
+        match self.devices.get(&source) {
             Some(device) => device.clone(),
             None if source.is_loopback() => {
                 let key = DeviceKey::Address(std::net::Ipv4Addr::LOCALHOST.into());
@@ -139,13 +179,13 @@ impl DeviceTable {
 
     /// Whether the table has an entry for `source`.
     pub fn knows(&self, source: IpAddr) -> bool {
-        self.0.contains_key(&source.to_canonical())
+        self.devices.contains_key(&source.to_canonical())
     }
 
     /// Every device, each with its addresses in order.
     pub fn devices(&self) -> Vec<(Device, Vec<IpAddr>)> {
         let mut devices: HashMap<DeviceKey, (Device, Vec<IpAddr>)> = HashMap::new();
-        for (&address, device) in &self.0 {
+        for (&address, device) in &self.devices {
             let entry = devices.entry(device.key).or_insert_with(|| (device.clone(), Vec::new()));
             entry.1.push(address);
         }
@@ -201,7 +241,7 @@ mod tests {
     #[test]
     fn a_named_device_is_known_by_mac_and_by_address() {
         let addresses = vec!["192.168.1.7".parse().unwrap()];
-        let named = [NamedDevice { name: "Kitchen TV".into(), macs: vec![MAC], addresses }];
+        let named = [NamedDevice { name: "Kitchen TV".into(), macs: vec![MAC], addresses, tags: [].into() }];
         check(&named, "fe80::1", "02:00:00:00:00:01", "Kitchen TV");
         check(&named, "192.168.1.7", "02:00:00:00:00:01", "Kitchen TV");
         let table = DeviceTable::build(&named, &[]);

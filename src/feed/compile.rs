@@ -68,16 +68,22 @@ pub(super) struct Compiled {
     pub(super) unkept: Option<String>,
 }
 
+/// The ruleset that is kept in this directory, when it is the one of all these sources.
+pub(super) fn kept(inputs: &[Input], data_dir: &Path) -> Option<Compiled> {
+    let (ruleset, outcomes) = Kept::new(data_dir).load(&fingerprint(inputs), inputs.len())?;
+    Some(Compiled { rules: rules(inputs, ruleset), outcomes, is_kept: true, unkept: None })
+}
+
 /// The ruleset of all sources, in their order: the one that is kept, or a new one. `data_dir` is where it is kept.
 ///
 /// # Errors
 /// When there is no ruleset for them; the one in force should stay. The text is a whole sentence.
 pub(super) fn ruleset(inputs: &[Input], data_dir: Option<&Path>) -> Result<Compiled, String> {
-    let kept = data_dir.map(Kept::new);
     let fingerprint = fingerprint(inputs);
-    if let Some((ruleset, outcomes)) = kept.as_ref().and_then(|kept| kept.load(&fingerprint, inputs.len())) {
-        return Ok(Compiled { rules: rules(inputs, ruleset), outcomes, is_kept: true, unkept: None });
+    if let Some(compiled) = data_dir.and_then(|data_dir| kept(inputs, data_dir)) {
+        return Ok(compiled);
     }
+    let kept = data_dir.map(Kept::new);
     let Some(kept) = kept else {
         let (builder, outcomes) = parse(inputs, BuildOptions::default());
         return in_memory(inputs, builder, outcomes, None);

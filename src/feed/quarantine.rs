@@ -151,6 +151,11 @@ impl Popular {
 
     /// One of the names that a rule about `name` covers.
     fn covered(&self, name: NameRef<'_>, scope: Scope) -> Option<&str> {
+        // A site is reached by its `www` as much as by its name.
+        let site = name.parent().filter(|_| scope != Scope::Below && name.labels().next() == Some(b"www"));
+        if let Some(start) = site.and_then(|site| self.names.get(site.as_wire())?.own) {
+            return self.text.get(start..)?.lines().next();
+        }
         let place = self.names.get(name.as_wire())?;
         let start = match scope {
             Scope::Exact => place.own,
@@ -206,6 +211,9 @@ mod tests {
         for (name, scope, expected) in [
             ("google.com", Scope::Subtree, google),
             ("google.com", Scope::Exact, google),
+            ("www.google.com", Scope::Exact, google),
+            ("www.google.com", Scope::Below, ""),
+            ("www.ads.google.com", Scope::Exact, ""),
             ("ads.google.com", Scope::Below, ""),
             ("ads.google.com", Scope::Subtree, ""),
             ("com", Scope::Subtree, suffix),
@@ -232,6 +240,7 @@ mod tests {
                 "{name} {scope:?}"
             );
         }
+
         check(Accepted::Nothing, &Rule { action: Action::Allow, ..rule("google.com", Scope::Subtree) }, "");
     }
 

@@ -219,15 +219,20 @@ impl Task {
         };
         task.publish_own();
         task.set_sources(options.sources).await;
+        let is_served = task.serve_kept().await;
         task.look_at_files().await;
         let patience = Instant::now() + START_WAIT;
-        while task.sources.iter().any(|source| source.file().is_some() && source.running.is_some()) {
+        while !is_served
+            && task.sources.iter().any(|source| source.file().is_some() && source.running.is_some())
+        {
             match timeout_at(patience, task.work.join_next_with_id()).await {
                 Ok(Some(done)) => task.done(done),
                 Ok(None) | Err(_) => break,
             }
         }
-        task.compile_now();
+        if !is_served {
+            task.compile_now();
+        }
         while task.compiling.is_some() {
             let Some(done) = task.work.join_next_with_id().await else { break };
             task.done(done);
@@ -240,6 +245,20 @@ impl Task {
         task.begin_what_is_due().await;
         task.publish();
         task
+    }
+
+    /// Puts the kept ruleset in force when it is of the texts that are kept; whether it is. Files that were saved since are
+    /// read next, as at any other time.
+    async fn serve_kept(&mut self) -> bool {
+        let Some(data_dir) = self.options.data_dir.clone() else { return false };
+        let accepted = |source: &Source| self.accepted.of(&source.options.name);
+        let inputs: Vec<_> = self.sources.iter().map(|source| source.input(accepted(source))).collect();
+        let names = inputs.iter().map(|input| Arc::clone(&input.name)).collect();
+        let kept = background::run(move || compile::kept(&inputs, &data_dir)).await;
+        let Ok(Some(compiled)) = kept else { return false };
+        self.compile_at = None;
+        self.compiled_to(self.generation, names, compiled);
+        true
     }
 
     /// Serves until the last handle is gone.
@@ -743,26 +762,10 @@ impl Task {
                     self.compile_now();
                     return;
                 }
-                let Compiled { rules, outcomes, is_kept, unkept } = match result {
-                    Ok(compiled) => compiled,
-                    Err(problem) => return self.not_compiled(&problem),
-                };
-                self.compiled = generation;
-                self.policy.update(|policy| policy.lists = rules.clone());
-                if let Some(problem) = unkept.as_ref().filter(|_| self.unkept.is_none()) {
-                    tracing::warn!(problem, "the compiled rules are not kept");
+                match result {
+                    Ok(compiled) => self.compiled_to(generation, names, compiled),
+                    Err(problem) => self.not_compiled(&problem),
                 }
-                self.unkept = unkept;
-                self.take_outcomes(names, outcomes);
-                if is_kept {
-                    self.account(generation);
-                }
-                tracing::info!(
-                    rules = rules.ruleset.len(),
-                    lists = rules.sources.len(),
-                    kept = is_kept,
-                    "lists are in force"
-                );
             }
             Work::Accounted { generation, names, outcomes, is_whole } => {
                 self.accounting = false;
@@ -831,6 +834,23 @@ impl Task {
             }
         }
         found
+    }
+
+    /// Puts a ruleset in force.
+    fn compiled_to(&mut self, generation: u64, names: Vec<Arc<str>>, compiled: Compiled) {
+        let Compiled { rules, outcomes, is_kept, unkept } = compiled;
+        self.compiled = generation;
+        self.policy.update(|policy| policy.lists = rules.clone());
+        if let Some(problem) = unkept.as_ref().filter(|_| self.unkept.is_none()) {
+            tracing::warn!(problem, "the compiled rules are not kept");
+        }
+        self.unkept = unkept;
+        self.take_outcomes(names, outcomes);
+        if is_kept {
+            self.account(generation);
+        }
+        let (rules, lists) = (rules.ruleset.len(), rules.sources.len());
+        tracing::info!(rules, lists, kept = is_kept, "lists are in force");
     }
 
     fn take_outcomes(&mut self, names: Vec<Arc<str>>, outcomes: Vec<Outcome>) {

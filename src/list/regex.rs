@@ -12,11 +12,14 @@ pub(super) fn is_line(line: &str) -> bool {
     let is_regex = line.starts_with('^') && !line.ends_with('^') && 1 < line.len()
         || ["\\.", "(^|", "[[:", "[0-9]", "[a-z]"].iter().any(|sign| line.contains(sign));
     let expression = line.split(';').next().unwrap_or_default();
-    is_regex
-        && !line.contains(['/', '"', '\'', '<', '>', '@', '&', '%'])
-        && !expression.contains(char::is_whitespace)
-        && !expression.contains("||")
-        && !expression.contains('=')
+    // Refused later, for what it is.
+    let looks_around = ["(?=", "(?!", "(?<"].iter().any(|sign| line.contains(sign));
+    looks_around && !expression.contains(char::is_whitespace)
+        || is_regex
+            && !line.contains(['/', '"', '\'', '<', '>', '@', '&', '%'])
+            && !expression.contains(char::is_whitespace)
+            && !expression.contains("||")
+            && !expression.contains('=')
 }
 
 /// Reads an expression with its options.

@@ -282,6 +282,7 @@ fn an_expression_that_is_no_good_is_refused_with_its_reason() {
     for (expression, expected) in [
         ("^(?!www)ads", PatternError::LookAround),
         ("(?<=a)ads", PatternError::LookAround),
+        ("(?=www)ads", PatternError::LookAround),
         ("(a)\\1", PatternError::BackReference),
         ("(ads", PatternError::GroupOpen),
         ("ads)", PatternError::GroupClosed),

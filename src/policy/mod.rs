@@ -24,16 +24,18 @@ pub struct Question<'a> {
     pub device: &'a Device,
     /// From which address; `None` when no query is behind it.
     pub address: Option<IpAddr>,
+    /// What kinds of device that is.
+    pub tags: &'a [Box<str>],
 }
 
 impl<'a> Question<'a> {
     /// What this device would ask about a name: its addresses.
     pub const fn of(device: &'a Device, name: NameRef<'a>) -> Self {
-        Self { name, qtype: 1, device, address: None }
+        Self { name, qtype: 1, device, address: None, tags: &[] }
     }
 
     fn asked(&self, name: NameRef<'a>, role: Role) -> Asked<'a> {
-        let client = Client { name: &self.device.name, address: self.address, tags: &[] };
+        let client = Client { name: &self.device.name, address: self.address, tags: self.tags };
         Asked { name, qtype: self.qtype, client, role }
     }
 }

@@ -108,7 +108,18 @@ impl BlockWriter {
 
 /// How many octets two keys have in common at their beginning.
 pub(super) fn shared_len(one: &[u8], other: &[u8]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+    // Eight at a time: every key that is compiled is compared twice.
+    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+    let mut shared = 0;
+    for (one, other) in words {
+        let different = u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other);
+        if different != 0 {
+            return shared + (different.trailing_zeros() / 8) as usize;
+        }
+        shared += 8;
+    }
+    let (one, other) = (one.get(shared..).unwrap_or_default(), other.get(shared..).unwrap_or_default());
+    shared + one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 fn choice_width(kinds: usize) -> usize {
@@ -155,11 +166,18 @@ impl<'a> Block<'a> {
         // How much of the key the last one read has, being smaller than it.
         let mut matched = 0;
         for index in 0..self.count {
-            let (shared, codes) = keys.next()?;
-            match shared.cmp(&matched) {
-                Ordering::Greater => continue,
-                Ordering::Less => return None,
-                Ordering::Equal => {}
+            let (shared, length) = keys.head()?;
+            if matched < shared {
+                keys.at = keys.at.saturating_add(length);
+                continue;
+            }
+            if shared < matched {
+                return None;
+            }
+            let codes = keys.take(length)?;
+            // Most keys on the way are told by their next octet alone.
+            if symbols.first(codes)? < key.octet(matched)? {
+                continue;
             }
             let (order, length) = compare(symbols, codes, key, matched);
             match order {
@@ -173,8 +191,9 @@ impl<'a> Block<'a> {
 
     /// How the first key compares to another one.
     pub(super) fn compare_first(&self, key: Wanted<'_>, symbols: &Symbols) -> Option<Ordering> {
-        let (_, codes) = self.keys().next()?;
-        Some(compare(symbols, codes, key, 0).0)
+        let mut keys = self.keys();
+        let (_, length) = keys.head()?;
+        Some(compare(symbols, keys.take(length)?, key, 0).0)
     }
 
     /// Calls `take` with each key and its attribute.
@@ -182,16 +201,16 @@ impl<'a> Block<'a> {
         let mut keys = self.keys();
         let mut key = Vec::new();
         for index in 0..self.count {
-            let (shared, codes) = keys.next()?;
+            let (shared, length) = keys.head()?;
             key.truncate(shared);
-            symbols.append(codes, &mut key);
+            symbols.append(keys.take(length)?, &mut key);
             take(&key, self.attribute(index)?);
         }
         Some(())
     }
 
     const fn keys(&self) -> Keys<'a> {
-        Keys { reader: Reader(self.keys), shared: 0 }
+        Keys { octets: self.keys, at: 0, shared: 0 }
     }
 
     fn attribute(&self, index: usize) -> Option<u32> {
@@ -212,29 +231,44 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The keys of a block: how much each shares with the one before, and its rest in symbols.
+/// Goes through the keys of a block.
 struct Keys<'a> {
-    reader: Reader<'a>,
+    octets: &'a [u8],
+    at: usize,
     shared: usize,
 }
 
-impl<'a> Iterator for Keys<'a> {
-    type Item = (usize, &'a [u8]);
-
+impl<'a> Keys<'a> {
+    /// How much the next key shares with the one before, and how long its rest is in symbols: that stands behind.
     #[inline]
-    fn next(&mut self) -> Option<(usize, &'a [u8])> {
-        let halves = self.reader.u8()?;
+    fn head(&mut self) -> Option<(usize, usize)> {
+        let halves = *self.octets.get(self.at)?;
+        self.at += 1;
         let (high, low) = (halves >> 4, halves & 0x0f);
-        let mut length = usize::from(low);
         // Octets that were not written here may say anything; then nothing is as long as what comes out, and nothing matches.
         self.shared = self.shared.wrapping_add(usize::from(high)).wrapping_sub(SAME);
+        if high == FOLLOWS || low == FOLLOWS {
+            return self.long_head(high, low);
+        }
+        Some((self.shared, usize::from(low)))
+    }
+
+    #[cold]
+    fn long_head(&mut self, high: u8, low: u8) -> Option<(usize, usize)> {
+        let mut reader = Reader(self.octets.get(self.at..)?);
         if high == FOLLOWS {
-            self.shared = self.reader.varint()? as usize;
+            self.shared = reader.varint()? as usize;
         }
-        if low == FOLLOWS {
-            length = self.reader.varint()? as usize;
-        }
-        Some((self.shared, self.reader.take(length)?))
+        let length = if low == FOLLOWS { reader.varint()? as usize } else { usize::from(low) };
+        self.at = self.octets.len() - reader.0.len();
+        Some((self.shared, length))
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let taken = self.octets.get(self.at..)?.get(..length);
+        self.at = self.at.saturating_add(length);
+        taken
     }
 }
 

@@ -128,7 +128,9 @@ impl Builder {
     pub fn add(&mut self, source: SourceId, targets_only: bool, rule: &Rule) -> Result<(), BuildError> {
         match &rule.subject {
             Subject::Name { name, scope } => {
-                let key = Key::of(name.as_ref()).ok_or(BuildError::Name)?;
+                let key = Key::of(name.as_ref())
+                    .filter(|key| key.is_of_a_list(key.labels()))
+                    .ok_or(BuildError::Name)?;
                 let kind = self.kind(source, targets_only, rule, *scope)?;
                 self.run.push(key.as_octets(), kind);
                 if self.run.is_full() {

@@ -19,27 +19,43 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The key of a name; `None` for one that has the octet 0 in a label, which no list can speak of: as the octet
-    /// between labels it would make two names one.
+    /// The key of a name. One that has the octet 0 in a label has the key of another name: see [`Key::is_of_a_list`].
     pub(super) fn of(name: NameRef<'_>) -> Option<Self> {
         let wire = name.as_wire();
         let mut key = Self { octets: [0; NAME_LEN_MAX + PADDING], ends: [0; LABELS_MAX], labels: 0 };
-        let labels = Labels::of(wire);
         let mut end = 0;
-        for label in labels.from_right(wire) {
-            // `contains` calls for a search that pays off for longer texts only.
-            if label.iter().any(|&octet| octet == 0) {
-                return None;
-            }
+        for start in Labels::of(wire).starts_from_right() {
+            let length = usize::from(*wire.get(start)?);
             if 0 < end {
+                *key.octets.get_mut(end)? = 0;
                 end += 1;
             }
-            key.octets.get_mut(end..end + label.len())?.copy_from_slice(label);
-            end += label.len();
+            // Eight octets at a time; what is too much is written over by the next label, or lies behind the end.
+            for from in (0..length).step_by(8) {
+                let place = key.octets.get_mut(end + from..)?.first_chunk_mut::<8>()?;
+                let rest = wire.get(start + 1 + from..)?;
+                match rest.first_chunk() {
+                    Some(word) => *place = *word,
+                    None => place.iter_mut().zip(rest).for_each(|(place, octet)| *place = *octet),
+                }
+            }
+            end += length;
             *key.ends.get_mut(key.labels)? = u8::try_from(end).ok()?;
             key.labels += 1;
         }
         Some(key)
+    }
+
+    /// Whether the ancestor with this many labels has the octet 0 in none of them: as the octet between labels it would make
+    /// two names one. No list can speak of such a name, and nothing that is found under its key is about it.
+    pub(super) fn is_of_a_list(&self, labels: usize) -> bool {
+        let between = self.ancestor(labels).as_octets().iter().filter(|octet| **octet == 0).count();
+        between + 1 == labels
+    }
+
+    /// How many labels the name has.
+    pub(super) const fn labels(&self) -> usize {
+        self.labels
     }
 
     /// The whole key.
@@ -70,6 +86,12 @@ impl<'a> Wanted<'a> {
         self.length
     }
 
+    /// The octet at `at`; `None` behind the end.
+    #[inline]
+    pub(super) fn octet(self, at: usize) -> Option<u8> {
+        if at < self.length { self.octets.get(at).copied() } else { None }
+    }
+
     /// Eight octets from `at` on; those behind the key's end mean nothing.
     #[inline]
     pub(super) fn word(self, at: usize) -> u64 {
@@ -98,6 +120,12 @@ impl Labels {
             at += 1 + usize::from(length);
         }
         labels
+    }
+
+    /// Where each label begins, with its length; the top-level domain first.
+    pub(super) fn starts_from_right(&self) -> impl Iterator<Item = usize> {
+        let starts = self.starts.get(..self.count).unwrap_or_default();
+        starts.iter().rev().map(|&start| usize::from(start))
     }
 
     /// The labels, the top-level domain first.
@@ -224,8 +252,11 @@ mod tests {
     }
 
     #[test]
-    fn a_label_with_the_octet_0_has_no_key() {
-        assert!(Key::of(DomainName::from_wire(b"\x03a\0b\x03com\0").unwrap().as_ref()).is_none());
+    fn a_label_with_the_octet_0_is_told() {
+        let key = |wire| Key::of(DomainName::from_wire(wire).unwrap().as_ref()).unwrap();
+        let key_with = key(b"\x03a\0b\x03com\0");
+        assert!(!key_with.is_of_a_list(2) && key_with.is_of_a_list(1));
+        assert!(key(b"\x03a0b\x03com\0").is_of_a_list(2));
     }
 
     #[test]

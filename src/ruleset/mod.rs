@@ -413,9 +413,9 @@ impl Ruleset {
             if count < fewest || !filter::may_contain(filter, hash.value()) {
                 continue;
             }
-            // A name with the octet 0 in a label has no key, and no rule.
             let Some(key) = key.get_or_insert_with(|| Key::of(asked.name)) else { break };
-            let Some(attribute) = self.find(key.ancestor(count)) else { continue };
+            let found = self.find(key.ancestor(count)).filter(|_| key.is_of_a_list(count));
+            let Some(attribute) = found else { continue };
             let name = asked.name.ancestor_at(labels.ancestor(wire, count));
             self.said(attribute, Place::Name(name), asked, take);
         }

@@ -69,6 +69,16 @@ impl Symbols {
         Pieces { symbols: self, codes }
     }
 
+    /// The first octet of a text; `None` when it is empty.
+    #[inline]
+    pub(super) fn first(&self, codes: &[u8]) -> Option<u8> {
+        let (&code, rest) = codes.split_first()?;
+        if code == ESCAPE_CODE {
+            return rest.first().copied();
+        }
+        self.words.get(usize::from(code)).map(|word| *word as u8)
+    }
+
     /// Puts a text in symbols behind `out`.
     pub(super) fn append(&self, codes: &[u8], out: &mut Vec<u8>) {
         for (word, length) in self.pieces(codes) {

@@ -170,6 +170,8 @@ fn prefixes_and_patterns_are_found() {
 #[test]
 fn names_that_came_over_the_wire_match_only_themselves() {
     let ruleset = build(Precedence::AllowFirst, &[(0, rule("a.example", Action::Block))]);
+    let below = DomainName::from_wire(b"\x03x\0y\x01a\x07example\0").unwrap();
+    assert!(ruleset.lookup(&Asked::by_anyone(below.as_ref())).is_some(), "{below}");
     for wire in [&b"\x09example\0a\0"[..], b"\x09a.example\0", b"\0"] {
         let name = DomainName::from_wire(wire).unwrap();
         assert!(ruleset.lookup(&Asked::by_anyone(name.as_ref())).is_none(), "{name}");

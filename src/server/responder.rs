@@ -115,13 +115,19 @@ impl Responder {
             return Some(wire::compose_error(&query, Rcode::Refused, Some(ede)));
         }
         let (at, begun) = (self.clock.now(), self.clock.instant());
-        let device = self.devices.current().identify(client.ip());
+        let (device, tags) = {
+            let devices = self.devices.current();
+            let device = devices.identify(client.ip());
+            let tags = devices.tags(&device);
+            (device, tags)
+        };
         let policy = Arc::clone(&self.policy.current());
         let asked = policy::Question {
             name: query.name(),
             qtype: query.qtype(),
             device: &device,
-            address: Some(client.ip()),
+            address: Some(client.ip().to_canonical()),
+            tags: tags.as_deref().unwrap_or_default(),
         };
         let judged = policy.judge(&asked);
         let resolved = match &judged.verdict {

@@ -15,13 +15,14 @@ use super::api::Done;
 use super::errors::{Failure, is_for_program};
 use super::notes::Note;
 use super::view::with_note;
-use crate::command::Command;
+use crate::command::{Command, NewList};
 use crate::list::OwnRule;
 
 /// How long a change of rules may take; it is one small file.
 pub(super) const RULE_PATIENCE: Duration = Duration::from_secs(20);
-/// How long a person waits for a refresh before the page comes back and tells that it goes on.
-const REFRESH_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a person waits for a list before the page comes back and tells that it goes on: it may be downloaded, or compiled
+/// together with all others.
+const LIST_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest way back, in octets.
 const BACK_LEN_MAX: usize = 1024;
 
@@ -30,6 +31,18 @@ pub(super) fn rule_routes() -> Router<Arc<Web>> {
         .route("/rules/allow", post(allow))
         .route("/rules/block", post(block))
         .route("/rules/forget", post(forget))
+}
+
+/// What is done with lists, but for [`refresh`]. No list can be named so that its page is in the way: that has one part less.
+pub(super) fn list_routes() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/lists/do/add", post(add))
+        .route("/lists/do/remove", post(remove))
+        .route("/lists/do/accept", post(accept))
+        .route("/lists/do/accept-rule", post(accept_rule))
+        .route("/lists/do/accept-all-rules", post(accept_all_rules))
+        .route("/lists/do/roll-back", post(roll_back))
+        .route("/lists/do/follow", post(follow))
 }
 
 #[derive(Deserialize)]
@@ -46,6 +59,55 @@ pub(super) struct RefreshForm {
     list: String,
     #[serde(default)]
     back: String,
+}
+
+#[derive(Deserialize)]
+struct ListForm {
+    list: String,
+    #[serde(default)]
+    back: String,
+}
+
+#[derive(Deserialize)]
+struct ListRuleForm {
+    list: String,
+    rule: String,
+    #[serde(default)]
+    back: String,
+}
+
+#[derive(Deserialize)]
+struct RevisionForm {
+    list: String,
+    revision: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// What is left empty is left open.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NewListForm {
+    what: String,
+    name: String,
+    kind: String,
+    format: String,
+    /// Sent only when it is ticked.
+    subdomains: Option<String>,
+    back: String,
+}
+
+impl From<&NewListForm> for NewList {
+    fn from(form: &NewListForm) -> Self {
+        let said = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        Self {
+            what: form.what.trim().to_owned(),
+            name: said(&form.name),
+            kind: said(&form.kind),
+            format: said(&form.format),
+            subdomains: form.subdomains.is_some().then_some(true),
+        }
+    }
 }
 
 async fn allow(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<RuleForm>) -> Response {
@@ -84,8 +146,69 @@ pub(super) async fn refresh(
     Form(form): Form<RefreshForm>,
 ) -> Response {
     let list = Some(form.list).filter(|list| !list.is_empty());
-    let outcome = grant(&web, Command::Refresh(list), REFRESH_PATIENCE).await;
+    let outcome = grant(&web, Command::Refresh(list), LIST_PATIENCE).await;
     answer(&web, &uri, &headers, &form.back, outcome)
+}
+
+async fn add(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<NewListForm>) -> Response {
+    let list = NewList::from(&*form);
+    let outcome = if list.what.is_empty() {
+        let message = "Say which list: its URL, the path of a file, or the name of a well-known one.";
+        Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, message))
+    } else {
+        grant(&state, Command::AddList(list), LIST_PATIENCE).await
+    };
+    answer(&state, &uri, &headers, &form.back, outcome)
+}
+
+async fn remove(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<ListForm>) -> Response {
+    let command = Command::RemoveList(form.list.clone());
+    on_list(&state, &uri, &headers, &form.back, command).await
+}
+
+async fn accept(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<ListForm>) -> Response {
+    let command = Command::AcceptList(form.list.clone());
+    on_list(&state, &uri, &headers, &form.back, command).await
+}
+
+async fn accept_rule(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<ListRuleForm>,
+) -> Response {
+    let command = Command::AcceptRules { list: form.list.clone(), rule: Some(form.rule.clone()) };
+    on_list(&state, &uri, &headers, &form.back, command).await
+}
+
+async fn accept_all_rules(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<ListForm>,
+) -> Response {
+    let command = Command::AcceptRules { list: form.list.clone(), rule: None };
+    on_list(&state, &uri, &headers, &form.back, command).await
+}
+
+async fn roll_back(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<RevisionForm>,
+) -> Response {
+    let command = Command::RollBack { list: form.list.clone(), revision: Some(form.revision.clone()) };
+    on_list(&state, &uri, &headers, &form.back, command).await
+}
+
+async fn follow(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<ListForm>) -> Response {
+    let command = Command::Follow(form.list.clone());
+    on_list(&state, &uri, &headers, &form.back, command).await
+}
+
+async fn on_list(web: &Web, uri: &Uri, headers: &HeaderMap, back: &str, command: Command) -> Response {
+    let outcome = grant(web, command, LIST_PATIENCE).await;
+    answer(web, uri, headers, back, outcome)
 }
 
 /// Has a wish granted, to its end even when whoever asked goes away meanwhile; `None` when it takes longer than that.

@@ -134,13 +134,15 @@ pub trait Control: Send + Sync {
 struct Web {
     parts: Arc<Parts>,
     live_slots: Arc<Semaphore>,
+    /// One page at a time has revisions of a list compared, which reads both several times; others wait.
+    comparing: Semaphore,
     notes: notes::Notes,
 }
 
 impl Web {
     fn new(parts: Arc<Parts>) -> Arc<Self> {
         let live_slots = Arc::new(Semaphore::new(LIVE_STREAMS_MAX));
-        Arc::new(Self { parts, live_slots, notes: notes::Notes::default() })
+        Arc::new(Self { parts, live_slots, comparing: Semaphore::new(1), notes: notes::Notes::default() })
     }
 
     /// The lines of a list, or of the file of the person's own rules, that say this rule.
@@ -162,12 +164,13 @@ pub fn router(parts: Arc<Parts>) -> Router {
     let limited = Router::new()
         .merge(pages::routes())
         .merge(actions::rule_routes())
+        .merge(actions::list_routes())
         .merge(api::routes())
         .merge(operations())
         .route("/assets/{version}/{file}", get(assets::serve))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT));
     let patient = Router::new()
-        .route("/lists/refresh", post(actions::refresh))
+        .route("/lists/do/refresh", post(actions::refresh))
         .route("/api/v1/lists/refresh", post(api::lists::refresh))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENT_TIMEOUT));
     limited

@@ -11,7 +11,7 @@ use crate::history::Health;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Problem {
     pub(super) text: String,
-    pub(super) link: Option<(&'static str, &'static str)>,
+    pub(super) link: Option<(String, &'static str)>,
 }
 
 /// All that is wrong, what stops blocking first.
@@ -30,17 +30,20 @@ fn gather(
     rules: u64,
     now: Timestamp,
 ) -> Vec<Problem> {
-    let to_lists = Some(("/lists", "See the lists"));
     let mut problems: Vec<Problem> =
         about.problems.iter().map(|text| Problem { text: text.clone(), link: None }).collect();
     if rules == 0 {
         let text = "No list is in force, so nothing is blocked yet. A first download may still be running.";
-        problems.push(Problem { text: text.to_owned(), link: to_lists });
+        problems.push(Problem { text: text.to_owned(), link: Some(("/lists".to_owned(), "See the lists")) });
     }
     for list in lists {
+        let name = &list.options.name;
+        let to_list = || Some((format!("/lists/{}", format::percent_encoded(name)), "See the list"));
         if let Some(problem) = &list.problem {
-            let text = format!("The list `{}`: {problem}", list.options.name);
-            problems.push(Problem { text, link: to_lists });
+            problems.push(Problem { text: format!("The list `{name}`: {problem}"), link: to_list() });
+        }
+        if let Some(text) = held_back(list) {
+            problems.push(Problem { text: format!("The list `{name}`: {text}"), link: to_list() });
         }
     }
     if let Some(problem) = &health.problem {
@@ -52,14 +55,27 @@ fn gather(
             "{lost} answered but not written down, because they came faster than the history takes them. \
              If no test caused this, look in the log for the device that asks so much."
         );
-        problems.push(Problem { text, link: Some(("/log", "See the log")) });
+        problems.push(Problem { text, link: Some(("/log".to_owned(), "See the log")) });
     }
     problems
 }
 
+/// That rules of a list wait for the person's word, which nobody can give who does not know.
+fn held_back(list: &SourceStatus) -> Option<String> {
+    let first = list.quarantined.first()?;
+    let total = u64::try_from(list.quarantined_total).unwrap_or(u64::MAX);
+    let held = format::counted(total, "rule of it is held back", "rules of it are held back");
+    let which = if total == 1 { "" } else { "the first, " };
+    let (rule, reason) = (&first.rule, &first.reason);
+    Some(format!("{held} until you accept what is meant: {which}`{rule}`, because {reason}."))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::feed::{Origin, QuarantineReason, QuarantinedRule, SourceOptions};
 
     #[test]
     fn problems_say_what_to_do() {
@@ -77,5 +93,33 @@ mod tests {
         assert_eq!((texts[0], texts[2]), ("Port 53 is taken.", "The disk is full. Free some space."));
         assert!(texts[3].starts_with("3 questions were answered but not written down"));
         assert_eq!(gather(&about, &health, &[], 0, now + LOSS_TOLD).len(), 3, "it is told for a day");
+    }
+
+    #[test]
+    fn what_waits_for_a_word_leads_to_its_list() {
+        let held = QuarantinedRule {
+            rule: "||google.com^".to_owned(),
+            line: 3,
+            reason: QuarantineReason::Popular("google.com".to_owned()),
+        };
+        let options = SourceOptions::new("mine", Origin::Inline("".into()));
+        let status = SourceStatus {
+            problem: Some("A newer text waits for your word.".to_owned()),
+            quarantined: vec![held],
+            quarantined_total: 2,
+            ..SourceStatus::new(Arc::new(options))
+        };
+        let problems = gather(&About::default(), &Health::default(), &[status], 1, Timestamp::UNIX_EPOCH);
+        let texts: Vec<&str> = problems.iter().map(|problem| &*problem.text).collect();
+        assert_eq!(
+            texts,
+            [
+                "The list `mine`: A newer text waits for your word.",
+                "The list `mine`: 2 rules of it are held back until you accept what is meant: the first, `||google.com^`, \
+                 because it would block google.com, one of the most visited names.",
+            ]
+        );
+        let is_there = |problem: &Problem| problem.link == Some(("/lists/mine".to_owned(), "See the list"));
+        assert!(problems.iter().all(is_there), "{problems:?}");
     }
 }

@@ -160,7 +160,14 @@ async fn another_site_changes_nothing() {
     let page = Served::start(router).await;
     let body = "rule=pixel.example";
     for header in ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"] {
-        for target in ["/rules/allow", "/rules/block", "/rules/forget", "/lists/refresh", "/api/v1/rules"] {
+        for target in [
+            "/rules/allow",
+            "/rules/block",
+            "/rules/forget",
+            "/lists/do/refresh",
+            "/lists/do/remove",
+            "/api/v1/rules",
+        ] {
             let (status, _, answer) = page.post(target, &[header], body).await;
             assert_eq!(status, 403, "{target} {header}");
             assert!(answer.contains("another site"), "{answer}");
@@ -238,13 +245,75 @@ async fn our_script_is_answered_in_json() {
     let json = ["Accept: application/json"];
     let (status, _, body) = page.post("/rules/allow", &json, "rule=a.example").await;
     assert_eq!((status, &*body), (200, r#"{"message":"`a.example` is allowed"}"#));
-    let (status, _, body) = page.post("/lists/refresh", &json, "list=x").await;
+    let (status, _, body) = page.post("/lists/do/refresh", &json, "list=x").await;
     assert_eq!((status, &*body), (404, r#"{"error":"there is no list `x`"}"#));
-    let (status, _, body) = page.post("/lists/refresh", &json, "list=long").await;
+    let (status, _, body) = page.post("/lists/do/refresh", &json, "list=long").await;
     assert!(status == 500 && body.matches("why ").count() == 9_999, "the whole reason is told: {body}");
     let (status, _, body) = page.post("/rules/block", &json, "rule=/(a/").await;
     assert_eq!(status, 422);
     assert!(body.contains("in a regular expression"), "{body}");
+}
+
+#[tokio::test]
+async fn the_buttons_of_lists_wish_for_what_stands_on_them() {
+    let page = Served::start(router).await;
+    let json = ["Accept: application/json"];
+    let new = "what=%20https://lists.example/a%20&name=&kind=allow&format=&back=/lists";
+    for (action, body, expected) in [
+        (
+            "add",
+            new,
+            "AddList(NewList { what: \"https://lists.example/a\", name: None, kind: Some(\"allow\"), format: None, \
+             subdomains: None })",
+        ),
+        (
+            "add",
+            "what=easyprivacy",
+            "AddList(NewList { what: \"easyprivacy\", name: None, kind: None, format: None, subdomains: None })",
+        ),
+        ("remove", "list=a", "RemoveList(\"a\")"),
+        ("accept", "list=a", "AcceptList(\"a\")"),
+        (
+            "accept-rule",
+            "list=a&rule=%7C%7Cgoogle.com%5E",
+            "AcceptRules { list: \"a\", rule: Some(\"||google.com^\") }",
+        ),
+        ("accept-rule", "list=a&rule=", "AcceptRules { list: \"a\", rule: Some(\"\") }"),
+        ("accept-all-rules", "list=a", "AcceptRules { list: \"a\", rule: None }"),
+        ("roll-back", "list=a&revision=1f", "RollBack { list: \"a\", revision: Some(\"1f\") }"),
+        ("follow", "list=a", "Follow(\"a\")"),
+    ] {
+        let (status, _, answer) = page.post(&format!("/lists/do/{action}"), &json, body).await;
+        let done: api::Done = serde_json::from_str(&answer).unwrap();
+        assert_eq!((status, &*done.message), (200, expected));
+    }
+    for (action, body) in
+        [("add", "what=%20"), ("accept-rule", "list=a"), ("roll-back", "list=a"), ("follow", "")]
+    {
+        assert_eq!(page.post(&format!("/lists/do/{action}"), &json, body).await.0, 422, "{action} {body}");
+    }
+    let (status, head, _) = page.post("/lists/do/remove", &[], "list=a&back=/lists").await;
+    assert!(status == 303 && head.contains("location: /lists?note=0"), "{head}");
+}
+
+#[tokio::test]
+async fn well_known_lists_are_found_by_their_words() {
+    let page = Served::start(router).await;
+    let (_, _, all) = page.get("/known-lists").await;
+    assert!(all.contains("EasyPrivacy") && all.contains("balanced") && all.contains("strict"), "{all}");
+    let (_, _, found) = page.get("/known-lists?q=easyprivacy+browsers").await;
+    assert!(found.contains("EasyPrivacy") && !found.contains("OISD small"), "{found}");
+    let (status, _, none) = page.get("/known-lists?q=%3Cscript%3E").await;
+    assert!(status == 200 && none.contains("No well-known list") && !none.contains("<script>"), "{none}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_there_has_no_page() {
+    let page = Served::start(router).await;
+    for target in ["/lists/nowhere", "/lists/%3Cscript%3E?from=a", "/lists/do", "/lists/a/b"] {
+        let (status, _, body) = page.get(target).await;
+        assert!(status == 404 && !body.contains("<script>"), "{target}: {body}");
+    }
 }
 
 #[tokio::test]

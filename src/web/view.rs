@@ -103,7 +103,7 @@ pub(super) fn with_note(target: &str, number: u64) -> String {
 macro_rules! pieces {
     ($($piece:ty),*) => { $(impl askama::filters::HtmlSafe for $piece {})* };
 }
-pieces!(Prose, Moment, Who, NameLink, DeviceLink, VerdictView, RuleButton);
+pieces!(Prose, Moment, Who, NameLink, DeviceLink, VerdictView, RuleButton, ListButton);
 
 /// Tells times to people; one for each page, so that all of it is told from the same moment.
 #[derive(Clone, Debug)]
@@ -294,6 +294,38 @@ impl RuleButton {
             Action::Block => ("block", "Block"),
         };
         Some(Self { action, label, rule: rule.to_string(), back: back.to_owned() })
+    }
+}
+
+/// A button that does something with a list.
+#[derive(Clone, Debug, Template)]
+#[template(path = "pieces/list_button.html")]
+pub(super) struct ListButton {
+    /// The last part of its address.
+    pub(super) action: &'static str,
+    /// What stands on it.
+    pub(super) label: &'static str,
+    /// What it does and to what, for those who hear it without what stands around it.
+    pub(super) about: String,
+    /// What it sends along.
+    pub(super) fields: Vec<(&'static str, String)>,
+    /// Where it leads back to.
+    pub(super) back: String,
+    /// What it stands on is there no longer when it was done, so that the browser has to go elsewhere.
+    pub(super) leads_away: bool,
+}
+
+impl ListButton {
+    /// A button that does something with a whole list.
+    pub(super) fn new(action: &'static str, label: &'static str, list: &str, back: &str) -> Self {
+        Self {
+            action,
+            label,
+            about: format!("{label} {list}"),
+            fields: vec![("list", list.to_owned())],
+            back: back.to_owned(),
+            leads_away: false,
+        }
     }
 }
 

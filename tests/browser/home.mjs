@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import dgram from "node:dgram";
+import http from "node:http";
 import net from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -71,10 +72,25 @@ export async function startWay(page) {
   return { page: `http://127.0.0.1:${server.address().port}`, cut, stop: () => (cut(), server.close()) };
 }
 
-/** Starts the binary with a list, two named devices and this upstream. */
+/** An author of lists: serves `text` at every path. */
+export async function startAuthor(text) {
+  const author = { text, asked: 0 };
+  const server = http.createServer((_, answer) => {
+    author.asked += 1;
+    answer.end(author.text);
+  });
+  await new Promise((bound) => server.listen(0, "127.0.0.1", bound));
+  author.url = `http://127.0.0.1:${server.address().port}/lists/`;
+  author.stop = () => (server.closeAllConnections(), server.close());
+  return author;
+}
+
+/** Starts the binary with two lists, one of them a file (`list`), two named devices and this upstream. */
 export async function startDaemon(upstreamPort) {
   const directory = mkdtempSync(join(tmpdir(), "pixelsink-browser-"));
   const config = join(directory, "pixelsink.toml");
+  const list = join(directory, "mine.txt");
+  writeFileSync(list, "||metrics.example^\n||google.com^\n||hidden.metrics.example^$third-party\nnot a rule\n");
   writeFileSync(
     config,
     `data_dir = "${join(directory, "data")}"
@@ -84,6 +100,9 @@ upstream.servers = ["udp://127.0.0.1:${upstreamPort}"]
 [[lists]]
 name = "trackers"
 rules = ["# test", "||pixel.example^", "||beacon.example^"]
+[[lists]]
+name = "mine"
+path = "${list}"
 [[devices]]
 name = "Kitchen TV"
 addresses = ["127.0.0.7"]
@@ -92,7 +111,9 @@ name = "Anna's phone"
 addresses = ["127.0.0.8"]
 `,
   );
-  const child = spawn(BINARY, ["run", "--config", config], { stdio: ["ignore", "inherit", "pipe"] });
+  // A list is looked for at its author's address and nowhere else.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/_proxy$/i.test(name)));
+  const child = spawn(BINARY, ["run", "--config", config], { env, stdio: ["ignore", "inherit", "pipe"] });
   let log = "";
   await new Promise((ready, failed) => {
     const timer = setTimeout(() => failed(new Error(`not ready in time:\n${log}`)), 20000);
@@ -115,5 +136,5 @@ addresses = ["127.0.0.8"]
     rmSync(directory, { recursive: true });
     if (code !== 0) throw new Error(`the daemon ended with ${code}:\n${log}`);
   };
-  return { dns, page, stop };
+  return { dns, page, directory, list, stop };
 }

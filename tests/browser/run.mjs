@@ -3,10 +3,10 @@
 // scrolling, no violation that axe-core knows of. Screenshots are left in target/screenshots.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { ask, startDaemon, startUpstream, startWay } from "./home.mjs";
+import { ask, startAuthor, startDaemon, startUpstream, startWay } from "./home.mjs";
 
 const AXE = readFileSync(join(import.meta.dirname, "node_modules/axe-core/axe.min.js"), "utf8");
 const SHOTS = join(import.meta.dirname, "../../target/screenshots");
@@ -20,6 +20,7 @@ const browser = await chromium.launch({
 });
 const upstream = await startUpstream();
 const daemon = await startDaemon(upstream.port);
+const author = await startAuthor(Array.from({ length: 400 }, (_, index) => `||n${index}.author.example^\n`).join(""));
 
 /** A tab of a window with these properties; what goes wrong in it is collected. */
 async function open(options = {}) {
@@ -46,6 +47,19 @@ const hide = (tab, hidden) =>
     document.dispatchEvent(new Event("visibilitychange"));
   }, hidden);
 
+/** A picture of the whole page, for whoever wants to look at it. */
+const shoot = (tab, name) => tab.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+
+/** Asks until the answer is this one: lists are put in force a moment after they change. */
+async function isAnswered(name, address) {
+  for (let tries = 0; ; tries += 1) {
+    const answer = await ask(daemon.dns, name);
+    if (answer === address) return;
+    assert.ok(tries < 50, `${name} is ${answer} and not ${address}`);
+    await new Promise((passed) => setTimeout(passed, 200));
+  }
+}
+
 const isLive = (tab) => tab.locator("[data-live-state]", { hasText: /^live/ }).waitFor();
 
 const tests = {
@@ -71,7 +85,7 @@ const tests = {
     assert.equal(await ask(daemon.dns, "ads.beacon.example", "127.0.0.8"), "0.0.0.0");
     const row = tab.locator("tr", { hasText: "ads.beacon.example" }).first();
     await row.waitFor({ timeout: 2000 });
-    assert.match(await row.innerText(), /Anna's phone[\s\S]*blocked[\s\S]*trackers, line 3/);
+    assert.match(await row.innerText(), /Anna's phone[\s\S]*blocked[\s\S]*trackers: \|\|beacon\.example\^/);
     await row.getByRole("button", { name: /allow/i }).click();
     await tab.getByText(/is let through from now on/).waitFor();
     assert.equal(await ask(daemon.dns, "ads.beacon.example", "127.0.0.8"), "198.51.100.1");
@@ -219,6 +233,111 @@ const tests = {
     assert.deepEqual(tab.wrong, []);
   },
 
+  async "a rule that is held back is told on the overview, and blocks when it is accepted by a click"() {
+    const tab = await open();
+    await isAnswered("metrics.example", "0.0.0.0");
+    await isAnswered("www.google.com", "198.51.100.1");
+    await tab.goto(`${daemon.page}/`);
+    const problem = tab.locator("li", { hasText: "1 rule of it is held back" });
+    assert.match(await problem.innerText(), /mine: .*\|\|google\.com\^, because it would block google\.com/);
+    await problem.getByRole("link", { name: "See the list" }).click();
+    await tab.waitForURL(`${daemon.page}/lists/mine`);
+    const row = tab.locator("tr", { hasText: "||google.com^" });
+    assert.match(await row.innerText(), /2\s+it would block google\.com/);
+    await row.getByRole("button", { name: "Accept ||google.com^ of mine" }).click();
+    await tab.getByText(/was accepted and is in force/).waitFor();
+    assert.equal(await row.count(), 0);
+    await isAnswered("www.google.com", "0.0.0.0");
+    await tab.goto(`${daemon.page}/explain?name=www.google.com`);
+    assert.match(await tab.locator("main").innerText(), /Without mine it would pass/);
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "a list is rolled back by a click and follows its source again"() {
+    const tab = await open();
+    writeFileSync(daemon.list, "||metrics.example^\n||newer.example^\n||wikipedia.org^\n");
+    await isAnswered("newer.example", "0.0.0.0");
+    await tab.goto(`${daemon.page}/lists`);
+    await tab.getByRole("link", { name: "Revisions of mine" }).click();
+    const kept = tab.locator("[data-part=revisions] tbody tr");
+    assert.equal(await kept.count(), 2);
+    await tab.getByRole("button", { name: "Compare" }).click();
+    await tab.getByText("2 rules came and 1 rule went.").waitFor();
+    assert.match(await tab.locator("[data-part=changes]").innerText(), /Came[\s\S]*newer[\s\S]*Went[\s\S]*google/);
+    await tab.getByRole("button", { name: /^Roll back mine/ }).click();
+    await tab.getByText(/is held at its revision/).waitFor();
+    await isAnswered("newer.example", "198.51.100.1");
+    await tab.getByRole("button", { name: "Follow again mine" }).click();
+    await tab.getByText(/follows its source again/).waitFor();
+    await isAnswered("newer.example", "0.0.0.0");
+    assert.equal(await tab.getByText("You hold this list").count(), 0);
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "a newer text that is nothing like the one before waits, and is accepted by a click"() {
+    const tab = await open();
+    await tab.goto(`${daemon.page}/known-lists`);
+    await tab.getByLabel("URL, path of a file").fill(`${author.url}shrinking.txt`);
+    await tab.getByLabel("Name", { exact: true }).fill("shrinking");
+    await tab.locator("section", { hasText: "One of your own" }).getByRole("button", { name: "Add" }).click();
+    await tab.getByText(/shrinking was added/).waitFor();
+    await isAnswered("n399.author.example", "0.0.0.0");
+    author.text = "||new.author.example^\n||n1.author.example^\n";
+    await tab.goto(`${daemon.page}/lists`);
+    await tab.getByRole("button", { name: "Refresh shrinking" }).click();
+    await tab.getByText("A newer text waits for your word.").first().waitFor();
+    await shoot(tab, "waiting");
+    await tab.goto(`${daemon.page}/`);
+    const problem = tab.locator("li", { hasText: "A newer text waits for your word." });
+    await problem.getByRole("link", { name: "See the list" }).click();
+    await tab.getByRole("link", { name: "What would change" }).click();
+    await tab.getByText("1 rule came and 399 rules went.").waitFor();
+    await shoot(tab, "changes");
+    await isAnswered("n399.author.example", "0.0.0.0");
+    await tab.getByRole("button", { name: "Accept the newer text of shrinking" }).first().click();
+    await tab.getByText(/The newer text of shrinking was accepted/).waitFor();
+    await isAnswered("n399.author.example", "198.51.100.1");
+    await isAnswered("new.author.example", "0.0.0.0");
+    await tab.getByRole("button", { name: "Remove shrinking" }).click();
+    await tab.getByText(/shrinking was removed/).waitFor();
+    assert.deepEqual(tab.wrong, []);
+  },
+
+  async "a list is added and removed, with and without JavaScript"() {
+    const file = `${daemon.directory}/added.txt`;
+    writeFileSync(file, "||added.example^\n");
+    for (const javaScriptEnabled of [true, false]) {
+      const tab = await open({ javaScriptEnabled });
+      await tab.goto(`${daemon.page}/lists`);
+      await tab.getByRole("link", { name: "Add a list" }).click();
+      await tab.getByLabel("URL, path of a file").fill(file);
+      await tab.getByLabel("Syntax").selectOption("adblock");
+      await tab.locator("section", { hasText: "One of your own" }).getByRole("button", { name: "Add" }).click();
+      await tab.getByText(/added was added/).waitFor();
+      await isAnswered("a.added.example", "0.0.0.0");
+      await tab.goto(`${daemon.page}/lists`);
+      await tab.getByRole("button", { name: "Remove added" }).click();
+      await tab.getByText(/added was removed/).waitFor();
+      assert.equal(await tab.getByRole("heading", { name: /^added/ }).count(), 0);
+      await isAnswered("a.added.example", "198.51.100.1");
+      assert.deepEqual(tab.wrong, []);
+    }
+  },
+
+  async "a well-known list is found, added, marked and removed"() {
+    const tab = await open();
+    await tab.goto(`${daemon.page}/known-lists`);
+    await tab.getByRole("searchbox", { name: "Words to look for" }).fill("easyprivacy");
+    await tab.getByRole("button", { name: "Search" }).click();
+    await tab.getByRole("button", { name: "Add easyprivacy" }).click();
+    await tab.getByText(/easyprivacy was added/).waitFor();
+    await tab.getByRole("link", { name: /there.*easyprivacy/ }).click();
+    await tab.getByRole("button", { name: "Remove easyprivacy" }).click();
+    await tab.getByText(/easyprivacy was removed/).waitFor();
+    assert.equal(new URL(tab.url()).pathname, "/lists");
+    assert.deepEqual(tab.wrong, []);
+  },
+
   async "names from the network are text, whatever they hold"() {
     for (const label of ["<img src=x onerror=alert(1)>", "\"><script>alert(1)</script>", "{{7*7}}", "a'b\"c&d"]) {
       await ask(daemon.dns, `${label}.pixel.example`, "127.0.0.7");
@@ -245,16 +364,22 @@ const tests = {
       device: "/devices/127.0.0.7",
       log: "/log",
       lists: "/lists",
+      list: "/lists/mine?from=&to=waiting",
+      known: "/known-lists",
+      found: "/known-lists?q=tv",
       rules: "/rules",
       explain: "/explain?name=www.google-analytics.com",
+      several: "/explain?name=t.pixel.example",
     };
+    writeFileSync(daemon.list, `||metrics.example^\n||github.com^\n||pixel.example^\n||${"long.".repeat(40)}wikipedia.org^\n@@||co.uk^\nnot a rule\n`);
+    await isAnswered("newer.example", "198.51.100.1");
     for (const width of [1280, 360]) {
       for (const colorScheme of ["light", "dark"]) {
         const tab = await open({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
         for (const [name, path] of Object.entries(pages)) {
           const where = `${name} ${width} ${colorScheme}`;
           await tab.goto(daemon.page + path);
-          await tab.screenshot({ path: join(SHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+          await shoot(tab, `${name}-${width}-${colorScheme}`);
           const sideways = await tab.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
           assert.ok(sideways <= 0, `${where} scrolls sideways by ${sideways} px`);
           await tab.evaluate(AXE);
@@ -284,5 +409,6 @@ for (const [name, test] of Object.entries(tests)) {
 await browser.close();
 await daemon.stop();
 upstream.stop();
+author.stop();
 console.log(`browser: ${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -39,7 +39,7 @@ fn explain_names_rule_list_and_line() {
     let upstream = Upstream::generous();
     let daemon = Daemon::start(upstream.address, LIST);
     insta::assert_snapshot!(daemon.run(&["explain", "t.pixel.example"]), @r"
-    t.pixel.example is blocked by ||pixel.example^ (trackers)
+    t.pixel.example is blocked by ||pixel.example^ (trackers, line 2)
     It belongs to pixel.example, of which the catalogue knows nothing.
 
              asks for  rule              list      line
@@ -52,7 +52,8 @@ fn explain_names_rule_list_and_line() {
     ");
     let built_in = daemon.run(&["explain", "www.google-analytics.com"]);
     assert!(
-        built_in.starts_with("www.google-analytics.com is blocked by ||google-analytics.com^ (pixelsink)")
+        built_in
+            .starts_with("www.google-analytics.com is blocked by ||google-analytics.com^ (pixelsink, line ")
     );
     assert!(built_in.contains("Google Analytics by Google"), "{built_in}");
     daemon.run(&["allow", "pixel.example"]);

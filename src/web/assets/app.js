@@ -83,7 +83,16 @@ function keepFocus(place) {
 
 // What tells a control from others when rows have moved: the focus must not slip to another row's button.
 function meaning(control) {
-  return `${control.localName} ${control.form?.elements.rule?.value ?? control.getAttribute("href") ?? control.textContent}`;
+  const { form } = control;
+  // A list has several buttons beside each other.
+  const about = form ? `${subject(form)} ${form.elements.list ? control.textContent : ""}` : control.getAttribute("href");
+  return `${control.localName} ${about ?? control.textContent}`;
+}
+
+// What a form is about: a rule, a list, a revision of one. Two that undo each other are about the same.
+function subject(form) {
+  const of = (name) => form.elements[name]?.value ?? "";
+  return ["list", "revision", "rule", "what"].map(of).join(" ").trim() || undefined;
 }
 
 function isSelected(element) {
@@ -108,7 +117,7 @@ document.addEventListener("submit", async (event) => {
   const address = button?.getAttribute("formaction") ?? form.getAttribute("action");
   const body = new URLSearchParams(new FormData(form));
   // The second click of a double click would meet the button that undoes the first.
-  const on = form.elements.rule?.value;
+  const on = subject(form);
   if (form.ariaBusy === "true" || (acted.on === on && event.timeStamp - acted.at_ms < 600)) return;
   form.ariaBusy = "true";
   try {
@@ -318,7 +327,7 @@ function addRow(event) {
   row.querySelector(".verdict").classList.add(word);
   const rule = event.verdict.rule;
   if (rule) {
-    set(".where", `${rule.list}, line ${rule.line}:`);
+    set(".where", `${rule.list}:`);
     set(".why code", rule.rule);
   } else row.querySelector(".why").remove();
   const form = row.querySelector("form");

@@ -12,7 +12,7 @@ use super::{Page, page};
 use crate::device::DeviceTable;
 use crate::list::Action;
 use crate::name::DomainName;
-use crate::policy::{Explained, Policy, Question, RuleRef};
+use crate::policy::{Explained, Policy, Question, RuleRef, Verdict, Without};
 use crate::tracker::Attribution;
 use crate::web::Web;
 use crate::web::view::{Frame, RuleButton, Tab, Who};
@@ -47,6 +47,8 @@ pub(super) struct Explanation {
     /// `blocked`, `allowed` or `passed`.
     pub(super) word: &'static str,
     pub(super) rules: Vec<RuleRow>,
+    /// What would be said of it without one of the lists, where that is something else.
+    pub(super) without: Vec<WithoutRow>,
     pub(super) who: Who,
     pub(super) is_known: bool,
     pub(super) button: Option<RuleButton>,
@@ -55,9 +57,41 @@ pub(super) struct Explanation {
 /// One rule that covers the name.
 pub(super) struct RuleRow {
     pub(super) rule: RuleRef,
+    /// Every list that has it; for a rule of the person's own the file.
+    pub(super) lists: Vec<String>,
+    /// Where it stands in its lists: the number of each line and its text.
+    pub(super) places: Vec<(String, Vec<(u32, String)>)>,
     pub(super) action: &'static str,
     pub(super) own: bool,
     pub(super) decides: bool,
+}
+
+/// What would be said without a list.
+pub(super) struct WithoutRow {
+    pub(super) list: String,
+    /// `blocked`, `allowed` or `passed`.
+    pub(super) word: &'static str,
+    /// The rule that would decide.
+    pub(super) rule: Option<RuleRef>,
+}
+
+impl From<Without> for WithoutRow {
+    fn from(without: Without) -> Self {
+        let (word, rule) = match without.verdict {
+            Verdict::Pass => ("passed", None),
+            Verdict::Allow(rule) => ("allowed", Some(rule)),
+            Verdict::Block(rule) => ("blocked", Some(rule)),
+        };
+        Self { list: without.list.to_string(), word, rule }
+    }
+}
+
+impl RuleRow {
+    /// The lines of a list, as far as they are known.
+    pub(super) fn lines(&self, list: &str) -> &[(u32, String)] {
+        let of_list = self.places.iter().find(|(named, _)| named == list);
+        of_list.map_or(&[], |(_, lines)| lines.as_slice())
+    }
 }
 
 impl Explanation {
@@ -73,6 +107,7 @@ impl Explanation {
             Some(Action::Allow) => "allowed",
             None => "passed",
         };
+        let without = Policy::explain_without(&rules).into_iter().map(Into::into).collect();
         let row = |(index, explained): (usize, Explained)| RuleRow {
             action: match explained.action {
                 Action::Allow => "allows",
@@ -80,10 +115,13 @@ impl Explanation {
             },
             own: explained.own,
             decides: index == 0,
+            lists: explained.lists.iter().map(ToString::to_string).collect(),
+            places: Vec::new(),
             rule: explained.rule,
         };
         Self {
             word,
+            without,
             rules: rules.into_iter().enumerate().map(row).collect(),
             who: attribution.into(),
             is_known: matches!(attribution, Attribution::Tracker(_)),

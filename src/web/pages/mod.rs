@@ -3,6 +3,8 @@
 mod device;
 mod devices;
 mod explain;
+mod known_lists;
+mod list;
 mod lists;
 mod log;
 mod overview;
@@ -25,6 +27,8 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/devices/{key}", get(device::show))
         .route("/log", get(log::show))
         .route("/lists", get(lists::show))
+        .route("/lists/{name}", get(list::show))
+        .route("/known-lists", get(known_lists::show))
         .route("/rules", get(rules::show))
         .route("/explain", get(explain::show))
 }

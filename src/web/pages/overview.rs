@@ -58,7 +58,7 @@ pub(super) struct Overview {
 /// A [`Problem`] as it is shown.
 pub(super) struct ProblemLine {
     pub(super) text: Prose,
-    pub(super) link: Option<(&'static str, &'static str)>,
+    pub(super) link: Option<(String, &'static str)>,
 }
 
 impl From<Problem> for ProblemLine {

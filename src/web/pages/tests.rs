@@ -8,7 +8,10 @@ use jiff::tz::TimeZone;
 use super::overview::TrackerRow;
 use super::*;
 use crate::device::{Device, DeviceKey};
-use crate::feed::{Origin, OwnRuleStatus, SourceOptions, SourceStatus};
+use crate::feed::{
+    Choice, Diff, DiffRule, KnownList, KnownLists, Origin, OwnRuleStatus, QuarantineReason, QuarantinedRule,
+    RevisionState, RevisionStatus, SourceOptions, SourceStatus, Waiting,
+};
 use crate::history::{DeviceCount, HourCount, RememberedVerdict, Totals, TrackerCount};
 use crate::list::{Action, OwnRule, ParseOptions, parse};
 use crate::name::DomainName;
@@ -109,7 +112,10 @@ fn chart() -> Chart {
 fn overview() -> overview::Overview {
     overview::Overview {
         frame: frame(),
-        problems: vec![overview::ProblemLine { text: HOSTILE.into(), link: Some(("/lists", "See")) }],
+        problems: vec![overview::ProblemLine {
+            text: HOSTILE.into(),
+            link: Some((HOSTILE.to_owned(), "See")),
+        }],
         welcome: None,
         hits_today: "1".into(),
         queries_today: "2 questions".into(),
@@ -183,19 +189,55 @@ fn hostile_texts_stay_texts_in_the_log() {
     });
 }
 
-#[test]
-fn hostile_texts_stay_texts_among_lists_and_rules() {
-    let options = SourceOptions::new(HOSTILE, Origin::Url(format!("https://{HOSTILE}")));
-    let status = SourceStatus {
+fn revision(state: RevisionState) -> RevisionStatus {
+    RevisionStatus {
+        id: format!("{state:?} {HOSTILE}"),
+        fetched: Timestamp::UNIX_EPOCH,
+        rules: Some(1),
+        size: 1,
+        url: format!("{state:?} {HOSTILE}"),
+        state,
+    }
+}
+
+/// A list of which everything that can be told is told.
+fn list_status() -> SourceStatus {
+    let mut options = SourceOptions::new(HOSTILE, Origin::Url(format!("https://{HOSTILE}")));
+    (options.mirrors, options.added) = (vec![HOSTILE.to_owned()], true);
+    let held = |reason| QuarantinedRule { rule: HOSTILE.to_owned(), line: 7, reason };
+    SourceStatus {
+        served_by: Some(HOSTILE.to_owned()),
+        revisions: [RevisionState::Waiting, RevisionState::InForce, RevisionState::Kept].map(revision).into(),
+        held_since: Some(Timestamp::UNIX_EPOCH),
+        waiting: Some(Waiting {
+            id: HOSTILE.to_owned(),
+            fetched: Timestamp::UNIX_EPOCH,
+            rules: 3,
+            reason: format!("It is another. {HOSTILE}"),
+        }),
+        quarantined: vec![
+            held(QuarantineReason::Popular(HOSTILE.to_owned())),
+            held(QuarantineReason::PublicSuffix),
+        ],
+        quarantined_total: 1_234,
         failed: true,
         rules: 1,
         report: parse(HOSTILE.as_bytes(), ParseOptions::default()).report,
         refreshing: true,
         problem: Some(HOSTILE.to_owned()),
         ..SourceStatus::new(Arc::new(options))
-    };
-    let card = lists::ListCard::new(&status, &times());
-    check(&lists::Lists { frame: frame(), rules: "1".into(), lists: vec![card] });
+    }
+}
+
+#[test]
+fn hostile_texts_stay_texts_among_lists_and_rules() {
+    let card = lists::ListCard::new(&list_status(), &times(), HOSTILE, 5);
+    check(&lists::Lists {
+        frame: frame(),
+        rules: "1".into(),
+        problem: Some(HOSTILE.into()),
+        lists: vec![card],
+    });
     let own = OwnRuleStatus {
         action: Action::Allow,
         rule: OwnRule {
@@ -210,6 +252,99 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
 }
 
 #[test]
+fn hostile_texts_stay_texts_on_the_page_of_a_list() {
+    let rules = vec![DiffRule { rule: HOSTILE.to_owned(), line: 1 }];
+    let diff = Diff {
+        from: revision(RevisionState::Kept),
+        to: revision(RevisionState::InForce),
+        came: rules.clone(),
+        came_total: 2_000,
+        went: rules,
+        went_total: 1,
+    };
+    let status = list_status();
+    let page = |changes| list::ListPage {
+        frame: frame(),
+        list: lists::ListCard::new(&status, &times(), HOSTILE, usize::MAX),
+        revisions: list::RevisionRow::all(HOSTILE, &status.revisions, None, &times(), HOSTILE),
+        changes,
+    };
+    check(&page(None));
+    check(&page(Some(Err(HOSTILE.into()))));
+    let compared = page(Some(Ok(list::Changes::new(&diff, &times()))));
+    check(&compared);
+    let html = compared.render().unwrap();
+    for told in [
+        "<b>2,000 rules</b> came",
+        "<b>1 rule</b> went",
+        "1,999 more",
+        "1,234 rules are held back",
+        "1232 more.",
+    ] {
+        assert!(html.contains(told), "{told} in {html}");
+    }
+    let sends = |action: &str| html.matches(&format!("action=\"/lists/do/{action}\"")).count();
+    assert_eq!(
+        ["accept", "accept-rule", "accept-all-rules", "roll-back", "follow", "refresh", "remove"].map(sends),
+        [2, 2, 1, 1, 1, 1, 1]
+    );
+}
+
+#[test]
+fn of_many_rules_that_are_held_back_the_first_are_shown() {
+    let status = SourceStatus { quarantined_total: 2, ..list_status() };
+    let card = lists::ListCard::new(&status, &times(), "/", 1).held_back.unwrap();
+    assert_eq!((card.rows.len(), card.untold, card.has_more), (1, 1, true));
+    let card = lists::ListCard::new(&status, &times(), "/", 2).held_back.unwrap();
+    assert_eq!((card.rows.len(), card.untold, card.has_more), (2, 0, false));
+}
+
+#[test]
+fn why_a_text_waits_is_told_once() {
+    let status = list_status();
+    let reason = |problem: Option<&str>| {
+        let status = SourceStatus { problem: problem.map(str::to_owned), ..status.clone() };
+        lists::ListCard::new(&status, &times(), "/", 1).waiting.unwrap().reason.is_some()
+    };
+    let told = format!("A newer text waits for your word. {}", status.waiting.as_ref().unwrap().reason);
+    assert!(reason(None) && reason(Some("Other.")) && !reason(Some(&told)));
+}
+
+#[test]
+fn hostile_texts_stay_texts_among_well_known_lists() {
+    let text = || HOSTILE.to_owned();
+    let list = KnownList {
+        name: text(),
+        title: text(),
+        about: text(),
+        urls: vec![text()],
+        format: text(),
+        kind: text(),
+        subdomains: false,
+        licence: text(),
+        homepage: format!("https://{HOSTILE}"),
+        size: text(),
+        level: text(),
+    };
+    let choice = Choice { name: text(), about: text(), lists: vec![text()] };
+    let known = KnownLists { lists: vec![list], choices: vec![choice] };
+    for lists in [vec![list_status()], Vec::new()] {
+        let present = known_lists::Present::new(&lists);
+        check(&known_lists::KnownListsPage {
+            frame: frame(),
+            formats: crate::list::Format::ALL.map(crate::list::Format::as_str),
+            query: text(),
+            found: "1 list".to_owned(),
+            choices: vec![known_lists::ChoiceRow::new(&known.choices[0], &known, &present, HOSTILE)],
+            levels: known_lists::grouped(&known, "", &present, HOSTILE),
+        });
+    }
+    let list = KnownList { homepage: "javascript:alert(1)".to_owned(), ..known.lists[0].clone() };
+    let row = known_lists::KnownRow::new(&list, &known_lists::Present::new(&[]), "/");
+    assert_eq!(row.homepage, None);
+}
+
+#[test]
 fn hostile_texts_stay_texts_in_explanations_and_errors() {
     let page = |outcome| explain::Explain { frame: frame(), typed: HOSTILE.to_owned(), outcome };
     check(&page(explain::Outcome::Empty));
@@ -217,7 +352,11 @@ fn hostile_texts_stay_texts_in_explanations_and_errors() {
     for own in [true, false] {
         let rules = vec![Explained { rule: rule(), lists: vec![HOSTILE.into()], action: Action::Block, own }];
         let policy = Policy::default();
-        let explanation = explain::Explanation::new(&hostile_name(), rules, &policy, &tracker(), HOSTILE);
+        let mut explanation = explain::Explanation::new(&hostile_name(), rules, &policy, &tracker(), HOSTILE);
+        explanation.rules[0].places = vec![(HOSTILE.to_owned(), vec![(3, HOSTILE.to_owned())])];
+        explanation.without = [None, Some(rule())]
+            .map(|rule| explain::WithoutRow { list: HOSTILE.to_owned(), word: "blocked", rule })
+            .into();
         assert!(explanation.button.is_none(), "no rule can be written for such a name");
         check(&page(explain::Outcome::Name(Box::new(explanation))));
     }
@@ -231,7 +370,7 @@ fn a_link_to_a_list_is_a_web_address_or_none() {
     for (url, is_link) in origins {
         let options = SourceOptions::new("l", Origin::Url(url.to_owned()));
         let status = SourceStatus::new(Arc::new(options));
-        assert_eq!(lists::ListCard::new(&status, &times()).link.is_some(), is_link, "{url}");
+        assert_eq!(lists::ListCard::new(&status, &times(), "/", 5).link.is_some(), is_link, "{url}");
     }
 }
 
@@ -246,8 +385,9 @@ fn the_built_in_list_is_as_old_as_the_program() {
         revision: Some(Timestamp::UNIX_EPOCH),
         ..SourceStatus::new(Arc::new(options))
     };
-    let cards = vec![lists::ListCard::new(&status, &times())];
-    let page = lists::Lists { frame: frame(), rules: "1".into(), lists: cards }.render().unwrap();
+    let cards = vec![lists::ListCard::new(&status, &times(), "/", 5)];
+    let page = lists::Lists { frame: frame(), rules: "1".into(), problem: None, lists: cards };
+    let page = page.render().unwrap();
     assert!(page.contains("<dt>Copy in force from</dt><dd>pixelsink 0</dd>"), "{page}");
     assert_eq!(crate::web::api::List::from(&status).format.as_deref(), Some("built-in"));
 }
