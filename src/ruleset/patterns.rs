@@ -92,6 +92,9 @@ pub(super) struct Patterns {
     always: Vec<u32>,
 }
 
+/// Pieces of text of which a name must have one.
+type Pieces = Vec<Vec<u8>>;
+
 /// Patterns that are tried together.
 #[derive(Debug)]
 struct Group {
@@ -143,8 +146,8 @@ impl Patterns {
 
     /// Makes groups of these patterns and gives each one's number with the pieces of its members; `None` when a pattern is
     /// larger than any that [`PatternsBuilder::admit`] lets in.
-    fn group(&mut self, patterns: Vec<(Vec<Vec<u8>>, u32, Hir)>) -> Option<Vec<(u32, Vec<Vec<Vec<u8>>>)>> {
-        let mut made: Vec<(u32, Vec<Vec<Vec<u8>>>)> = Vec::new();
+    fn group(&mut self, patterns: Vec<(Pieces, u32, Hir)>) -> Option<Vec<(u32, Vec<Pieces>)>> {
+        let mut made: Vec<(u32, Vec<Pieces>)> = Vec::new();
         let mut room = 0;
         for (pieces, index, hir) in patterns {
             let length = nfa_len(&hir)?;
@@ -237,7 +240,7 @@ fn parse(regex: &str) -> Result<Hir, PatternError> {
 }
 
 /// Pieces of text of which every name that matches has one; `None` when there are no such pieces.
-fn pieces(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+fn pieces(hir: &Hir) -> Option<Pieces> {
     let mut found = match hir.kind() {
         HirKind::Alternation(branches) => {
             let all: Option<Vec<_>> = branches.iter().map(pieces).collect();
@@ -261,7 +264,7 @@ fn pieces(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     (found.len() <= LITERALS_MAX).then_some(found)
 }
 
-fn beginnings(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+fn beginnings(hir: &Hir) -> Option<Pieces> {
     let mut extractor = Extractor::new();
     extractor.kind(ExtractKind::Prefix).limit_total(LITERALS_MAX).limit_literal_len(32);
     let sequence = extractor.extract(hir);
