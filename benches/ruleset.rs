@@ -4,6 +4,16 @@
 //! hosts text; more than the file has are made of its own labels. Each line of the table is a process of its own, so that its
 //! memory is its own. A floor in the same run stands beside each time: reading the text once, and hashing a name once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::type_complexity,
+    clippy::cast_possible_truncation,
+    reason = "a table for whoever runs it: what goes wrong ends it, and says where"
+)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::io::{Read, Write};

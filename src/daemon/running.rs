@@ -384,6 +384,7 @@ impl Running {
         let mut problems = self.start_problems.clone();
         problems.extend(self.feed.own_problem());
         problems.extend(self.feed.accepted_problem());
+        problems.extend(self.feed.unkept_problem());
         for stored in [&self.reload_problem, &self.discovery_problem, &self.added_problem] {
             problems.extend(stored.load().as_ref().clone());
         }

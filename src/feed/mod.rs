@@ -51,6 +51,21 @@ use task::{Command, Task, View, Wish};
 /// Commands that wait for the task; more than a household's pages can send at once.
 const COMMANDS_MAX: usize = 32;
 
+/// Takes a download in that came in these pieces, and gives the checksum of its text and how many rules it has: for fuzzing.
+#[doc(hidden)]
+pub fn take_in<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    size_max: u64,
+) -> Result<(String, u64), String> {
+    let taken = || {
+        let mut intake = guard::Intake::new(crate::list::ParseOptions::default(), size_max, None)?;
+        pieces.into_iter().try_for_each(|piece| intake.push(piece))?;
+        intake.finish()
+    };
+    let taken: Result<guard::Taken, guard::Refusal> = taken();
+    taken.map(|taken| (taken.text.digest().to_owned(), taken.rules)).map_err(|refusal| refusal.to_string())
+}
+
 /// A handle to the lists. Cheap to clone; when the last one is dropped, work on the lists ends.
 ///
 /// Downloads end at once. A read, a write or a compile that has begun runs to its end on its thread and changes nothing

@@ -44,6 +44,10 @@ impl BlockWriter {
     }
 
     /// Takes the next key, which is greater than the last.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a key, and so what is left of it, has at most 255 octets"
+    )]
     pub(super) fn push(&mut self, key: &[u8], attribute: u32, symbols: &mut Writer) {
         let shared = if self.count() == 0 { 0 } else { shared_len(&self.last, key) };
         let codes = symbols.encode(key.get(shared..).unwrap_or_default());
@@ -68,6 +72,10 @@ impl BlockWriter {
     }
 
     /// Writes the block out and begins a new one.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a block has at most 32 keys, and no more kinds than keys"
+    )]
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0, 0, self.count() as u8]);
@@ -126,6 +134,7 @@ fn choice_width(kinds: usize) -> usize {
     kinds.next_power_of_two().trailing_zeros() as usize
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is kept")]
 fn checksum(octets: &[u8]) -> u16 {
     xxh3_64(octets) as u16
 }

@@ -217,7 +217,7 @@ impl Builder {
     /// Makes room for the next keys.
     fn put_aside(&mut self) -> Result<(), BuildError> {
         let Some(directory) = &self.options.spill_dir else {
-            return if u32::MAX / 2 < u32::try_from(self.run.len()).unwrap_or(u32::MAX) {
+            return if self.run.has_no_room() {
                 Err(BuildError::Full("more names than fit into memory"))
             } else {
                 Ok(())
@@ -354,7 +354,7 @@ impl Builder {
         file.section(&notes(&counts))?;
         let (rules, keys) = (counts.total(), hashes.len() as u64);
         let about = About { precedence: self.options.precedence, labels, fingerprint, rules, keys };
-        Ok((file.finish(about)?, counts))
+        Ok((file.finish(&about)?, counts))
     }
 }
 

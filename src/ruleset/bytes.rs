@@ -99,6 +99,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Writes what [`Reader::varint`] reads.
+#[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
 pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u32) {
     while 0x80 <= number {
         out.push(number as u8 | 0x80);

@@ -240,8 +240,8 @@ impl<W: Write + Seek> FileWriter<W> {
     }
 
     /// Writes the header and gives back what was written to.
-    pub(super) fn finish(mut self, about: About) -> io::Result<W> {
-        let About { precedence, labels, fingerprint, rules, keys } = about;
+    pub(super) fn finish(mut self, about: &About) -> io::Result<W> {
+        let &About { precedence, labels, fingerprint, rules, keys } = about;
         let parts = self.parts.try_into().map_err(|_| io::Error::other("a section is missing"))?;
         let (labels_min, labels_max) = labels;
         let header = Header { precedence, labels_min, labels_max, fingerprint, rules, keys, parts };

@@ -49,6 +49,7 @@ const fn place(hash: u64, blocks: usize) -> usize {
 }
 
 /// One bit in each word of the block, from the lower half of the hash.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half of the hash is all there is to it")]
 #[inline]
 const fn bits(hash: u64) -> [usize; 4] {
     [hash as usize & 63, (hash >> 6) as usize & 63, (hash >> 12) as usize & 63, (hash >> 18) as usize & 63]

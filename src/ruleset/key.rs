@@ -115,7 +115,7 @@ impl Labels {
             if length == 0 {
                 break;
             }
-            *start = at as u8; // A name has at most 255 octets.
+            *start = u8::try_from(at).unwrap_or(u8::MAX); // A name has at most 255 octets.
             labels.count += 1;
             at += 1 + usize::from(length);
         }
@@ -129,6 +129,7 @@ impl Labels {
     }
 
     /// The labels, the top-level domain first.
+    #[expect(clippy::wrong_self_convention, reason = "it reads from the right")]
     pub(super) fn from_right<'a>(&self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let starts = self.starts.get(..self.count).unwrap_or_default();
         starts.iter().rev().map(move |&start| {
@@ -159,6 +160,11 @@ pub(super) fn digest(key: &[u8]) -> u64 {
 
 /// The rank of each octet: the end of a key is 0 and the end of a label 1. What never stands in a list's name shares the rank
 /// of a neighbour.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "worked out by the compiler, which sees that all of the 256 octets are there"
+)]
 const RANKS: [u8; 256] = {
     let mut ranks = [39; 256];
     let mut octet = 0;
@@ -212,6 +218,7 @@ impl NameHash {
 
 /// Both halves of a product: every bit of the result depends on every bit of both.
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half, and then the upper one")]
 const fn fold(one: u64, other: u64) -> u64 {
     let product = (one as u128).wrapping_mul(other as u128);
     product as u64 ^ (product >> 64) as u64

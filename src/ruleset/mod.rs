@@ -239,6 +239,10 @@ impl Ruleset {
     /// # Errors
     /// The file is not to be used and should be compiled anew.
     pub fn open(path: &Path, fingerprint: &[u8; 32]) -> Result<Self, OpenError> {
+        // Opening a pipe would wait for its other end for ever.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(OpenError::Foreign);
+        }
         let file = File::open(path)?;
         let bytes = Bytes::map(&file)?;
         if Header::read(&bytes)?.fingerprint != *fingerprint {
@@ -299,6 +303,9 @@ impl Ruleset {
     /// # Errors
     /// The file is damaged, and should be compiled anew.
     pub fn verify(path: &Path) -> Result<(), OpenError> {
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(OpenError::Foreign);
+        }
         let mut file = BufReader::with_capacity(64 * 1024, File::open(path)?);
         let mut head = vec![0; file::HEADER_LEN];
         file.read_exact(&mut head).map_err(|_| OpenError::Damaged("the header"))?;

@@ -92,6 +92,9 @@ pub(super) struct Patterns {
     always: Vec<u32>,
 }
 
+/// Pieces of text of which a name must have one.
+type Pieces = Vec<Vec<u8>>;
+
 /// Patterns that are tried together.
 #[derive(Debug)]
 struct Group {
@@ -127,12 +130,12 @@ impl Patterns {
         with_pieces.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
         let mut all = Self { patterns, ..Self::default() };
         let mut pieces: Vec<(Vec<u8>, u32)> = Vec::new();
-        for (group, texts) in all.group(with_pieces) {
+        for (group, texts) in all.group(with_pieces)? {
             pieces.extend(texts.into_iter().flatten().map(|text| (text, group)));
         }
         pieces.sort();
         pieces.dedup();
-        all.always = all.group(without).into_iter().map(|(group, _)| group).collect();
+        all.always = all.group(without)?.into_iter().map(|(group, _)| group).collect();
         if !pieces.is_empty() {
             let texts = pieces.iter().map(|(text, _)| text);
             let finder = AhoCorasick::builder().match_kind(MatchKind::Standard).build(texts).ok()?;
@@ -141,12 +144,13 @@ impl Patterns {
         Some(all)
     }
 
-    /// Makes groups of these patterns and gives each one's number with the pieces of its members.
-    fn group(&mut self, patterns: Vec<(Vec<Vec<u8>>, u32, Hir)>) -> Vec<(u32, Vec<Vec<Vec<u8>>>)> {
-        let mut made: Vec<(u32, Vec<Vec<Vec<u8>>>)> = Vec::new();
+    /// Makes groups of these patterns and gives each one's number with the pieces of its members; `None` when a pattern is
+    /// larger than any that [`PatternsBuilder::admit`] lets in.
+    fn group(&mut self, patterns: Vec<(Pieces, u32, Hir)>) -> Option<Vec<(u32, Vec<Pieces>)>> {
+        let mut made: Vec<(u32, Vec<Pieces>)> = Vec::new();
         let mut room = 0;
         for (pieces, index, hir) in patterns {
-            let length = nfa_len(&hir).unwrap_or(NFA_LEN_MAX);
+            let length = nfa_len(&hir)?;
             let last = self.groups.last().map_or(0, |group| group.members.len());
             if made.is_empty() || room < length || last == GROUP_MAX {
                 room = GROUP_NFA_LEN_MAX;
@@ -164,7 +168,7 @@ impl Patterns {
                 all.push(pieces);
             }
         }
-        made
+        Some(made)
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -216,7 +220,9 @@ fn write_text<'a>(name: NameRef<'_>, buffer: &'a mut [u8; NAME_LEN_MAX]) -> &'a 
     let mut end = 0;
     for label in name.labels() {
         if 0 < end {
-            buffer.get_mut(end).map(|place| *place = b'.');
+            if let Some(place) = buffer.get_mut(end) {
+                *place = b'.';
+            }
             end += 1;
         }
         if let Some(place) = buffer.get_mut(end..end + label.len()) {
@@ -234,7 +240,7 @@ fn parse(regex: &str) -> Result<Hir, PatternError> {
 }
 
 /// Pieces of text of which every name that matches has one; `None` when there are no such pieces.
-fn pieces(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+fn pieces(hir: &Hir) -> Option<Pieces> {
     let mut found = match hir.kind() {
         HirKind::Alternation(branches) => {
             let all: Option<Vec<_>> = branches.iter().map(pieces).collect();
@@ -258,7 +264,7 @@ fn pieces(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     (found.len() <= LITERALS_MAX).then_some(found)
 }
 
-fn beginnings(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+fn beginnings(hir: &Hir) -> Option<Pieces> {
     let mut extractor = Extractor::new();
     extractor.kind(ExtractKind::Prefix).limit_total(LITERALS_MAX).limit_literal_len(32);
     let sequence = extractor.extract(hir);
@@ -358,5 +364,12 @@ mod tests {
             assert_eq!(admit(&format!("^a{number}")), Ok(()));
         }
         assert_eq!(admit("^ads"), Err(PatternError::TooMany));
+    }
+
+    #[test]
+    fn a_stored_pattern_that_no_list_could_have_is_not_taken() {
+        let mut octets = Vec::new();
+        put(&mut octets, &Pattern::stored("x", "((a{1,100}){1,100}){1,100}", false), 0);
+        assert!(Patterns::read(&octets).is_none());
     }
 }

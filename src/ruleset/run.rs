@@ -12,6 +12,8 @@ use super::key::digest;
 
 /// How many octets of keys are sorted at once. With what sorting needs, a run takes twice as much memory.
 const RUN_LEN: usize = 16 * 1024 * 1024;
+/// The longest key with its length before it, in octets.
+const KEY_LEN_MAX: usize = 256;
 /// How much of a run is read from the disk at a time, in octets.
 const PIECE_LEN: usize = 64 * 1024;
 
@@ -32,8 +34,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a run ends before 4 GiB (`is_full`, `has_no_room`), and a key is shorter than 256 octets"
+    )]
     pub(super) fn push(&mut self, key: &[u8], kind: u32) {
-        // A run ends long before 4 GiB, and a key is shorter than 256 octets.
         let start = self.keys.len() as u32;
         self.keys.push(key.len() as u8);
         self.keys.extend_from_slice(key);
@@ -44,8 +49,9 @@ impl Run {
         RUN_LEN <= self.keys.len()
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.entries.len()
+    /// Whether another key would not fit: places in the run are numbers of four octets.
+    pub(super) const fn has_no_room(&self) -> bool {
+        (u32::MAX as usize) - KEY_LEN_MAX < self.keys.len()
     }
 
     pub(super) fn sort(&mut self) {
@@ -93,6 +99,7 @@ impl Spill {
     }
 
     /// Writes a sorted run out and empties it. A key that comes twice with the same kind is written once.
+    #[expect(clippy::cast_possible_truncation, reason = "a key is shorter than 256 octets")]
     pub(super) fn put(&mut self, run: &mut Run) -> io::Result<()> {
         let mut out = BufWriter::with_capacity(PIECE_LEN, &*self.file);
         let mut line = Vec::new();
@@ -105,7 +112,6 @@ impl Spill {
             let shared = last.map_or(0, |(last, _)| shared_len(last, key));
             let rest = key.get(shared..).unwrap_or_default();
             line.clear();
-            // Both are below 256.
             line.extend_from_slice(&[shared as u8, rest.len() as u8]);
             put_varint(&mut line, entry.kind);
             line.extend_from_slice(rest);

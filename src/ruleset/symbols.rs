@@ -71,6 +71,7 @@ impl Symbols {
 
     /// The first octet of a text; `None` when it is empty.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the first octet is the lowest")]
     pub(super) fn first(&self, codes: &[u8]) -> Option<u8> {
         let (&code, rest) = codes.split_first()?;
         if code == ESCAPE_CODE {

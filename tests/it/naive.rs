@@ -139,7 +139,7 @@ fn applies(modifiers: &Modifiers, asked: &Asked<'_>) -> bool {
     qtype
         && !is_excepted
         && picks(modifiers.clients.as_ref(), client)
-        && picks(modifiers.tags.as_ref(), |tag: &Box<str>| asked.client.tags.contains(tag))
+        && picks(modifiers.tags.as_ref(), |tag| asked.client.tags.contains(tag))
 }
 
 fn picks<T>(picked: Option<&Picked<T>>, is: impl Fn(&T) -> bool) -> bool {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
@@ -21,7 +22,8 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    forwarding history mode_custom mode_nodata mode_nxdomain mode_refused own_rules precedence sinkhole upstream_silent
+    answers_adblock answers_forged forwarding history lists_adblock lists_cname lists_dnsmasq lists_hosts lists_regex lists_rpz
+    lists_unbound mode_custom mode_nodata mode_nxdomain mode_refused own_rules precedence sinkhole upstream_silent
 }
 
 #[test]
@@ -99,8 +101,14 @@ fn play(name: &str) {
         let words: Vec<&str> = step.head.split_ascii_whitespace().collect();
         match words[..] {
             ["config"] => first.extend(step.body.iter().flat_map(|line| [line, "\n"])),
-            ["list", list] => {
-                let _ = writeln!(tables, "[[lists]]\nname = \"{list}\"\nrules = {:?}", step.body);
+            ["list", list, ref kind @ ..] => {
+                let kind = match kind {
+                    [] => "block",
+                    ["of", kind] => kind,
+                    other => panic!("line {}: {other:?} says nothing of a list", step.line),
+                };
+                let list = format!("name = \"{list}\"\nkind = \"{kind}\"\nrules = {:?}", step.body);
+                let _ = writeln!(tables, "[[lists]]\n{list}");
             }
             ["device", address, ..] => {
                 let device = step.head.splitn(3, ' ').nth(2).unwrap();
@@ -145,6 +153,10 @@ fn perform(step: &Step, daemon: &Daemon, upstream: &Upstream) -> Vec<String> {
         [address, "asks", name, rtype, ref how @ ..] => {
             let mut ask = Ask::new(name, rtype.parse().unwrap());
             ask.from = address.parse().unwrap();
+            if step.body == ["nothing"] {
+                // What is answered is answered in milliseconds.
+                ask.patience = Duration::from_secs(2);
+            }
             let mut how = how.iter();
             while let Some(&word) = how.next() {
                 match (word, *how.next().unwrap()) {

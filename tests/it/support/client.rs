@@ -18,12 +18,15 @@ pub(crate) struct Ask {
     /// The payload size that is told; `None`: no EDNS.
     pub(crate) edns: Option<u16>,
     pub(crate) dnssec_ok: bool,
+    /// How long an answer is waited for.
+    pub(crate) patience: Duration,
 }
 
 impl Ask {
     pub(crate) fn new(name: &str, rtype: RecordType) -> Self {
         let from = IpAddr::from([127, 0, 0, 1]);
-        Self { name: name.to_owned(), rtype, from, tcp: false, edns: Some(1232), dnssec_ok: false }
+        let patience = Duration::from_secs(8);
+        Self { name: name.to_owned(), rtype, from, tcp: false, edns: Some(1232), dnssec_ok: false, patience }
     }
 
     pub(crate) fn message(&self) -> Message {
@@ -43,7 +46,11 @@ impl Ask {
     pub(crate) fn try_of(&self, server: SocketAddr) -> Option<Answer> {
         let question = self.message();
         let packet = question.to_vec().unwrap();
-        let bytes = if self.tcp { over_tcp(server, &packet)? } else { over_udp(server, self.from, &packet)? };
+        let bytes = if self.tcp {
+            over_tcp(server, &packet)?
+        } else {
+            over_udp_within(server, self.from, &packet, self.patience)?
+        };
         let message = Message::from_vec(&bytes).unwrap();
         assert_eq!(message.metadata.id, question.metadata.id);
         assert_eq!(message.queries, question.queries);
@@ -58,8 +65,12 @@ impl Ask {
 
 /// Sends a packet as it is and gives back what comes.
 pub(crate) fn over_udp(server: SocketAddr, from: IpAddr, packet: &[u8]) -> Option<Vec<u8>> {
+    over_udp_within(server, from, packet, Duration::from_secs(8))
+}
+
+fn over_udp_within(server: SocketAddr, from: IpAddr, packet: &[u8], patience: Duration) -> Option<Vec<u8>> {
     let socket = UdpSocket::bind((from, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    socket.set_read_timeout(Some(patience)).unwrap();
     socket.send_to(packet, server).unwrap();
     let mut answer = vec![0; 65535];
     let (length, _) = socket.recv_from(&mut answer).ok()?;
@@ -110,7 +121,7 @@ impl Answer {
             // A target that shares its end with the question comes back in the question's letter case.
             let data = match &record.data {
                 RData::CNAME(target) => target.to_string().to_ascii_lowercase(),
-                data => data.to_string(),
+                data => data.to_string().trim_end().to_owned(),
             };
             format!("{} {data} {}", record.record_type(), record.ttl)
         };

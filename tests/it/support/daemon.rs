@@ -16,7 +16,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pixelsink");
 pub(crate) struct Daemon {
     pub(crate) dns: SocketAddr,
     pub(crate) web: SocketAddr,
-    child: Child,
+    child: Ended,
     home: Home,
     log: Arc<Mutex<String>>,
 }
@@ -81,7 +81,7 @@ impl Daemon {
     }
 
     fn spawn(home: Home) -> Result<Self, String> {
-        let mut child = Command::new(BINARY)
+        let child = Command::new(BINARY)
             .arg("run")
             .arg("--config")
             .arg(home.config())
@@ -89,8 +89,9 @@ impl Daemon {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut child = Ended(child);
         let log = Arc::new(Mutex::new(String::new()));
-        let (stderr, written) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        let (stderr, written) = (child.0.stderr.take().unwrap(), Arc::clone(&log));
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut log = written.lock().unwrap();
@@ -99,7 +100,7 @@ impl Daemon {
             }
         });
         let started = eventually("the daemon is ready or gone", || {
-            if let Some(_status) = child.try_wait().unwrap() {
+            if let Some(_status) = child.0.try_wait().unwrap() {
                 return Some(false);
             }
             log.lock().unwrap().lines().any(|line| line.ends_with(" ready")).then_some(true)
@@ -129,20 +130,20 @@ impl Daemon {
 
     /// Sends a signal by its number (signal(7)).
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.child.0.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Stops it as systemd does, and waits.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
-        self.child.wait().unwrap()
+        self.child.0.wait().unwrap()
     }
 
     /// Ends it as a power cut does.
     pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
     }
 
     /// Runs a subcommand against it; the output when it succeeds.
@@ -196,10 +197,18 @@ impl Daemon {
     }
 }
 
+/// A process that does not outlive its test, whatever comes of that.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- the daemon said:\n{}", self.log());
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, HTTPS, SOA, SVCB, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 
 /// What it answers to a question: `None` is silence.
@@ -178,13 +178,16 @@ pub(crate) fn soa() -> Record {
 #[track_caller]
 pub(crate) fn record(text: &str) -> Record {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    let [owner, ttl, rtype, data] = words[..] else { panic!("expected `owner TTL TYPE data`: {text}") };
+    let [owner, ttl, rtype, data, ref more @ ..] = words[..] else {
+        panic!("expected `owner TTL TYPE data`: {text}")
+    };
     let name = |text: &str| Name::from_ascii(format!("{}.", text.trim_end_matches('.'))).unwrap();
     let data = match rtype {
         "A" => RData::A(data.parse().unwrap()),
         "AAAA" => RData::AAAA(data.parse().unwrap()),
         "CNAME" => RData::CNAME(CNAME(name(data))),
         "TXT" => RData::TXT(TXT::new(vec![data.to_owned()])),
+        "HTTPS" => RData::HTTPS(HTTPS(SVCB::new(data.parse().unwrap(), name(more[0]), Vec::new()))),
         _ => panic!("no records of type {rtype} in scenarios"),
     };
     Record::from_rdata(name(owner), ttl.parse().unwrap(), data)
