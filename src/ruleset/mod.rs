@@ -3,9 +3,9 @@
 //! A look-up answers "which rules cover this name, and which sources have them" without allocation. It knows names and rules
 //! only: nothing of where lists come from, of groups, of the network or of the configuration (see `policy` for those).
 //!
-//! A name that is in no list, the usual case, costs one probe of a filter ([`filter`]) for each of its ancestors. Where the filter
-//! says "perhaps", the exact name is looked for: a binary search over digests ([`index`]) finds the block, and the block
-//! ([`block`]) is read up to the name. So a name is never blocked by a false positive. `file` has the layout; `build` compiles; patterns
+//! A name that is in no list, the usual case, costs one probe of a filter (`filter`) for each of its ancestors. Where the filter
+//! says "perhaps", the exact name is looked for: a binary search over digests (`index`) finds the block, and the block
+//! (`block`) is read up to the name. So a name is never blocked by a false positive. `file` has the layout; `build` compiles; patterns
 //! and address prefixes stand aside, in `patterns` and `addresses`.
 //!
 //! Where in a list a rule stands is not kept here: a line number would cost a third of what a rule takes. The sources' own texts

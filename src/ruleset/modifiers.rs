@@ -30,7 +30,7 @@ fn picks<T>(picked: &Picked<T>, is: impl Fn(&T) -> bool) -> bool {
     (picked.only.is_empty() || picked.only.iter().any(&is)) && !picked.except.iter().any(&is)
 }
 
-/// Writes modifiers for [`read`]. Equal modifiers are written alike.
+/// Writes modifiers for [`read()`]. Equal modifiers are written alike.
 pub(super) fn write(modifiers: &Modifiers, out: &mut Vec<u8>) {
     let Modifiers { important, badfilter, except, qtypes, clients, tags, answer } = modifiers;
     out.push(u8::from(*important) | u8::from(*badfilter) << 1);
@@ -78,7 +78,7 @@ pub(super) fn write(modifiers: &Modifiers, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`write`] wrote; `None` for anything else.
+/// Reads what [`write()`] wrote; `None` for anything else.
 pub(super) fn read(octets: &[u8]) -> Option<Modifiers> {
     let mut reader = Reader(octets);
     let flags = reader.u8().filter(|flags| *flags < 4)?;
