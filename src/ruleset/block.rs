@@ -6,12 +6,13 @@
 //! kinds      u8             how many different attributes there are, less one
 //! attributes varint each    the attributes themselves
 //! choices    bits           for each key which of them; no bits when there is one
+//! middle     varint         where key number [`MIDDLE`] stands among the keys; only when there is one
 //! keys       for each:      an octet: shared length against the last one's (high half, 7 is the same),
 //!                           and how many octets follow (low half); 15 in either: a varint follows
 //!                           the rest of the key in symbols
 //! ```
 //!
-//! A look-up knows how much of the key it has matched so far. A key that shares more than that with the one before is
+//! The key in the middle is its difference to the first one, so that a look-up may begin there. A look-up knows how much of the key it has matched so far. A key that shares more than that with the one before is
 //! smaller than what is looked for, and one that shares less is greater: neither is read.
 
 use std::cmp::Ordering;
@@ -24,6 +25,8 @@ use super::symbols::{Symbols, Writer};
 
 /// Keys in a block: the more, the smaller the file and the longer a look-up.
 pub(super) const KEYS_MAX: usize = 32;
+/// The number of the key in the middle.
+const MIDDLE: usize = KEYS_MAX / 2;
 /// What stands in half an octet when it does not suffice.
 const FOLLOWS: u8 = 15;
 /// The same length as the key before.
@@ -32,7 +35,9 @@ const SAME: usize = 7;
 /// Puts a block together.
 #[derive(Default)]
 pub(super) struct BlockWriter {
+    first: Vec<u8>,
     last: Vec<u8>,
+    middle: usize,
     shared: usize,
     keys: Vec<u8>,
     attributes: Vec<u32>,
@@ -49,7 +54,18 @@ impl BlockWriter {
         reason = "a key, and so what is left of it, has at most 255 octets"
     )]
     pub(super) fn push(&mut self, key: &[u8], attribute: u32, symbols: &mut Writer) {
-        let shared = if self.count() == 0 { 0 } else { shared_len(&self.last, key) };
+        let shared = match self.count() {
+            0 => {
+                self.first.clear();
+                self.first.extend_from_slice(key);
+                0
+            }
+            MIDDLE => {
+                (self.middle, self.shared) = (self.keys.len(), 0);
+                shared_len(&self.first, key)
+            }
+            _ => shared_len(&self.last, key),
+        };
         let codes = symbols.encode(key.get(shared..).unwrap_or_default());
         let change = (shared + SAME).checked_sub(self.shared);
         let high = change
@@ -74,7 +90,7 @@ impl BlockWriter {
     /// Writes the block out and begins a new one.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a block has at most 32 keys, and no more kinds than keys"
+        reason = "a block has at most 32 keys of less than 256 octets, and no more kinds than keys"
     )]
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
         let start = out.len();
@@ -103,6 +119,9 @@ impl BlockWriter {
             }
         }
         out.extend_from_slice(&bits);
+        if MIDDLE < self.attributes.len() {
+            put_varint(out, self.middle as u32);
+        }
         out.extend_from_slice(&self.keys);
         let sum = checksum(out.get(start + 2..).unwrap_or_default()).to_le_bytes();
         if let Some(place) = out.get_mut(start..start + 2) {
@@ -145,6 +164,8 @@ pub(super) struct Block<'a> {
     count: usize,
     kinds: usize,
     attributes: &'a [u8],
+    /// Where the key in the middle stands.
+    middle: Option<usize>,
     keys: &'a [u8],
 }
 
@@ -165,16 +186,39 @@ impl<'a> Block<'a> {
         (0..kinds).try_for_each(|_| reader.varint().map(drop))?;
         let bits = (count * choice_width(kinds)).div_ceil(8);
         reader.take(bits)?;
-        let length = attributes.len() - reader.0.len();
-        Some(Self { count, kinds, attributes: attributes.get(..length)?, keys: reader.0 })
+        let attributes = attributes.get(..attributes.len() - reader.0.len())?;
+        let middle = if MIDDLE < count { Some(reader.varint()? as usize) } else { None };
+        Some(Self { count, kinds, attributes, middle, keys: reader.0 })
     }
 
     /// The attribute of a key, or `None` when the block does not have it.
     pub(super) fn find(&self, key: Wanted<'_>, symbols: &Symbols) -> Option<u32> {
-        let mut keys = self.keys();
+        let mut keys = self.keys(0);
+        let (_, length) = keys.head()?;
         // How much of the key the last one read has, being smaller than it.
-        let mut matched = 0;
-        for index in 0..self.count {
+        let mut matched = match compare(symbols, keys.take(length)?, key, 0) {
+            (Ordering::Equal, _) => return self.attribute(0),
+            (Ordering::Greater, _) => return None,
+            (Ordering::Less, matched) => matched,
+        };
+        let mut numbers = 1..self.count.min(MIDDLE);
+        if let Some(middle) = self.middle {
+            let mut later = self.keys(middle);
+            let (shared, length) = later.head()?;
+            let codes = later.take(length)?;
+            // It is told from the first one as any key is from the one before.
+            let (order, length) = match shared.cmp(&matched) {
+                Ordering::Greater => (Ordering::Less, matched),
+                Ordering::Less => (Ordering::Greater, matched),
+                Ordering::Equal => compare(symbols, codes, key, matched),
+            };
+            match order {
+                Ordering::Equal => return self.attribute(MIDDLE),
+                Ordering::Greater => {}
+                Ordering::Less => (keys, matched, numbers) = (later, length, MIDDLE + 1..self.count),
+            }
+        }
+        for number in numbers {
             let (shared, length) = keys.head()?;
             if matched < shared {
                 keys.at = keys.at.saturating_add(length);
@@ -188,11 +232,10 @@ impl<'a> Block<'a> {
             if symbols.first(codes)? < key.octet(matched)? {
                 continue;
             }
-            let (order, length) = compare(symbols, codes, key, matched);
-            match order {
-                Ordering::Equal => return self.attribute(index),
-                Ordering::Greater => return None,
-                Ordering::Less => matched = length,
+            match compare(symbols, codes, key, matched) {
+                (Ordering::Equal, _) => return self.attribute(number),
+                (Ordering::Greater, _) => return None,
+                (Ordering::Less, length) => matched = length,
             }
         }
         None
@@ -200,26 +243,33 @@ impl<'a> Block<'a> {
 
     /// How the first key compares to another one.
     pub(super) fn compare_first(&self, key: Wanted<'_>, symbols: &Symbols) -> Option<Ordering> {
-        let mut keys = self.keys();
+        let mut keys = self.keys(0);
         let (_, length) = keys.head()?;
         Some(compare(symbols, keys.take(length)?, key, 0).0)
     }
 
     /// Calls `take` with each key and its attribute.
     pub(super) fn for_each(&self, symbols: &Symbols, take: &mut impl FnMut(&[u8], u32)) -> Option<()> {
-        let mut keys = self.keys();
-        let mut key = Vec::new();
-        for index in 0..self.count {
+        let mut keys = self.keys(0);
+        let (mut key, mut first) = (Vec::new(), Vec::new());
+        for number in 0..self.count {
+            if number == MIDDLE {
+                keys.shared = 0;
+                key.clone_from(&first);
+            }
             let (shared, length) = keys.head()?;
             key.truncate(shared);
             symbols.append(keys.take(length)?, &mut key);
-            take(&key, self.attribute(index)?);
+            if number == 0 {
+                first.clone_from(&key);
+            }
+            take(&key, self.attribute(number)?);
         }
         Some(())
     }
 
-    const fn keys(&self) -> Keys<'a> {
-        Keys { octets: self.keys, at: 0, shared: 0 }
+    const fn keys(&self, at: usize) -> Keys<'a> {
+        Keys { octets: self.keys, at, shared: 0 }
     }
 
     fn attribute(&self, index: usize) -> Option<u32> {
