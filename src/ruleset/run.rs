@@ -11,7 +11,7 @@ use super::bytes::{Reader, put_varint};
 use super::key::digest;
 
 /// How many octets of keys are sorted at once. With what sorting needs, a run takes twice as much memory.
-const RUN_LEN: usize = 16 * 1024 * 1024;
+const RUN_LEN: usize = 24 * 1024 * 1024;
 /// The longest key with its length before it, in octets.
 const KEY_LEN_MAX: usize = 256;
 /// How much of a run is read from the disk at a time, in octets.

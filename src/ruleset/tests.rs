@@ -254,10 +254,10 @@ fn runs_that_were_put_aside_are_merged() {
     let directory = tempfile::tempdir().unwrap();
     let spilled = BuildOptions { spill_dir: Some(directory.path().into()), ..BuildOptions::default() };
     let mut builders = [Builder::new(spilled), Builder::new(BuildOptions::default())];
-    for number in 0..900_000_u32 {
+    for number in 0..600_000_u32 {
         let scattered = number.wrapping_mul(0x9e37_79b9);
         let rule = Rule::plain(
-            name(&format!("n{}.t{}.example", scattered >> 12, number % 7)),
+            name(&format!("n{}.a-label-that-fills-a-run-sooner.t{}.example", scattered >> 12, number % 7)),
             Scope::Exact,
             Action::Block,
             1,
@@ -270,7 +270,7 @@ fn runs_that_were_put_aside_are_merged() {
     let [spilled, held] = builders.map(|builder| builder.finish_in_memory().unwrap());
     assert_eq!(spilled.1, held.1);
     for number in (0..1 << 20).step_by(97) {
-        let name = name(&format!("n{number}.t{}.example", number % 7));
+        let name = name(&format!("n{number}.a-label-that-fills-a-run-sooner.t{}.example", number % 7));
         let [one, other] = [&spilled.0, &held.0].map(|ruleset| {
             let found = ruleset.lookup(&Asked::by_anyone(name.as_ref()));
             found.map(|found| found.sources().collect::<Vec<_>>())
