@@ -70,7 +70,11 @@ pub(super) struct Compiled {
 
 /// The ruleset that is kept in this directory, when it is the one of all these sources.
 pub(super) fn kept(inputs: &[Input], data_dir: &Path) -> Option<Compiled> {
-    let (ruleset, outcomes) = Kept::new(data_dir).load(&fingerprint(inputs), inputs.len())?;
+    load(inputs, &Kept::new(data_dir), &fingerprint(inputs))
+}
+
+fn load(inputs: &[Input], kept: &Kept, fingerprint: &[u8; 32]) -> Option<Compiled> {
+    let (ruleset, outcomes) = kept.load(fingerprint, inputs.len())?;
     Some(Compiled { rules: rules(inputs, ruleset), outcomes, is_kept: true, unkept: None })
 }
 
@@ -79,15 +83,14 @@ pub(super) fn kept(inputs: &[Input], data_dir: &Path) -> Option<Compiled> {
 /// # Errors
 /// When there is no ruleset for them; the one in force should stay. The text is a whole sentence.
 pub(super) fn ruleset(inputs: &[Input], data_dir: Option<&Path>) -> Result<Compiled, String> {
-    let fingerprint = fingerprint(inputs);
-    if let Some(compiled) = data_dir.and_then(|data_dir| kept(inputs, data_dir)) {
-        return Ok(compiled);
-    }
-    let kept = data_dir.map(Kept::new);
-    let Some(kept) = kept else {
+    let Some(kept) = data_dir.map(Kept::new) else {
         let (builder, outcomes) = parse(inputs, BuildOptions::default());
         return in_memory(inputs, builder, outcomes, None);
     };
+    let fingerprint = fingerprint(inputs);
+    if let Some(compiled) = load(inputs, &kept, &fingerprint) {
+        return Ok(compiled);
+    }
     let spill_dir = kept.make_directory().ok().map(|()| kept.directory().to_owned());
     let (builder, mut outcomes) = parse(inputs, BuildOptions { spill_dir, ..BuildOptions::default() });
     let is_damaged = |input: &Input| matches!(&input.content, Content::Text(text) if text.is_damaged());

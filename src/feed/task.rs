@@ -251,8 +251,7 @@ impl Task {
     /// read next, as at any other time.
     async fn serve_kept(&mut self) -> bool {
         let Some(data_dir) = self.options.data_dir.clone() else { return false };
-        let accepted = |source: &Source| self.accepted.of(&source.options.name);
-        let inputs: Vec<_> = self.sources.iter().map(|source| source.input(accepted(source))).collect();
+        let inputs = self.inputs();
         let names = inputs.iter().map(|input| Arc::clone(&input.name)).collect();
         let kept = background::run(move || compile::kept(&inputs, &data_dir)).await;
         let Ok(Some(compiled)) = kept else { return false };
@@ -317,9 +316,8 @@ impl Task {
                 self.reply_when_done(&name, changed, reply);
             }
             Command::Input { name, reply } => {
-                let input = self.index_of(&name).map(|index| {
-                    self.sources.get(index).map(|source| source.input(self.accepted.of(&source.options.name)))
-                });
+                let source = self.index_of(&name).map(|index| self.sources.get(index));
+                let input = source.map(|source| source.map(|source| self.input(source)));
                 drop(reply.send(input.and_then(|input| input.ok_or(FeedError::UnknownList(name)))));
             }
             Command::Compare { name, from, to, reply } => {
@@ -698,14 +696,22 @@ impl Task {
         source.running = Some(running);
     }
 
+    /// A source as it is compiled now.
+    fn input(&self, source: &Source) -> Input {
+        source.input(self.accepted.of(&source.options.name))
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        self.sources.iter().map(|source| self.input(source)).collect()
+    }
+
     fn compile_now(&mut self) {
         if self.compiling.is_some() {
             return; // What came meanwhile is compiled when this one is done.
         }
         self.compile_at = None;
         let generation = self.generation;
-        let accepted = |source: &Source| self.accepted.of(&source.options.name);
-        let inputs: Vec<_> = self.sources.iter().map(|source| source.input(accepted(source))).collect();
+        let inputs = self.inputs();
         let data_dir = self.options.data_dir.clone();
         self.compiling = Some(self.work.spawn_blocking(move || {
             let result = compile::ruleset(&inputs, data_dir.as_deref());
@@ -716,8 +722,7 @@ impl Task {
 
     /// Has the lines accounted for that a kept ruleset was compiled from, and that one checked as a whole.
     fn account(&mut self, generation: u64) {
-        let accepted = |source: &Source| self.accepted.of(&source.options.name);
-        let inputs: Vec<_> = self.sources.iter().map(|source| source.input(accepted(source))).collect();
+        let inputs = self.inputs();
         let data_dir = self.options.data_dir.clone();
         self.accounting = true;
         self.work.spawn_blocking(move || {

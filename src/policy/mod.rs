@@ -193,7 +193,7 @@ impl Policy {
         &self,
         question: &Question<'_>,
         targets: &[DomainName],
-        addresses: &[IpAddr],
+        addresses: impl FnOnce() -> Vec<IpAddr>,
     ) -> Option<Judgement> {
         for target in targets {
             let asked = question.asked(target.as_ref(), Role::Target);
@@ -206,18 +206,13 @@ impl Policy {
             return None;
         }
         let asked = question.asked(question.name, Role::Question);
-        for address in addresses {
-            let matches = self.lists.ruleset.address_matches(*address, &asked);
+        for address in addresses() {
+            let matches = self.lists.ruleset.address_matches(address, &asked);
             if let Some(first) = matches.first().filter(|first| first.action() == Action::Block) {
                 return Some(self.lists.judgement(first));
             }
         }
         None
-    }
-
-    /// Whether an answer has to be looked at, beside the question.
-    pub fn looks_at_answers(&self) -> bool {
-        !self.lists.ruleset.is_empty() || !self.own.ruleset.is_empty()
     }
 
     /// Every rule that covers `name`, the strongest first: the first one decides.
@@ -342,7 +337,7 @@ mod tests {
             let policy = policy(&[("list", "||tracker.example^\n")], &[], own_allow);
             let asked = name("www.shop.example");
             let targets: Vec<_> = targets.iter().map(|text| name(text)).collect();
-            let found = policy.judge_answer(&Question::of(&device, asked.as_ref()), &targets, &[]);
+            let found = policy.judge_answer(&Question::of(&device, asked.as_ref()), &targets, Vec::new);
             assert_eq!(found.map_or("pass".to_owned(), |found| shown(&found.verdict)), expected);
         };
         check(&[], &["cdn.example"], "pass");

@@ -23,7 +23,7 @@ use crate::name::{NAME_LEN_MAX, NameRef};
 /// The most patterns of a ruleset. Real lists have a few hundred.
 pub(super) const PATTERNS_MAX: usize = 4096;
 /// The largest machine of one pattern, in octets. `(\w{1,100}\.){1,100}` is larger, and nobody means it.
-const NFA_LEN_MAX: usize = 128 * 1024;
+const NFA_LEN_MAX: usize = crate::list::PATTERN_SIZE_MAX;
 /// The machines of all patterns together, in octets.
 const ALL_NFA_LEN_MAX: usize = 8 * 1024 * 1024;
 /// When a group has grown to so much, the next one begins.

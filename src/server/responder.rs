@@ -136,7 +136,7 @@ impl Responder {
         };
         let judged = match (&judged.verdict, &resolved) {
             (Verdict::Pass, Some(Ok(Resolved { answer, .. }))) => {
-                policy.judge_answer(&asked, &answer.targets(), &answer.addresses()).unwrap_or(judged)
+                policy.judge_answer(&asked, &answer.targets(), || answer.addresses()).unwrap_or(judged)
             }
             _ => judged,
         };
