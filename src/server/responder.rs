@@ -1,8 +1,8 @@
 //! The one function that decides about a query.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -11,7 +11,7 @@ use super::access::{Access, Limits};
 use super::sinkhole::Sinkhole;
 use crate::clock::Clock;
 use crate::device::LiveDevices;
-use crate::event::{Answered, EventSink, QueryEvent};
+use crate::event::{Answered, EventSink, EventWriter, Told};
 use crate::list::Answer;
 use crate::name::{DomainName, NameRef};
 use crate::policy::{self, Judgement, LivePolicy, Verdict};
@@ -33,7 +33,7 @@ pub struct Responder {
     devices: Arc<LiveDevices>,
     policy: Arc<LivePolicy>,
     resolver: Arc<Resolver>,
-    events: Arc<dyn EventSink>,
+    events: Mutex<Box<dyn EventWriter>>,
     access: ArcSwap<Access>,
     networks: ArcSwap<Vec<IpNet>>,
     limits: Limits,
@@ -63,7 +63,7 @@ impl Responder {
     ) -> Self {
         let limits = Limits::new(clock.instant());
         let (access, networks) = (ArcSwap::from_pointee(access), ArcSwap::default());
-        let in_flight = AtomicUsize::new(0);
+        let (events, in_flight) = (Mutex::new(events.writer()), AtomicUsize::new(0));
         Self { clock, devices, policy, resolver, events, access, networks, limits, in_flight }
     }
 
@@ -154,8 +154,10 @@ impl Responder {
         let latency = self.clock.instant().saturating_duration_since(begun);
         let Outcome { message, answered, rcode } = outcome;
         let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
-        let (qtype, name) = (query.qtype(), query.into_name());
-        self.events.emit(QueryEvent { at, device, name, qtype, verdict, answered, rcode, latency_us });
+        let (client, name, qtype) = (client.ip(), query.name(), query.qtype());
+        let (answered, decided) = ((&answered).into(), (&verdict).into());
+        let told = Told { at, client, name, qtype, rcode, latency_us, answered, decided };
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).write(&told);
         message
     }
 
