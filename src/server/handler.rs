@@ -22,7 +22,6 @@ impl RequestHandler for Handler {
         mut response_handle: R,
     ) -> ResponseInfo {
         let transport = if request.protocol() == Protocol::Udp { Transport::Udp } else { Transport::Tcp };
-        let _counted = self.0.count();
         let answer = self.0.respond(request.as_slice(), request.src(), transport).await;
         let Some(message) = answer.and_then(|answer| Message::from_vec(&answer).ok()) else {
             return nothing_sent(request);

@@ -1,20 +1,21 @@
 //! One address that is listened on, over UDP and TCP.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_server::Server;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::handler::Handler;
 use super::holder;
 use super::responder::Responder;
+use super::udp::Udp;
 
 /// A TCP connection on which nothing comes for so long is closed (RFC 7766 section 6.2.3 leaves it to us).
 const TCP_IDLE: Duration = Duration::from_secs(10);
@@ -32,7 +33,7 @@ const REBIND_PAUSE: Duration = Duration::from_secs(1);
 pub struct Listener {
     address: SocketAddr,
     responder: Arc<Responder>,
-    udp: Server<Handler>,
+    udp: Udp,
     tcp: Server<Handler>,
 }
 
@@ -56,19 +57,16 @@ impl Listener {
     ///
     /// # Errors
     /// When one of them can't be bound, with what to do.
-    pub fn bind(address: SocketAddr, responder: Arc<Responder>) -> Result<Self, BindError> {
+    pub fn bind(address: SocketAddr, threads: u32, responder: Arc<Responder>) -> Result<Self, BindError> {
         let error = |transport| move |source| BindError::new(address, transport, source);
         // With port 0 the system chooses one for UDP, which may be taken for TCP.
         let mut attempts = if address.port() == 0 { PORT_ATTEMPTS_MAX } else { 1 };
         loop {
-            let socket = udp_socket(address).map_err(error("udp"))?;
-            let bound = socket.local_addr().map_err(error("udp"))?;
+            let udp = Udp::bind(address, threads).map_err(error("udp"))?;
+            let bound = udp.address().map_err(error("udp"))?;
             attempts -= 1;
             match tcp_server(bound, &responder) {
-                Ok(tcp) => {
-                    let udp = udp_server(socket, &responder);
-                    return Ok(Self { address: bound, udp, tcp, responder });
-                }
+                Ok(tcp) => return Ok(Self { address: bound, udp, tcp, responder }),
                 Err(refused) if attempts == 0 => return Err(error("tcp")(refused)),
                 Err(_) => {}
             }
@@ -84,12 +82,18 @@ impl Listener {
     /// [`Responder::in_flight`] first. A socket whose server ends by itself is bound again.
     pub async fn serve(self, cancel: CancellationToken) {
         let Self { address, responder, udp, tcp } = self;
-        let bind_udp = || Ok(udp_server(udp_socket(address)?, &responder));
-        let bind_tcp = || tcp_server(address, &responder);
-        tokio::join!(
-            keep_serving(udp, "udp", address, bind_udp, &cancel),
-            keep_serving(tcp, "tcp", address, bind_tcp, &cancel),
-        );
+        let udp = match udp.serve(&responder) {
+            Ok(udp) => Some(udp),
+            Err(error) => {
+                error!(%address, %error, "nothing is answered over UDP: its threads could not be started");
+                None
+            }
+        };
+        keep_serving(tcp, "tcp", address, || tcp_server(address, &responder), &cancel).await;
+        if let Some(udp) = udp {
+            // Waits for the threads, which takes as long as an answer.
+            let _ = tokio::task::spawn_blocking(|| udp.stop()).await;
+        }
     }
 }
 
@@ -123,12 +127,6 @@ async fn keep_serving(
     }
 }
 
-fn udp_server(socket: UdpSocket, responder: &Arc<Responder>) -> Server<Handler> {
-    let mut server = Server::new(Handler(Arc::clone(responder)));
-    server.register_socket(socket);
-    server
-}
-
 fn tcp_server(address: SocketAddr, responder: &Arc<Responder>) -> io::Result<Server<Handler>> {
     let mut server = Server::new(Handler(Arc::clone(responder)));
     server.register_listener(tcp_listener(address)?, TCP_IDLE, TCP_ANSWERS_MAX);
@@ -154,32 +152,6 @@ impl BindError {
         };
         Self { address, transport, reason: format!("{source}; {advice}"), source }
     }
-}
-
-fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    #[cfg(target_os = "linux")]
-    socket.attach_filter(&no_responses())?;
-    UdpSocket::from_std(StdUdpSocket::from(bound(socket, address)?))
-}
-
-/// Lets the kernel drop packets whose QR bit says that they are responses: hickory-server answers those that it can't read,
-/// and two servers that answer each other's answers do so for ever. Classic BPF, from the UDP header on (socket(7)).
-#[cfg(target_os = "linux")]
-const fn no_responses() -> [socket2::SockFilter; 4] {
-    const LOAD_OCTET: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
-    const JUMP_IF_SET: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
-    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-    const UDP_HEADER_LEN: u32 = 8;
-    const FLAGS_AT: u32 = UDP_HEADER_LEN + 2;
-    const QR: u32 = 0x80;
-    [
-        // A packet that is too short to have flags is dropped here.
-        socket2::SockFilter::new(LOAD_OCTET, 0, 0, FLAGS_AT),
-        socket2::SockFilter::new(JUMP_IF_SET, 0, 1, QR),
-        socket2::SockFilter::new(RETURN, 0, 0, 0),
-        socket2::SockFilter::new(RETURN, 0, 0, u32::MAX),
-    ]
 }
 
 fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {

@@ -1,7 +1,7 @@
 //! Listeners, limits, and the one function that decides about a query.
 //!
-//! Sockets and framing are hickory-server's; what is answered is decided in [`Responder::respond`], which speaks bytes, so
-//! that every transport gives the same answers. This part knows no lists, no history and no page.
+//! What is answered is decided by [`Responder`] alone, which speaks bytes, so that every transport gives the same answers: UDP by
+//! threads of its own (`udp`), everything else asynchronously ([`Responder::respond`]). This part knows no lists, no history and no page.
 
 mod access;
 mod handler;
@@ -9,6 +9,7 @@ mod holder;
 mod listener;
 mod responder;
 mod sinkhole;
+mod udp;
 
 pub use access::{Access, Limits};
 pub use listener::{BindError, Listener};
@@ -21,6 +22,8 @@ use std::net::SocketAddr;
 pub struct ServerOptions {
     /// The addresses to listen on, UDP and TCP each.
     pub listen: Vec<SocketAddr>,
+    /// How many threads answer over UDP at each address. 0: one for each core, four at most.
+    pub threads: u32,
     /// Who may ask, and how much.
     pub access: Access,
 }
