@@ -156,7 +156,7 @@ impl Thread {
         match self.answer::<batch::Batch>() {
             Ok(()) => return,
             Err(error) => {
-                warn!(%error, "this system has no calls for many packets; taking one after the other")
+                warn!(%error, "this system has no calls for many packets; taking one after the other");
             }
         }
         let _ = self.answer::<plain::Plain>();
