@@ -5,9 +5,9 @@
 #   prepare    writes its configuration and the list in its own syntax
 #   start      becomes the server, in the foreground (exec): its PID is measured and ended
 #   reload     tells the running server of the list in HOSTS and DOMAINS; leave it out when only a restart does
-#   CHECK=0    any answer will do: the floor's
-#   KEEPS=1    it keeps a compiled list: its first start is a figure of its own, and the others are restarts
-#   SETTLE=N   it writes things down up to N seconds after they happened: that CPU time is charged as well
+#   export CHECK=0   any answer will do: the floor's
+#   export KEEPS=1   it keeps a compiled list: its first start is a figure of its own, and the others are restarts
+#   export SETTLE=N  it writes things down up to N seconds after they happened: that CPU time is charged as well
 #
 # From the environment:
 #   DOMAINS HOSTS  the list, one name a line, and as lines of a hosts file

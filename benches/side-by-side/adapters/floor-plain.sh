@@ -1,3 +1,3 @@
 # The least that can be done: recvfrom, set QR, sendto.
-CHECK=0
+export CHECK=0
 start() { exec "$BIN/floor" plain "$PORT"; }

@@ -1,6 +1,6 @@
 # pixelsink with its defaults, history on; the limit for a client is off, since all clients here are one machine.
-KEEPS=1
-SETTLE=65 # The history is written once a minute.
+export KEEPS=1
+export SETTLE=65 # The history is written once a minute.
 pixelsink=${PIXELSINK_BIN:-$BENCH/../../target/release/pixelsink}
 need() { [ -x "$pixelsink" ]; }
 version() { "$pixelsink" --version; }

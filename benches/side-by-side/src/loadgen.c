@@ -1,4 +1,5 @@
-/* Asks one server on 127.0.0.1 and checks each answer: what dnsperf can not do. Prints one JSON object.
+/* Asks one server on 127.0.0.1 and checks each answer: what dnsperf can not do. Prints one JSON object, also when
+ * SIGTERM ends it early.
  *
  *   loadgen PORT FILE [key=value ...]
  *     seconds=5     how long
@@ -19,6 +20,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +73,13 @@ static uint64_t sent, lost, late, not_sent, strange, truncated, rcodes[16], pass
 static double seconds = 5, rate, timeout_ms = 1000;
 static int window = 100, source_count = 20, check = 1, passes;
 static uint64_t salt;
+
+static volatile sig_atomic_t ended;
+
+static void on_signal(int number) {
+  (void)number;
+  ended = 1;
+}
 
 static uint64_t now(void) {
   struct timespec t;
@@ -401,6 +410,7 @@ int main(int argc, char **argv) {
     source_count = window;
   int share = (window + source_count - 1) / source_count;
   int slots = 0 < rate || SLOTS < share ? SLOTS : share;
+  signal(SIGTERM, on_signal);
   int poll_fd = epoll_create1(0);
   open_sources(poll_fd, atoi(argv[1]), slots);
 
@@ -410,7 +420,7 @@ int main(int argc, char **argv) {
   if (rate <= 0)
     for (int s = 0; s < source_count; s++)
       ask(&sources[s], slots);
-  for (uint64_t at = begun; passes ? passes_done < (uint64_t)passes : at < end; at = now()) {
+  for (uint64_t at = begun; !ended && (passes ? passes_done < (uint64_t)passes : at < end); at = now()) {
     uint64_t pause = SWEEP;
     if (0 < rate) {
       for (uint64_t due = (uint64_t)((double)(at - begun) * rate / 1e9) + 1; asked < due; asked++)
