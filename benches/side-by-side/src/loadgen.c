@@ -64,7 +64,7 @@ struct tally {
 
 static uint8_t *pool;
 static struct query *queries;
-static uint32_t query_count, next_query;
+static uint32_t query_count, next_query, first_wrong;
 static struct source sources[SOURCES_MAX];
 static struct tally tallies[TAGS + 1]; /* the last one is of all */
 static uint64_t sent, lost, late, not_sent, strange, truncated, rcodes[16], passes_done, unique_count;
@@ -244,6 +244,8 @@ static int take(struct source *source, const uint8_t *packet, int size, uint64_t
   source->free[source->free_count++] = packet[1];
   rcodes[packet[3] & 15]++;
   int right = !check || is_right(packet, size, query);
+  if (!right && !tallies[TAGS].wrong)
+    first_wrong = slot->query;
   count_answer(&tallies[query->tag], at - slot->sent_at, right);
   count_answer(&tallies[TAGS], at - slot->sent_at, right);
   return 1;
@@ -480,6 +482,13 @@ int main(int argc, char **argv) {
              TAG_NAMES[t], (unsigned long long)tally->answers, (unsigned long long)tally->wrong,
              percentile_us(tally, .5), percentile_us(tally, .99), percentile_us(tally, .999),
              (double)tally->max_ns / 1000);
+  }
+  if (tallies[TAGS].wrong) {
+    const uint8_t *label = pool + queries[first_wrong].offset + 12;
+    printf(",\"first_wrong\":\"");
+    for (; *label; label += *label + 1)
+      printf("%.*s.", *label, (const char *)label + 1);
+    printf(" %d\"", queries[first_wrong].qtype);
   }
   printf("}\n");
   return 0;
