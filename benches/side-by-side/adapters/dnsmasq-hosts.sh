@@ -1,4 +1,4 @@
-# dnsmasq with the list as a hosts file: A and AAAA only, so it lets HTTPS queries (type 65) of listed names through.
+# dnsmasq with the list as a hosts file: those names only, and other types (HTTPS) go upstream.
 # shellcheck source=benches/side-by-side/adapters/dnsmasq.sh
 . "$BENCH/adapters/dnsmasq.sh"
 hosts() { { cat "$HOSTS" && sed 's/^0\.0\.0\.0 /:: /' "$HOSTS"; } >"$DIR/block.hosts"; }

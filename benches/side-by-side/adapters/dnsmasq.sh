@@ -1,4 +1,5 @@
-# dnsmasq with `address=/NAME/#` for each name: 0.0.0.0 and ::, what is below it too. Only a restart changes that list.
+# dnsmasq with `address=/NAME/#` for each name: 0.0.0.0 and ::, what is below it too. Other types
+# (HTTPS) go upstream. Only a restart changes that list.
 need() { command -v dnsmasq; }
 version() { dnsmasq --version | head -n 1; }
 configure() { # $1: the line that names the list
