@@ -48,6 +48,7 @@ def dnsperf(server, queries, cpu, seconds):
 def measured(server, load):
     """Runs a load and adds what the server's tree and the rest of the machine used meanwhile."""
     clients = os.times()
+    drops = proc.udp_drops(server.port)
     cpu, busy, begun = proc.cpu_seconds(server.pid), proc.busy_seconds(), time.monotonic()
     result = load()
     took, cpu = time.monotonic() - begun, proc.cpu_seconds(server.pid) - cpu
@@ -58,6 +59,8 @@ def measured(server, load):
     return {
         **result,
         "cpu_us": round(cpu / result["answers"] * 1e6, 3),
+        # Of what is lost, this came to a server that was too slow to take it.
+        "drops": proc.udp_drops(server.port) - drops,
         "core_share": round(cpu / took, 3),
         # The stub upstream is in here as well.
         "others": round(max(0.0, (proc.busy_seconds() - busy - cpu - client) / took), 3),

@@ -18,8 +18,8 @@ def line(what, fields):
         lost = f" LOST {fields['lost']}" if fields["lost"] else ""
         return f"{fields['workload']} {fields['qps']}/s {fields['cpu_us']:.1f} us{lost}"
     if what in ("check", "open"):
-        wrong = f"{fields['workload']} WRONG {fields['wrong']} LOST {fields['lost']} of {fields['sent']} {fields.get('first_wrong', '')}"
-        return wrong if fields["wrong"] or fields["lost"] else ""
+        told = [f"{key.upper()} {fields[key]}" for key in ("wrong", "lost", "not_sent", "drops") if fields.get(key)]
+        return " ".join([fields["workload"], *told, f"of {fields['sent']}", fields.get("first_wrong", "")]) if told else ""
     if what == "reload":
         return f"reload {fields['reload_s']:.2f} s, silent {fields['silence_ms']:.0f} ms, lost {fields['lost']}, memory x{fields['peak_ratio']}"
     return f"ERROR {fields['error']}" if what == "error" else ""
