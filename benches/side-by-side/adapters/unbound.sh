@@ -1,6 +1,6 @@
 # unbound with one `local-zone: NAME always_null` for each name: what is below it too.
 need() { command -v unbound unbound-control; }
-version() { unbound -V | head -n 1; }
+version() { unbound -V | sed -n "1s/Version/unbound/p"; }
 zones() { awk '{print "local-zone: \"" $1 "\" always_null"}' "$DOMAINS" >"$DIR/block.conf"; }
 configure() { # $1: modules; $2: further configuration
   cat >"$DIR/unbound.conf" <<EOF

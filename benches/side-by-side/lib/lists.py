@@ -15,7 +15,9 @@ WORDS = (
     "ads track pixel metric stat beacon click count tag log event collect analytic data cdn img api edge cloud media shop "
     "news mail play game home blue red green fast smart north south river stone"
 ).split()
-TLDS = ["com"] * 50 + ["net"] * 10 + ["org"] * 8 + ["io"] * 6 + ["de"] * 6 + ["app", "dev", "info", "eu", "fr", "uk", "nl", "it"]
+TLDS = (
+    ["com"] * 50 + ["net"] * 10 + ["org"] * 8 + ["io"] * 6 + ["de"] * 6 + ["app", "dev", "info", "eu", "fr", "uk", "nl", "it"]
+)
 HOSTS = ["www"] * 30 + [""] * 15 + ["api"] * 12 + ["cdn"] * 8 + ["static"] * 6 + ["img"] * 5 + ["assets", "m", "login", "edge"]
 # What a browser asks.
 TYPES = ["A"] * 60 + ["AAAA"] * 30 + ["HTTPS"] * 10

@@ -40,9 +40,12 @@ def dnsperf(server, queries, cpu, seconds):
 
     sent, answers = int(number("Queries sent:")), int(number("Queries completed:"))
     return {
-        "sent": sent, "answers": answers, "lost": int(number("Queries lost:")), "qps": round(number("Queries per second:")),
+        "sent": sent,
+        "answers": answers,
+        "lost": int(number("Queries lost:")),
+        "qps": round(number("Queries per second:")),
         "average_us": round(number("Average Latency (s):") * 1e6, 1),
-    }  # fmt: skip
+    }
 
 
 def measured(server, load):
@@ -124,8 +127,17 @@ def reload(server, folder, cpu, limit=240):
     if took is None:
         raise Failed(f"reload: no new name is blocked after {limit} s (its command ended with {code})")
     return {
-        "reload_s": round(took, 3), "silence_ms": heard["silence_ms"], "sent": heard["sent"], "lost": heard["lost"],
-        "not_sent": heard["not_sent"], "wrong": heard["wrong"], "p99_us": heard["all"]["p99_us"], "max_us": heard["all"]["max_us"],
-        "cpu_s": round(cpu_used, 2), "rss_before": before, "peak": round(peak, 2), "peak_ratio": round(peak / before, 2),
+        "reload_s": round(took, 3),
+        "silence_ms": heard["silence_ms"],
+        "sent": heard["sent"],
+        "lost": heard["lost"],
+        "not_sent": heard["not_sent"],
+        "wrong": heard["wrong"],
+        "p99_us": heard["all"]["p99_us"],
+        "max_us": heard["all"]["max_us"],
+        "cpu_s": round(cpu_used, 2),
+        "rss_before": before,
+        "peak": round(peak, 2),
+        "peak_ratio": round(peak / before, 2),
         "rss_after": proc.memory(server.pid)["rss"],
-    }  # fmt: skip
+    }

@@ -21,7 +21,8 @@ def line(what, fields):
         told = [f"{key.upper()} {fields[key]}" for key in ("wrong", "lost", "not_sent", "drops") if fields.get(key)]
         return " ".join([fields["workload"], *told, f"of {fields['sent']}", fields.get("first_wrong", "")]) if told else ""
     if what == "reload":
-        return f"reload {fields['reload_s']:.2f} s, silent {fields['silence_ms']:.0f} ms, lost {fields['lost']}, memory x{fields['peak_ratio']}"
+        noticed = f"silent {fields['silence_ms']:.0f} ms, lost {fields['lost']}"
+        return f"reload {fields['reload_s']:.2f} s, {noticed}, memory x{fields['peak_ratio']}"
     return f"ERROR {fields['error']}" if what == "error" else ""
 
 
@@ -48,7 +49,11 @@ class Results:
         self.servers = list(self.versions)
 
     def of(self, server, what, workload=None):
-        found = [r for r in self.records if r["what"] == what and r["server"] == server and (not workload or r["workload"] == workload)]
+        found = [
+            r
+            for r in self.records
+            if r["what"] == what and r["server"] == server and (not workload or r["workload"] == workload)
+        ]
         return [record for record in found if record.get("others", 0) < CALM] or found
 
     def median(self, server, what, *keys, workload=None):
@@ -66,7 +71,9 @@ def closed_loop(results):
     for server in results.servers:
         speed_row, cost_row = [server], [server]
         for workload in CLOSED:
-            qps, share, cpu = (results.median(server, "closed", key, workload=workload) for key in ("qps", "core_share", "cpu_us"))
+            qps, share, cpu = (
+                results.median(server, "closed", key, workload=workload) for key in ("qps", "core_share", "cpu_us")
+            )
             speed_row.append("–" if qps is None else f"{qps:,.0f} ({share:.2f})")
             ratio = f" ({cpu / floor[workload]:.1f}×)" if cpu is not None and floor[workload] else ""
             cost_row.append(shown(cpu, "{:.2f}") + ratio)
@@ -93,12 +100,26 @@ def latency(results):
             row.append(shown(results.median(server, "open", "cpu_us", workload=workload), "{:.1f}"))
             rows.append(row)
         head = [f"{kind} {key}" for kind in ("blocked", "cached", "miss") for key in ("p50", "p99", "p99.9")]
-        parts += [f"Latency in µs of the mix at a fixed {rate:,} queries a second:\n", table(["server", *head, "CPU µs a query"], rows)]
+        parts += [
+            f"Latency in µs of the mix at a fixed {rate:,} queries a second:\n",
+            table(["server", *head, "CPU µs a query"], rows),
+        ]
     rows = [
-        [server, *(shown(results.median(server, "open", kind, key, workload="slow"))
-                   for kind, key in (("blocked", "p99_us"), ("allowed", "p50_us"), ("allowed", "p99_us"), ("miss", "p50_us"), ("miss", "p99_us")))]
+        [
+            server,
+            *(
+                shown(results.median(server, "open", kind, key, workload="slow"))
+                for kind, key in (
+                    ("blocked", "p99_us"),
+                    ("allowed", "p50_us"),
+                    ("allowed", "p99_us"),
+                    ("miss", "p50_us"),
+                    ("miss", "p99_us"),
+                )
+            ),
+        ]
         for server in results.servers
-    ]  # fmt: skip
+    ]
     head = ["server", "blocked p99", "cached p50", "cached p99", "miss p50", "miss p99"]
     return [*parts, "The same at the light rate when the upstream takes 20 ms:\n", table(head, rows)]
 
@@ -109,30 +130,64 @@ def start_and_memory(results):
         checked = results.of(server, "check") + results.of(server, "open") if results.of(server, "start") else []
         wrong, answers = sum(r["wrong"] for r in checked), sum(r["answers"] for r in checked)
         lost = sum(r["lost"] for r in checked + results.of(server, "closed"))
-        memory = [
-            f"{shown(results.median(server, what, 'memory', 'rss'), '{:,.1f}')} ({shown(results.median(server, what, 'memory', 'anon'), '{:,.1f}')})"
-            for what in ("start", "memory")
-        ]
-        rows.append([
-            server, shown(results.median(server, "start", "first_s"), "{:.2f}"), shown(results.median(server, "start", "start_s"), "{:.3f}"),
-            *memory, f"{wrong / answers * 100:.2f} %" if answers else "–", str(lost),
-        ])  # fmt: skip
-    head = ["server", "first start, s", "start, s", "memory after start, MiB (anonymous)", "after load", "wrong answers", "lost queries"]
-    return ["Start to the first blocked answer, resident memory, and what went wrong in all loads together:\n", table(head, rows)]
+        memory = []
+        for what in ("start", "memory"):
+            rss, anon = (shown(results.median(server, what, "memory", part), "{:,.1f}") for part in ("rss", "anon"))
+            memory.append(f"{rss} ({anon})")
+        rows.append(
+            [
+                server,
+                shown(results.median(server, "start", "first_s"), "{:.2f}"),
+                shown(results.median(server, "start", "start_s"), "{:.3f}"),
+                *memory,
+                f"{wrong / answers * 100:.3f} %" if answers else "–",
+                f"{lost:,}",
+            ]
+        )
+    head = [
+        "server",
+        "first start, s",
+        "start, s",
+        "memory after start, MiB (anonymous)",
+        "after load",
+        "wrong answers",
+        "lost queries",
+    ]
+    return [
+        "Start to the first blocked answer, resident memory, and what went wrong in all loads together:\n",
+        table(head, rows),
+    ]
 
 
 def reload(results):
+    columns = [
+        ("reload_s", "{:.2f}"),
+        ("silence_ms", "{:,.0f}"),
+        ("p99_us", "{:,.0f}"),
+        ("cpu_s", "{:.2f}"),
+        ("peak_ratio", "{:.2f}×"),
+        ("rss_after", "{:,.0f}"),
+    ]
     rows = []
     for server in results.servers:
-        if results.of(server, "reload"):
-            value = lambda key, form="{:,.0f}": shown(results.median(server, "reload", key), form)  # noqa: B023, E731
-            lost, sent = (sum(record[key] for record in results.of(server, "reload")) for key in ("lost", "sent"))
-            rows.append([
-                server, value("reload_s", "{:.2f}"), value("silence_ms"), f"{lost} of {sent:,}", value("p99_us"), value("cpu_s", "{:.2f}"),
-                value("peak_ratio", "{:.2f}×"), value("rss_after"),
-            ])  # fmt: skip
-    head = ["server", "new name blocked, s", "longest silence, ms", "lost queries", "p99, µs", "CPU, s", "peak memory", "memory after, MiB"]
-    return ["A new list under 1,000 queries a second (servers that only a restart tells of it are left out):\n", table(head, rows)]
+        if done := results.of(server, "reload"):
+            lost, sent = (sum(record[key] for record in done) for key in ("lost", "sent"))
+            row = [shown(results.median(server, "reload", key), form) for key, form in columns]
+            rows.append([server, *row[:2], f"{lost:,} of {sent:,}", *row[2:]])
+    head = [
+        "server",
+        "new name blocked, s",
+        "longest silence, ms",
+        "lost queries",
+        "p99, µs",
+        "CPU, s",
+        "peak memory",
+        "memory after, MiB",
+    ]
+    return [
+        "A new list under 1,000 queries a second (servers that only a restart tells of it are left out):\n",
+        table(head, rows),
+    ]
 
 
 def tables(path):
@@ -151,15 +206,19 @@ def tables(path):
         if record["what"] == "settle":
             mix = results.median(record["server"], "closed", "answers", workload="mix")
             parts.append(
-                f"{record['server']} used {record['cpu_s']:.2f} s of CPU time in the {record['seconds']} s after the loads, for what it writes "
-                f"down later ({mix:,.0f} queries of the mix were the last).\n"
+                f"{record['server']} used {record['cpu_s']:.2f} s of CPU time in the {record['seconds']} s after the loads, "
+                f"for what it writes down later ({mix:,.0f} queries of the mix were the last).\n"
             )
         if record["what"] == "error":
             parts.append(f"{record['server']}, round {record['round']}: {record['error']}\n")
-    parts.append("Versions: " + "; ".join(f"{server}: {v}" for server, v in results.versions.items() if v != "-") + ".\n")
+    parts.append(
+        "Versions: " + "; ".join(version for version in dict.fromkeys(results.versions.values()) if version != "-") + ".\n"
+    )
     others = [record["others"] for record in results.records if "others" in record]
     if others:
-        parts.append(f"Others used {median(others):.2f} cores meanwhile (median; {max(others):.2f} at worst; the stub upstream is counted).\n")
+        parts.append(
+            f"Others used {median(others):.2f} cores meanwhile (median; {max(others):.2f} at worst; the stub upstream is counted).\n"
+        )
     return "\n".join(parts)
 
 

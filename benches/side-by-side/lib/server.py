@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 from lib import dns, proc
@@ -22,6 +23,11 @@ def compile_helpers(folder):
         source, binary = f"{HERE}/src/{name}.c", f"{folder}/{name}"
         if not os.path.exists(binary) or os.path.getmtime(binary) < os.path.getmtime(source):
             subprocess.run(["cc", "-O2", "-o", binary, source], check=True)
+
+
+def end_orderly():
+    """Makes SIGTERM end the script as an exception does, so that what it started is ended as well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def pinned(cpu, command):
@@ -67,9 +73,15 @@ class Server:
         self.dir, self.port, self.cpu = f"{work}/run/{self.name}", port, cpu
         self.process = None
         self.env = dict(
-            os.environ, BENCH=HERE, BIN=f"{work}/bin", DIR=self.dir, PORT=str(port), UP_PORT=str(up_port),
-            DOMAINS=f"{lists}/list.domains", HOSTS=f"{lists}/list.hosts",
-        )  # fmt: skip
+            os.environ,
+            BENCH=HERE,
+            BIN=f"{work}/bin",
+            DIR=self.dir,
+            PORT=str(port),
+            UP_PORT=str(up_port),
+            DOMAINS=f"{lists}/list.domains",
+            HOSTS=f"{lists}/list.hosts",
+        )
 
     @property
     def pid(self):

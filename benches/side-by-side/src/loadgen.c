@@ -104,12 +104,15 @@ static double middle_of(int bucket) {
 
 static double percentile_us(const struct tally *tally, double share) {
   uint64_t wanted = (uint64_t)(share * (double)tally->answers), seen = 0;
+  double ns = (double)tally->max_ns;
   for (int i = 0; i < BUCKETS; i++) {
     seen += tally->histogram[i];
-    if (wanted < seen)
-      return middle_of(i) / 1000;
+    if (wanted < seen) {
+      ns = middle_of(i) < ns ? middle_of(i) : ns;
+      break;
+    }
   }
-  return (double)tally->max_ns / 1000;
+  return ns / 1000;
 }
 
 /* ---- the queries ---- */
