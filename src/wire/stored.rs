@@ -108,6 +108,29 @@ impl Stored {
         self.ttl_secs
     }
 
+    /// The message without OPT record, as it is kept.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// Raises shorter TTLs to `min` and cuts longer ones to `max` seconds, or to `negative_max` where it is a negative answer.
+    pub fn clamp_ttls(&mut self, min: u32, max: u32, negative_max: u32) {
+        let question_end = HEADER_LEN + usize::from(self.question_len);
+        let asked = read_u16(&self.message, question_end - 4).unwrap_or_default();
+        let answers = |record: RecordFrame| record.rtype == asked || asked == qtype::ANY;
+        let is_negative = self.rcode != 0 || !self.answer_section().any(|(_, record)| answers(record));
+        let max = if is_negative { max.min(negative_max) } else { max };
+        let clamp = |ttl: u32| ttl.clamp(min.min(max), max);
+        for &offset in &self.ttl_offsets {
+            let at = usize::from(offset);
+            let Some(ttl) = self.message.get(at..at + 4).and_then(|ttl| ttl.try_into().ok()) else {
+                continue;
+            };
+            patch(&mut self.message, at, &clamp(u32::from_be_bytes(ttl)).to_be_bytes());
+        }
+        self.ttl_secs = clamp(self.ttl_secs);
+    }
+
     /// The RCODE, extended ones included.
     pub const fn rcode(&self) -> u16 {
         self.rcode
