@@ -3,6 +3,7 @@
 //! The page, the command line and signals all wish with these words; the daemon alone grants them, one at a time.
 
 use crate::list::OwnRule;
+use crate::name::DomainName;
 
 /// A wish.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,8 +38,19 @@ pub enum Command {
     },
     /// Follow the source of a list again that was held at a revision.
     Follow(String),
+    /// Forget the answers that are kept: all of them, or those about a name.
+    FlushCache(Option<FlushedName>),
     /// Read the configuration again.
     Reload,
+}
+
+/// A name about which answers are forgotten.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FlushedName {
+    /// The name.
+    pub name: DomainName,
+    /// Whether names below it are meant too.
+    pub below: bool,
 }
 
 /// A list to be added.

@@ -1,15 +1,35 @@
-//! A look-up in the ruleset makes no allocation: a test of its own, since its allocator counts for the whole program.
+//! Look-ups in the ruleset and in the cache make no allocation, and the cache takes no more memory than it may: tests of their
+//! own, since their allocator counts for the whole program.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fall over")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hickory_proto::op::Message;
+use hickory_proto::rr::{RData, Record, rdata};
+use pixelsink::clock::{Clock, SystemClock};
 use pixelsink::list::{Action, Rule, Scope};
 use pixelsink::name::DomainName;
+use pixelsink::resolve::{
+    CacheOptions, Known, Question, ResolveOptions, Resolver, Transport, UpstreamAddress,
+};
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
 
-/// Counts the allocations of each thread.
+/// Counts the allocations of each thread, and what all of them take.
 struct Counting;
+
+/// Octets that are in use, with what the allocator needs itself.
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+/// One test at a time, so that none counts another one's memory.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// What a block takes of glibc's heap: 8 octets more than it has, in steps of 16, and at least 32.
+fn block_size(layout: Layout) -> usize {
+    (layout.size() + 8).next_multiple_of(16).max(32)
+}
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -20,11 +40,13 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        IN_USE.fetch_add(block_size(layout), Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(block_size(layout), Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -35,6 +57,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_look_up_makes_no_allocation() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let name = |text: String| DomainName::parse(&text).unwrap();
     let mut builder = Builder::new(BuildOptions::default());
     for number in 0..20_000 {
@@ -54,4 +77,84 @@ fn a_look_up_makes_no_allocation() {
     let allocations = ALLOCATIONS.with(Cell::get) - before;
     assert_eq!(found, (20_000, 0));
     assert_eq!(allocations, 0);
+}
+
+/// An upstream that knows every name.
+fn upstream() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut packet = [0; 1500];
+        while let Ok((length, client)) = socket.recv_from(&mut packet) {
+            let question = Message::from_vec(&packet[..length]).unwrap();
+            let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+            answer.add_queries(question.queries.iter().cloned());
+            let name = question.queries[0].name().clone();
+            answer.add_answer(Record::from_rdata(name, 300, RData::A(rdata::A::new(198, 51, 100, 1))));
+            let _ = socket.send_to(&answer.to_vec().unwrap(), client);
+        }
+    });
+    address
+}
+
+fn question(number: usize) -> Question {
+    let name = DomainName::parse(&format!("n{number}.t{}.example", number % 50)).unwrap();
+    Question { name, qtype: 1, qclass: 1, dnssec_ok: false, checking_disabled: false }
+}
+
+/// A resolver whose cache has room for so many octets.
+fn resolver(size: u64) -> Resolver {
+    let servers = vec![UpstreamAddress { transport: Transport::Udp, socket: upstream() }];
+    let cache = CacheOptions { size, ..CacheOptions::default() };
+    Resolver::new(&ResolveOptions { servers, cache }, Arc::new(SystemClock))
+}
+
+#[test]
+fn a_look_up_in_the_cache_makes_no_allocation() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let resolver = resolver(1 << 20);
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            (0..200).map(question).partition(|asked| asked.name.as_ref().as_wire()[2] < b'5');
+        for asked in &known {
+            resolver.resolve(asked).await.unwrap();
+        }
+        let now = SystemClock.instant();
+        let before = ALLOCATIONS.with(Cell::get);
+        let count = |questions: &[Question]| {
+            let answers = questions.iter().filter(|asked| match resolver.cached(&asked.as_asked(), now) {
+                Some(Known::Answer(cached)) => {
+                    cached.clear(1);
+                    cached.cleared(1) && !cached.wants_refresh() && cached.answer().ttl_secs() == 300
+                }
+                _ => false,
+            });
+            answers.count()
+        };
+        let found = (count(&known), count(&known), count(&unknown));
+        let allocations = ALLOCATIONS.with(Cell::get) - before;
+        assert_eq!(found, (known.len(), known.len(), 0));
+        assert_eq!(allocations, 0);
+    });
+}
+
+#[test]
+fn the_cache_takes_no_more_memory_than_it_may() {
+    const SIZE: usize = 1 << 20;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let before = IN_USE.load(Ordering::Relaxed);
+        let resolver = resolver(SIZE as u64);
+        // Three times as many as there is room for, so that it also remembers as many names that went as it ever does.
+        for number in 0..7_000 {
+            resolver.resolve(&question(number)).await.unwrap();
+        }
+        let taken = IN_USE.load(Ordering::Relaxed) - before;
+        let status = resolver.cache_status();
+        println!("{taken} octets, reckoned {}, {} entries", status.octets, status.entries);
+        assert!(taken <= SIZE, "{taken} octets for {} entries", status.entries);
+        assert!(SIZE * 6 / 10 <= taken, "{taken} octets: the rest lies idle");
+    });
 }

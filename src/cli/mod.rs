@@ -3,6 +3,7 @@
 //! The command line speaks the JSON API of the page over the daemon's Unix socket; there is nothing that only one of them
 //! can do. It prints tables for people and, with `--output json`, the API's own answers for programs.
 
+mod cache;
 mod check;
 mod client;
 mod devices;
@@ -106,8 +107,29 @@ pub enum Subcommands {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// Show how the cache of answers is, or empty it.
+    Cache {
+        /// What to do with it; without one, its state is shown.
+        #[command(subcommand)]
+        command: Option<CacheCommand>,
+    },
     /// Show how the daemon is.
     Status,
+}
+
+/// What to do with the answers that are kept.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Show how many there are and how often they were of use.
+    Status,
+    /// Forget them, so that upstreams are asked anew.
+    Flush {
+        /// Those about this name only.
+        name: Option<String>,
+        /// Those about names below it too.
+        #[arg(long, requires = "name")]
+        below: bool,
+    },
 }
 
 /// What to do with the lists.
@@ -260,6 +282,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Log { device, blocked, name, limit } => {
             let filter = log::Filter { device: device.as_deref(), blocked, name: name.as_deref(), limit };
             log::run(&filter, &config, output).await?;
+        }
+        Subcommands::Cache { command } => {
+            cache::run(command.unwrap_or(CacheCommand::Status), &config, output).await?;
         }
         Subcommands::Status => status::run(&config, output).await?,
     }

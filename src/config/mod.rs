@@ -21,7 +21,7 @@ use crate::device::NamedDevice;
 use crate::feed::SourceOptions;
 use crate::list::{Action, OwnRule};
 use crate::policy::Blocking;
-use crate::resolve::{ResolveOptions, Transport, UpstreamAddress};
+use crate::resolve::{CacheOptions, ResolveOptions, Transport, UpstreamAddress};
 use crate::server::{Access, ServerOptions};
 use crate::tracker::Level;
 use crate::web::WebOptions;
@@ -109,7 +109,7 @@ impl Default for Config {
             listen_is_named: false,
             resolve: ResolveOptions {
                 servers: vec![quad9([9, 9, 9, 9]), quad9([149, 112, 112, 112])],
-                cache_size: 16 << 20,
+                cache: CacheOptions::default(),
             },
             blocking: Blocking::default(),
             web: WebOptions {

@@ -18,7 +18,7 @@ use crate::device::{Mac, NamedDevice, TAGS};
 use crate::feed::{Origin, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
-use crate::resolve::{ResolveOptions, UpstreamAddress};
+use crate::resolve::{CacheOptions, ResolveOptions, UpstreamAddress};
 use crate::server::{Access, ServerOptions};
 use crate::tracker::Level;
 
@@ -30,6 +30,15 @@ const LIST_SIZE_MIN: u64 = 1024;
 const HISTORY_SIZE_MIN: u64 = 16 << 20;
 /// Clients may keep what is blocked for a week at most, in seconds.
 const BLOCKING_TTL_MAX_SECS: u32 = 7 * 86_400;
+/// More memory for answers than this is a slip of the pen: all that a town asks in a day takes less, in octets.
+const CACHE_SIZE_MAX: u64 = 16 << 30;
+/// Longer TTLs than these would be cut when an answer is read; the least one is bounded because a house whose names move
+/// (RFC 2308 section 5 and RFC 8767 section 4 on the others) would not find them for as long.
+const TTL_MIN_MAX: Duration = Duration::from_secs(3600);
+const TTL_MAX_MAX: Duration = Duration::from_secs(86_400);
+const NEGATIVE_TTL_MAX_MAX: Duration = Duration::from_secs(3600);
+/// RFC 8767 section 5 suggests one to three days for stale answers; after a week they are rather wrong than right.
+const STALE_MAX_MAX: Duration = Duration::from_secs(7 * 86_400);
 const REFRESH_DEFAULT: Duration = Duration::from_secs(86_400);
 
 /// Private and link-local networks (RFC 1918, 6598, 3927, 4193, 4291) and this machine itself.
@@ -78,10 +87,7 @@ impl Config {
             set(&mut self.server.access.queries_per_second, value.integer(0..=1_000_000));
         }
         self.read_upstream(root.section("upstream"));
-        let mut cache = root.section("cache");
-        if let Some(value) = cache.get("size") {
-            set(&mut self.resolve.cache_size, value.parse("a size such as `16MiB`", size));
-        }
+        self.resolve.cache = read_cache(root.section("cache"), self.resolve.cache);
         self.blocking = read_blocking(root.section("blocking"), self.blocking);
         self.read_web(root.section("web"));
         let mut builtin = root.section("builtin");
@@ -202,6 +208,15 @@ fn size_of_history(text: &str) -> Result<u64, String> {
     }
 }
 
+fn size_of_cache(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        octets if CACHE_SIZE_MAX < octets => Err(format!(
+            "`{text}` is more memory than answers ever take; expected at most 16GiB, and `16MiB` is plenty for a home"
+        )),
+        octets => Ok(octets),
+    }
+}
+
 fn blocking_ttl(text: &str) -> Result<u32, String> {
     let ttl = duration(text)?.as_secs();
     let ttl = u32::try_from(ttl).ok().filter(|ttl| *ttl <= BLOCKING_TTL_MAX_SECS);
@@ -249,6 +264,52 @@ fn read_blocking(mut section: Section<'_>, mut blocking: Blocking) -> Blocking {
         set(&mut blocking.ttl_secs, value.parse("a duration such as `5m`", blocking_ttl));
     }
     blocking
+}
+
+fn read_cache(mut section: Section<'_>, mut cache: CacheOptions) -> CacheOptions {
+    if let Some(value) = section.get("size") {
+        set(&mut cache.size, value.parse("a size such as `16MiB`", size_of_cache));
+    }
+    let expected = "a duration such as `5m`";
+    let second = Duration::from_secs(1);
+    for (key, field, least, most) in [
+        ("ttl_max", &mut cache.ttl_max_secs, second, TTL_MAX_MAX),
+        ("negative_ttl_max", &mut cache.negative_ttl_max_secs, Duration::ZERO, NEGATIVE_TTL_MAX_MAX),
+    ] {
+        if let Some(value) = section.get(key) {
+            set(field, value.parse(expected, seconds_within(least, most)));
+        }
+    }
+    if let Some(value) = section.get("ttl_min")
+        && let Some(secs) = value.parse(expected, seconds_within(Duration::ZERO, TTL_MIN_MAX))
+    {
+        cache.ttl_min_secs = secs;
+        if cache.ttl_max_secs < secs {
+            value.complain("`ttl_min` is longer than `ttl_max`; make one of them fit the other");
+        }
+    }
+    if let Some(value) = section.get("stale_max") {
+        let secs = value.parse("a duration such as `1d`", seconds_within(Duration::ZERO, STALE_MAX_MAX));
+        set(&mut cache.stale_max, secs.map(|secs| Duration::from_secs(secs.into())));
+    }
+    for (key, field) in [("prefetch", &mut cache.prefetch), ("keep", &mut cache.keep)] {
+        if let Some(value) = section.get(key) {
+            set(field, value.boolean());
+        }
+    }
+    cache
+}
+
+/// Reads a duration as a TTL counts it.
+fn seconds_within(least: Duration, most: Duration) -> impl Fn(&str) -> Result<u32, String> {
+    move |text| {
+        let duration = duration(text)?;
+        if duration < least || most < duration {
+            let (least, most) = (least.as_secs(), most.as_secs());
+            return Err(format!("`{text}` is out of bounds; expected {least} to {most} seconds"));
+        }
+        u32::try_from(duration.as_secs()).map_err(|error| error.to_string())
+    }
 }
 
 fn read_mode(value: &Value<'_>) -> Option<SinkholeMode> {

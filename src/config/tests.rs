@@ -182,3 +182,26 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn the_cache_is_bounded_by_what_makes_sense() {
+    for (text, said) in [
+        ("cache.size = \"17GiB\"", "more memory than answers ever take"),
+        ("cache.ttl_min = \"2h\"", "expected 0 to 3600 seconds"),
+        ("cache.ttl_max = \"0s\"", "expected 1 to 86400 seconds"),
+        ("cache.ttl_max = \"2d\"", "expected 1 to 86400 seconds"),
+        ("cache.negative_ttl_max = \"2h\"", "expected 0 to 3600 seconds"),
+        ("cache.stale_max = \"8d\"", "expected 0 to 604800 seconds"),
+        ("cache = { ttl_min = \"2m\", ttl_max = \"1m\" }", "`ttl_min` is longer than `ttl_max`"),
+        ("cache.keep = \"yes\"", "true"),
+    ] {
+        assert!(problems(text).contains(said), "{text}: {}", problems(text));
+    }
+    let config = Config::parse(
+        "cache = { size = \"0\", ttl_min = \"1m\", ttl_max = \"1h\", stale_max = \"0s\", prefetch = false, keep = true }",
+        file(),
+    );
+    let cache = config.unwrap().resolve.cache;
+    assert_eq!((cache.size, cache.ttl_min_secs, cache.ttl_max_secs), (0, 60, 3600));
+    assert!(cache.stale_max.is_zero() && !cache.prefetch && cache.keep);
+}

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, interval, sleep};
 use tracing::{error, info, warn};
 
+use super::cache::{self, KeptAnswers};
 use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
@@ -25,7 +26,7 @@ use super::lists::Added;
 use super::{data_dir, socket};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
-use crate::command::{Command, Done, Refused};
+use crate::command::{Command, Done, FlushedName, Refused};
 use crate::config::{BUILT_IN_LIST, Config};
 use crate::device::{DeviceTable, LiveDevices};
 use crate::discovery::{self, Observed};
@@ -34,7 +35,7 @@ use crate::history::{History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
 use crate::policy::LivePolicy;
-use crate::resolve::Resolver;
+use crate::resolve::{Flush, Resolver};
 use crate::server::Responder;
 use crate::tracker::{self, Catalogue};
 use crate::web;
@@ -59,6 +60,7 @@ pub(super) struct Running {
     policy: Arc<LivePolicy>,
     devices: Arc<LiveDevices>,
     resolver: Arc<Resolver>,
+    kept_answers: KeptAnswers,
     responder: Arc<Responder>,
     history: History,
     events: Events,
@@ -124,6 +126,8 @@ impl Running {
         devices.publish(DeviceTable::build(&config.devices, &[]));
         let events = Events::new(history.clone(), Arc::clone(&metrics), live.clone(), Arc::clone(&devices));
         let resolver = Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)));
+        let kept_answers = KeptAnswers::new(&resolver, data.path.as_deref());
+        kept_answers.load(config.resolve.cache.keep).await;
         let access = config.server.access.clone();
         let responder = Responder::new(
             Arc::clone(&clock),
@@ -143,6 +147,7 @@ impl Running {
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
+            let cached = Arc::clone(&resolver);
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
@@ -156,6 +161,7 @@ impl Running {
                 started,
                 about: Arc::new(move || about.upgrade().map(|running| running.about()).unwrap_or_default()),
                 host_names: Arc::clone(&page_names),
+                cache: Arc::new(move || cache::status(&cached)),
                 metrics: Arc::new(move || metrics.text()),
             });
             api = web::control_router(Arc::clone(&parts));
@@ -168,6 +174,7 @@ impl Running {
                 policy,
                 devices,
                 resolver,
+                kept_answers,
                 responder,
                 history,
                 events,
@@ -199,6 +206,7 @@ impl Running {
             }
         }
         self.watch_neighbours();
+        self.keep_answers();
         let config = self.config.lock().await;
         let bound = self.listeners.bind(&config).await?;
         self.listeners.commit(bound, &config);
@@ -224,6 +232,23 @@ impl Running {
                 sleep(DISCOVERY_PAUSE).await;
             }
         });
+    }
+
+    /// Writes the answers that are kept down now and then, where they are to last.
+    fn keep_answers(self: &Arc<Self>) {
+        let running = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                sleep(cache::SAVE_PAUSE).await;
+                let Some(running) = running.upgrade() else { return };
+                running.save_answers().await;
+            }
+        });
+    }
+
+    async fn save_answers(&self) {
+        let keep = self.config.lock().await.resolve.cache.keep;
+        self.kept_answers.save(keep).await;
     }
 
     fn take_observed(&self, observed: Observed) {
@@ -301,6 +326,7 @@ impl Running {
         }
         self.listeners.close().await;
         self.events.settle().await;
+        self.save_answers().await;
         if let Err(error) = self.history.close().await {
             error!(%error, "the history could not be written");
         }
@@ -315,6 +341,8 @@ impl Running {
         let reloaded = self.reload_locked().await;
         // Neighbours that changed meanwhile could not be put together with the names of devices.
         self.publish_devices();
+        // Whether they are to last may have changed.
+        self.save_answers().await;
         reloaded
     }
 
@@ -480,8 +508,31 @@ impl Running {
             Command::AcceptRules { list, rule } => self.accept_rules(&list, rule.as_deref()).await,
             Command::RollBack { list, revision } => self.roll_back(&list, revision.as_deref()).await,
             Command::Follow(list) => self.follow(&list).await,
+            Command::FlushCache(name) => self.flush_cache(name).await,
             Command::Reload => self.reload().await,
         }
+    }
+
+    async fn flush_cache(&self, name: Option<FlushedName>) -> Result<Done, Refused> {
+        let (what, about) = match name {
+            None => (Flush::All, String::new()),
+            Some(FlushedName { name, below }) => {
+                let about = format!(" about {name}{}", if below { " and what is below it" } else { "" });
+                (Flush::Name { name, below }, about)
+            }
+        };
+        let gone = self.resolver.flush(&what);
+        // What is forgotten does not come back after a power cut either.
+        self.save_answers().await;
+        let answers = match gone {
+            0 => return Ok(Done(format!("No answers{about} were kept."))),
+            1 => "One answer".to_owned(),
+            gone => format!("{gone} answers"),
+        };
+        let forgotten = if gone == 1 { "is" } else { "are" };
+        Ok(Done(format!(
+            "{answers}{about} {forgotten} forgotten. Devices may keep theirs until their time is over."
+        )))
     }
 }
 

@@ -1,121 +1,48 @@
 //! Answers from the cache and from upstreams.
 //!
 //! It knows questions and how to get them answered; it never knows who asks, what is blocked, or how an answer is shown.
-//! Protocols are hickory's; the order in which upstreams are tried, what counts as an answer, and what is kept of it are
-//! decided here.
+//! Protocols are hickory's; the order in which upstreams are tried, what counts as an answer, what is kept of it and for how
+//! long are decided here.
 
 mod address;
 mod cache;
 mod check;
+mod flight;
+mod kept;
+mod question;
+mod snapshot;
 mod upstream;
 
 pub use address::{Transport, UpstreamAddress, UpstreamAddressError};
+pub use cache::{CacheOptions, CacheStatus, Cached, Flush, Freshness, Known};
+pub use kept::KeptError;
+pub use question::{Asked, Question};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use upstream::UpstreamStatus;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::name::{DomainName, NameRef};
-use crate::wire::{CLASS_IN, Stored, qtype};
+use crate::name::DomainName;
+use crate::wire::{CLASS_IN, qtype};
 use cache::{Cache, Entry};
+use flight::{Boarded, Flights};
 use upstream::Pool;
-
-/// What is asked of an upstream. Two clients with the same question share one answer.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Question {
-    /// The QNAME.
-    pub name: DomainName,
-    /// The QTYPE.
-    pub qtype: u16,
-    /// The QCLASS.
-    pub qclass: u16,
-    /// Whether DNSSEC records are wanted.
-    pub dnssec_ok: bool,
-    /// Whether the client checks DNSSEC itself.
-    pub checking_disabled: bool,
-}
-
-/// A [`Question`] that is only looked up: the same fields, borrowed.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(missing_docs, reason = "see `Question`")]
-pub struct Asked<'a> {
-    pub name: NameRef<'a>,
-    pub qtype: u16,
-    pub qclass: u16,
-    pub dnssec_ok: bool,
-    pub checking_disabled: bool,
-}
-
-impl quick_cache::Equivalent<Question> for Asked<'_> {
-    fn equivalent(&self, question: &Question) -> bool {
-        let Question { name, qtype, qclass, dnssec_ok, checking_disabled } = question;
-        let name = name.as_ref();
-        *self
-            == Asked {
-                name,
-                qtype: *qtype,
-                qclass: *qclass,
-                dnssec_ok: *dnssec_ok,
-                checking_disabled: *checking_disabled,
-            }
-    }
-}
-
-/// What is known without asking anybody.
-pub enum Known {
-    /// An answer.
-    Answer(Cached),
-    /// Nobody could tell a moment ago.
-    Failure(Unresolved),
-}
-
-/// An answer of the cache.
-#[derive(Clone, Debug)]
-pub struct Cached {
-    entry: Entry,
-    age_secs: u32,
-}
-
-impl Cached {
-    /// The answer.
-    pub fn answer(&self) -> &Stored {
-        static NONE: std::sync::OnceLock<Stored> = std::sync::OnceLock::new();
-        match self.entry.answered() {
-            Ok(answered) => &answered.answer,
-            Err(_) => NONE.get_or_init(|| unreachable!()),
-        }
-    }
-    /// Age.
-    pub const fn age_secs(&self) -> u32 {
-        self.age_secs
-    }
-    /// Stale.
-    pub const fn is_stale(&self) -> bool {
-        false
-    }
-    /// Refresh.
-    pub const fn wants_refresh(&self) -> bool {
-        false
-    }
-    /// Cleared.
-    pub fn cleared(&self, generation: u64) -> bool {
-        self.entry.cleared() == generation
-    }
-    /// Clear.
-    pub fn clear(&self, generation: u64) {
-        self.entry.clear(generation);
-    }
-}
 
 /// An answer and where it came from.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     /// The answer.
-    pub cached: Cached,
+    pub answer: Cached,
+    /// By how much its TTLs are to be lowered, in seconds.
+    pub age_secs: u32,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -155,61 +82,140 @@ pub enum UnresolvedKind {
 pub struct ResolveOptions {
     /// The upstreams, in the order in which they are tried.
     pub servers: Vec<UpstreamAddress>,
-    /// How much memory the cache may take, in octets; it takes 64 KiB at least.
-    pub cache_size: u64,
+    /// How answers are kept.
+    pub cache: CacheOptions,
 }
 
 /// Answers questions.
-pub struct Resolver {
+pub struct Resolver(Arc<Inner>);
+
+struct Inner {
     pool: ArcSwap<Pool>,
     cache: Cache,
+    flights: Flights,
+    /// A permit for each question that is asked ahead.
+    ahead: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
+    runtime: Handle,
 }
 
+/// With a stale answer at hand, a client waits so long for a fresh one: the client response timer of RFC 8767 section 5.
+const STALE_AFTER: Duration = Duration::from_millis(1_800);
+/// How many questions are asked ahead at once; others are left to those who ask.
+const AHEAD_MAX: usize = 32;
+
 impl Resolver {
-    /// A resolver with an empty cache. Connections are made when they are needed.
+    /// A resolver with an empty cache. Connections are made when they are needed, on the runtime that this is called on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(options: &ResolveOptions, clock: Arc<dyn Clock>) -> Self {
         let pool = ArcSwap::from_pointee(Pool::new(&options.servers, &clock));
-        Self { pool, cache: Cache::new(options.cache_size), clock }
+        Self(Arc::new(Inner {
+            pool,
+            cache: Cache::new(options.cache),
+            flights: Flights::default(),
+            ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
+            clock,
+            runtime: Handle::current(),
+        }))
     }
 
-    /// Takes over changed options. Answers of upstreams that are no longer asked are forgotten.
+    /// Takes over changed options. What upstreams said that are no longer asked is forgotten, failures too.
     pub fn reconfigure(&self, options: &ResolveOptions) {
-        if !self.pool.load().asks(&options.servers) {
-            self.pool.store(Arc::new(Pool::new(&options.servers, &self.clock)));
-            self.cache.clear();
+        let inner = &*self.0;
+        let mut flights = inner.flights.lock();
+        if !inner.pool.load().asks(&options.servers) {
+            inner.pool.store(Arc::new(Pool::new(&options.servers, &inner.clock)));
+            flights.clear();
+            inner.cache.flush(&Flush::All);
         }
-        self.cache.set_size(options.cache_size);
+        inner.cache.set_options(options.cache);
     }
 
-    /// What is known of a question.
-    pub fn cached(&self, asked: &Asked<'_>, now: std::time::Instant) -> Option<Known> {
-        let entry = self.cache.get(asked, now)?;
-        let age_secs = u32::try_from(now.saturating_duration_since(entry.at()).as_secs()).unwrap_or(u32::MAX);
-        match entry.answered() {
-            Ok(_) => Some(Known::Answer(Cached { entry, age_secs })),
-            Err(unresolved) => Some(Known::Failure(unresolved)),
-        }
+    /// What can be said at once, and is served as it is: an answer that holds, one that is stale and could not be refreshed
+    /// a moment ago, or that upstreams failed a moment ago. `None`: [`resolve`](Self::resolve) asks.
+    ///
+    /// Never allocates and never waits for an upstream. Who finds an answer that [wants it](Cached::wants_refresh) calls
+    /// [`refresh`](Self::refresh).
+    pub fn cached(&self, asked: &Asked<'_>, now: Instant) -> Option<Known> {
+        self.0.cache.known(asked, now)
     }
 
-    /// Refresh.
-    pub fn refresh(&self, _question: Question) {}
-
-    /// Answers a question from the cache, or else from an upstream; however many ask at once, one asks the upstream.
+    /// Answers a question from the cache, or else from an upstream; however many ask at once, one asks the upstream. It is
+    /// asked to the end though who asked goes away.
+    ///
+    /// # Errors
+    /// When no upstream gave a usable answer and there is no older one.
     pub async fn resolve(&self, question: &Question) -> Result<Resolved, Unresolved> {
-        let asked = async {
-            let pool = self.pool.load_full();
-            let outcome = pool.ask(question).await;
-            Entry::new(outcome, self.clock.instant())
+        let inner = &self.0;
+        if let Some(known) = self.cached(&question.as_asked(), inner.clock.instant()) {
+            return self.resolved(question, known);
+        }
+        let (landing, began) = match inner.board(question, None)? {
+            Boarded::Known(known) => return self.resolved(question, known),
+            Boarded::Waits { landing, began } => (landing, began),
         };
-        let (entry, fresh) = self.cache.get_or_ask(question, self.clock.instant(), asked).await;
-        let age = self.clock.instant().saturating_duration_since(entry.at());
-        let answered = entry.answered()?;
-        let origin = if fresh { Origin::Upstream(Arc::clone(&answered.upstream)) } else { Origin::Cache };
-        Ok(Resolved {
-            cached: Cached { age_secs: u32::try_from(age.as_secs()).unwrap_or(u32::MAX), entry },
-            origin,
-        })
+        inner.cache.counts.count_miss();
+        let landed = if inner.cache.has_stale(question, inner.clock.instant()) {
+            timeout(STALE_AFTER, landing.wait()).await.ok().flatten()
+        } else {
+            landing.wait().await
+        };
+        // The flight goes on; what it brings late is kept all the same (RFC 8767 section 5).
+        let entry = landed.or_else(|| inner.hold(question));
+        match entry {
+            Some(Entry::Answer(answer)) => {
+                let answer = Cached::new(answer, inner.clock.instant());
+                let is_stale = answer.freshness() == Freshness::Stale;
+                if is_stale {
+                    inner.cache.counts.count_stale();
+                }
+                let origin = if began && !is_stale {
+                    Origin::Upstream(Arc::clone(answer.upstream()))
+                } else {
+                    Origin::Cache
+                };
+                Ok(Resolved { age_secs: answer.age_secs(), answer, origin })
+            }
+            Some(Entry::Failure(failure)) => Err(failure.unresolved().clone()),
+            None => {
+                let why = "the question was lost on its way".into();
+                Err(Unresolved { why, kind: UnresolvedKind::Overload })
+            }
+        }
+    }
+
+    fn resolved(&self, question: &Question, known: Known) -> Result<Resolved, Unresolved> {
+        match known {
+            Known::Answer(answer) => {
+                if answer.wants_refresh() {
+                    self.refresh(question.clone());
+                }
+                Ok(Resolved { age_secs: answer.age_secs(), answer, origin: Origin::Cache })
+            }
+            Known::Failure(unresolved) => Err(unresolved),
+        }
+    }
+
+    /// Asks upstreams ahead, in the background; when too many are asked ahead already, it is left to the next one who asks.
+    pub fn refresh(&self, question: Question) {
+        let Ok(permit) = Arc::clone(&self.0.ahead).try_acquire_owned() else { return };
+        if let Ok(Boarded::Waits { began: true, .. }) = self.0.board(&question, Some(permit)) {
+            self.0.cache.counts.count_prefetch();
+        }
+    }
+
+    /// Forgets what is known, and what is on its way; gives back how many answers and failures went.
+    pub fn flush(&self, what: &Flush) -> usize {
+        let mut flights = self.0.flights.lock();
+        flights.retain(|question, _| !what.is_about(question));
+        self.0.cache.flush(what)
+    }
+
+    /// How the cache is.
+    pub fn cache_status(&self) -> CacheStatus {
+        self.0.cache.status()
     }
 
     /// The addresses of a host, for the daemon's own downloads.
@@ -227,7 +233,7 @@ impl Resolver {
         let mut problem = None;
         for resolved in [ipv4, ipv6] {
             match resolved {
-                Ok(resolved) => addresses.extend(resolved.cached.answer().addresses()),
+                Ok(resolved) => addresses.extend(resolved.answer.addresses()),
                 Err(error) => problem = Some(error),
             }
         }
@@ -239,10 +245,19 @@ impl Resolver {
 
     /// How each upstream is, in the order of the configuration.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
-        self.pool.load().status()
+        self.0.pool.load().status()
     }
 }
 
-/// Failures are kept for this long, so that a herd of clients is one question (RFC 9520 section 3.2 asks for a second at
-/// least); longer would make us the reason why a mended upstream seems dead.
-const FAILURE_KEPT: Duration = Duration::from_secs(1);
+impl Inner {
+    /// The stale answer to a question, from now on served at once for a while.
+    fn hold(&self, question: &Question) -> Option<Entry> {
+        let _flights = self.flights.lock();
+        self.cache.hold(question, self.clock.instant())
+    }
+}
+
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,9 @@ use crate::event::{AnsweredBy, Decided, EventSink, EventWriter, RuleText, Told};
 use crate::list::{Action, Answer};
 use crate::name::{DomainName, NameRef};
 use crate::policy::{self, Decisive, LivePolicy, Policy};
-use crate::resolve::{Asked, Cached, Known, Origin, Question, Resolver, Unresolved, UnresolvedKind};
+use crate::resolve::{
+    Asked, Cached, Freshness, Known, Origin, Question, Resolver, Unresolved, UnresolvedKind,
+};
 use crate::wire::{self, CLASS_IN, Ede, Malformed, Query, Rcode, Served, TCP_PAYLOAD_MAX};
 
 /// How a question came in.
@@ -203,7 +205,11 @@ impl Responder {
                         if cached.wants_refresh() {
                             self.resolver.refresh(question(&query, query.name().to_owned()));
                         }
-                        let answered = if cached.is_stale() { AnsweredBy::Stale } else { AnsweredBy::Cache };
+                        let answered = if cached.freshness() == Freshness::Stale {
+                            AnsweredBy::Stale
+                        } else {
+                            AnsweredBy::Cache
+                        };
                         match turn.decide_answer(decisive, cached) {
                             Some(found) => turn.block(found, out),
                             None => Some(turn.serve(decisive, cached, answered, out)),
@@ -283,12 +289,15 @@ impl Responder {
                 match &resolved {
                     Ok(resolved) => {
                         let answered = match &resolved.origin {
+                            Origin::Cache if resolved.answer.freshness() == Freshness::Stale => {
+                                AnsweredBy::Stale
+                            }
                             Origin::Cache => AnsweredBy::Cache,
                             Origin::Upstream(upstream) => AnsweredBy::Upstream(upstream),
                         };
-                        match turn.decide_answer(decisive, &resolved.cached) {
+                        match turn.decide_answer(decisive, &resolved.answer) {
                             Some(found) => self.block(&turn, found, &mut out).await,
-                            None => turn.serve(decisive, &resolved.cached, answered, &mut out),
+                            None => turn.serve(decisive, &resolved.answer, answered, &mut out),
                         }
                     }
                     Err(unresolved) => turn.fail(decisive, unresolved, &mut out),
@@ -317,7 +326,7 @@ impl Responder {
             Some(target) if turn.query.qtype() == wire::qtype::CNAME => sinkhole.alias(&target, &[], out),
             Some(target) => match self.resolver.resolve(&question(turn.query, target.clone())).await {
                 Ok(resolved) => {
-                    let cached = &resolved.cached;
+                    let cached = &resolved.answer;
                     sinkhole.alias(&target, &cached.answer().records(cached.age_secs()), out)
                 }
                 Err(unresolved) => return turn.fail(Some(decisive), &unresolved, out),
@@ -401,11 +410,11 @@ impl<'a> Turn<'a> {
         answered: AnsweredBy<'b>,
         out: &mut Vec<u8>,
     ) -> Outcome<'b> {
-        let (answer, stale) = (cached.answer(), matches!(answered, AnsweredBy::Stale));
+        let answer = cached.answer();
         let ede = Ede { code: Ede::STALE, text: &"no upstream answers; this is what one said before" };
         let (age_secs, size_max) = (cached.age_secs(), self.size_max());
-        let ede = stale.then_some(ede);
-        answer.serve(self.query, Served { age_secs, size_max, stale, ede }, out);
+        let ede = matches!(answered, AnsweredBy::Stale).then_some(ede);
+        answer.serve(self.query, Served { age_secs, size_max, ede }, out);
         Outcome { decisive, answered, rcode: answer.rcode() }
     }
 

@@ -103,6 +103,8 @@ pub struct Parts {
     pub about: Arc<dyn Fn() -> About + Send + Sync>,
     /// [`WebOptions::host_names`], and the machine's own name; replaced at a reload.
     pub host_names: Arc<ArcSwap<Vec<String>>>,
+    /// How the cache is; asked anew each time.
+    pub cache: Arc<dyn Fn() -> api::CacheStatus + Send + Sync>,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }

@@ -32,8 +32,6 @@ pub struct Served<'a> {
     pub age_secs: u32,
     /// The largest message the client takes, in octets.
     pub size_max: usize,
-    /// Whether it is past its TTL: no record may then be kept for longer than 30 seconds (RFC 8767 section 4).
-    pub stale: bool,
     /// What to tell besides.
     pub ede: Option<Ede<'a>>,
 }
@@ -43,8 +41,6 @@ pub struct Served<'a> {
 const TTL_WITHOUT_SOA_SECS: u32 = 10;
 /// No answer is kept for longer, whatever its TTL (RFC 8767 section 4 names a week as the outmost cap).
 const TTL_MAX_SECS: u32 = 86_400;
-/// What is past its TTL may be kept for this long (RFC 8767 section 4).
-const TTL_STALE_SECS: u32 = 30;
 /// Negative answers are kept for at most this long (RFC 2308 section 5 suggests one to three hours).
 const TTL_NEGATIVE_MAX_SECS: u32 = 3_600;
 
@@ -117,6 +113,29 @@ impl Stored {
     /// How long it may be kept, in seconds.
     pub const fn ttl_secs(&self) -> u32 {
         self.ttl_secs
+    }
+
+    /// The message without OPT record, as it is kept.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// Raises shorter TTLs to `min` and cuts longer ones to `max` seconds, or to `negative_max` where it is a negative answer.
+    pub fn clamp_ttls(&mut self, min: u32, max: u32, negative_max: u32) {
+        let question_end = HEADER_LEN + usize::from(self.question_len);
+        let asked = read_u16(&self.message, question_end - 4).unwrap_or_default();
+        let answers = |record: RecordFrame| record.rtype == asked || asked == qtype::ANY;
+        let is_negative = self.rcode != 0 || !self.answer_section().any(|(_, record)| answers(record));
+        let max = if is_negative { max.min(negative_max) } else { max };
+        let clamp = |ttl: u32| ttl.clamp(min.min(max), max);
+        for &offset in &self.ttl_offsets {
+            let at = usize::from(offset);
+            let Some(ttl) = self.message.get(at..at + 4).and_then(|ttl| ttl.try_into().ok()) else {
+                continue;
+            };
+            patch(&mut self.message, at, &clamp(u32::from_be_bytes(ttl)).to_be_bytes());
+        }
+        self.ttl_secs = clamp(self.ttl_secs);
     }
 
     /// The RCODE, extended ones included.
@@ -220,11 +239,7 @@ impl Stored {
             else {
                 break;
             };
-            let ttl = if served.stale {
-                u32::from_be_bytes(*place).min(TTL_STALE_SECS)
-            } else {
-                u32::from_be_bytes(*place).min(TTL_MAX_SECS).saturating_sub(served.age_secs)
-            };
+            let ttl = u32::from_be_bytes(*place).min(TTL_MAX_SECS).saturating_sub(served.age_secs);
             *place = ttl.to_be_bytes();
         }
         if query.edns.is_some() {

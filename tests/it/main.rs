@@ -3,6 +3,7 @@
 
 mod architecture;
 mod blocklist;
+mod cache;
 mod cli;
 mod devices;
 mod dns;

@@ -5,6 +5,7 @@
 
 pub(super) mod lists;
 
+mod cache;
 mod history;
 mod list_types;
 mod rules;
@@ -63,6 +64,8 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/lists/accept", post(lists::accept))
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
         .route("/api/v1/explain", get(rules::explain))
+        .route("/api/v1/cache", get(cache::status))
+        .route("/api/v1/cache/flush", post(cache::flush))
         .route("/api/v1/openapi.json", get(description))
 }
 
@@ -92,6 +95,8 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         rules::write,
         rules::forget,
         rules::explain,
+        cache::status,
+        cache::flush,
     ),
     components(schemas(Error, Skipped))
 )]
@@ -167,7 +172,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 18, "{paths:?}");
+        assert_eq!(paths.len(), 20, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

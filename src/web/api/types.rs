@@ -90,6 +90,36 @@ impl From<&history::Health> for HistoryHealth {
     }
 }
 
+/// How the answers are that are kept. Counts are since the daemon started.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct CacheStatus {
+    /// How many answers and failures are kept.
+    pub entries: u64,
+    /// How much memory they take.
+    pub size_bytes: u64,
+    /// How much memory they may take.
+    pub size_max_bytes: u64,
+    /// How many questions were answered by them.
+    pub hits: u64,
+    /// How many had to wait for an upstream.
+    pub misses: u64,
+    /// How many were answered by them after their time, because no upstream answered.
+    pub stale: u64,
+    /// How many answers were fetched anew ahead of the end of their time.
+    pub prefetches: u64,
+}
+
+/// Which answers are to be forgotten.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct FlushWish {
+    /// Those about this name; all of them when left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Those about names below it too.
+    #[serde(default)]
+    pub below: bool,
+}
+
 /// How much happened.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Totals {
