@@ -130,7 +130,7 @@ impl Running {
             Arc::clone(&devices),
             Arc::clone(&policy),
             Arc::clone(&resolver),
-            Arc::new(events.clone()),
+            &events,
             access,
         );
         let responder = Arc::new(responder);

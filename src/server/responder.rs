@@ -58,7 +58,7 @@ impl Responder {
         devices: Arc<LiveDevices>,
         policy: Arc<LivePolicy>,
         resolver: Arc<Resolver>,
-        events: Arc<dyn EventSink>,
+        events: &dyn EventSink,
         access: Access,
     ) -> Self {
         let limits = Limits::new(clock.instant());
