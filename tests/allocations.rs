@@ -1,9 +1,15 @@
-//! A look-up in the ruleset makes no allocation: a test of its own, since its allocator counts for the whole program.
+//! What makes no allocation: a look-up in the ruleset, and telling of a query. Tests of their own, since their allocator
+//! counts for the whole program.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fall over")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
+use jiff::Timestamp;
+use pixelsink::event::{
+    AnsweredBy, Batch, DETAILED_MAX, Decided, EventSource, EventWriter, RuleText, Told, ring,
+};
 use pixelsink::list::{Action, Rule, Scope};
 use pixelsink::name::DomainName;
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
@@ -54,4 +60,36 @@ fn a_look_up_makes_no_allocation() {
     let allocations = ALLOCATIONS.with(Cell::get) - before;
     assert_eq!(found, (20_000, 0));
     assert_eq!(allocations, 0);
+}
+
+/// Lets records lie.
+struct Nobody;
+
+impl EventSource for Nobody {
+    fn try_gather(&self) {}
+
+    fn gather(&self) {}
+
+    fn take(&self) -> Batch {
+        Batch::default()
+    }
+}
+
+#[test]
+fn telling_of_a_query_makes_no_allocation() {
+    let (mut writer, _ring) = ring(Arc::new(Nobody));
+    let name = DomainName::parse("a.tracker.example").unwrap();
+    let rule = RuleText { list: "mine", rule: &format_args!("||{}^", "tracker.example") };
+    let before = ALLOCATIONS.with(Cell::get);
+    // With and without their rules.
+    for _ in 0..2 * DETAILED_MAX {
+        for (answered, decided) in [
+            (AnsweredBy::Sinkhole, Decided::Block(rule)),
+            (AnsweredBy::Upstream("udp://192.0.2.53:53"), Decided::Pass),
+        ] {
+            let (at, client, name) = (Timestamp::UNIX_EPOCH, [192, 0, 2, 1].into(), name.as_ref());
+            writer.write(&Told { at, client, name, qtype: 1, rcode: 0, latency_us: 9, answered, decided });
+        }
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
 }

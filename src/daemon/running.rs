@@ -111,18 +111,21 @@ impl Running {
         }
         let catalogue = Arc::new(catalogue);
         raise_file_limit();
-        let history = History::open(
-            history_options(&config, data.path.as_deref()),
-            Arc::clone(&catalogue),
-            Arc::clone(&clock),
-        );
         let metrics = Arc::new(Metrics::default());
         let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
         let policy = Arc::new(LivePolicy::default());
         policy.update(|policy| policy.blocking = config.blocking);
         let devices = Arc::new(LiveDevices::default());
         devices.publish(DeviceTable::build(&config.devices, &[]));
-        let events = Events::new(history.clone(), Arc::clone(&metrics), live.clone(), Arc::clone(&devices));
+        let events =
+            Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
+        let history = History::open(
+            history_options(&config, data.path.as_deref()),
+            Arc::clone(&catalogue),
+            Arc::clone(&clock),
+            events.source(),
+        );
+        events.gather_regularly();
         let resolver = Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)));
         let access = config.server.access.clone();
         let responder = Responder::new(
@@ -140,6 +143,7 @@ impl Running {
         let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
         let started = clock.now();
         let page_names = Arc::new(ArcSwap::from_pointee(host_names(&config)));
+        let gathered = events.source();
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
@@ -156,7 +160,10 @@ impl Running {
                 started,
                 about: Arc::new(move || about.upgrade().map(|running| running.about()).unwrap_or_default()),
                 host_names: Arc::clone(&page_names),
-                metrics: Arc::new(move || metrics.text()),
+                metrics: Arc::new(move || {
+                    gathered.gather();
+                    metrics.text()
+                }),
             });
             api = web::control_router(Arc::clone(&parts));
             Self {
