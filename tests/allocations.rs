@@ -1,5 +1,5 @@
-//! Look-ups in the ruleset and in the cache make no allocation, and the cache takes no more memory than it may: tests of their
-//! own, since their allocator counts for the whole program.
+//! What makes no allocation: look-ups in the ruleset and in the cache, and telling of a query; and that the cache takes no more
+//! memory than it may. Tests of their own, since their allocator counts for the whole program.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fall over")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -10,7 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{RData, Record, rdata};
+use jiff::Timestamp;
 use pixelsink::clock::{Clock, SystemClock};
+use pixelsink::event::{
+    AnsweredBy, Batch, DETAILED_MAX, Decided, EventSource, EventWriter, RuleText, Told, ring,
+};
 use pixelsink::list::{Action, Rule, Scope};
 use pixelsink::name::DomainName;
 use pixelsink::resolve::{
@@ -157,4 +161,37 @@ fn the_cache_takes_no_more_memory_than_it_may() {
         assert!(taken <= SIZE, "{taken} octets for {} entries", status.entries);
         assert!(SIZE * 6 / 10 <= taken, "{taken} octets: the rest lies idle");
     });
+}
+
+/// Lets records lie.
+struct Nobody;
+
+impl EventSource for Nobody {
+    fn try_gather(&self) {}
+
+    fn gather(&self) {}
+
+    fn take(&self) -> Batch {
+        Batch::default()
+    }
+}
+
+#[test]
+fn telling_of_a_query_makes_no_allocation() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut writer, _ring) = ring(Arc::new(Nobody));
+    let name = DomainName::parse("a.tracker.example").unwrap();
+    let rule = RuleText { list: "mine", rule: &format_args!("||{}^", "tracker.example") };
+    let before = ALLOCATIONS.with(Cell::get);
+    // With and without their rules.
+    for _ in 0..2 * DETAILED_MAX {
+        for (answered, decided) in [
+            (AnsweredBy::Sinkhole, Decided::Block(rule)),
+            (AnsweredBy::Upstream("udp://192.0.2.53:53"), Decided::Pass),
+        ] {
+            let (at, client, name) = (Timestamp::UNIX_EPOCH, [192, 0, 2, 1].into(), name.as_ref());
+            writer.write(&Told { at, client, name, qtype: 1, rcode: 0, latency_us: 9, answered, decided });
+        }
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
 }

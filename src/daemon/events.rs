@@ -1,130 +1,122 @@
 //! Every event, to whoever wants to know: the history, live views, the counters.
 //!
-//! The kernel learns the MAC of a new client a moment before its first query is read, and we learn it from the kernel a
-//! moment after. The events of an address that is not known yet wait for that moment, or one device would be two.
+//! Threads that answer write into rings (see `event`). The rings are emptied once a second, more often while somebody
+//! watches, at once when the history is asked something, and by a thread itself when its ring is nearly full.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use crate::device::{DeviceKey, LiveDevices};
-use crate::event::{Answered, AnsweredBy, Decided, EventSink, EventWriter, QueryEvent, RuleText, Told};
-use crate::history::History;
+use crate::clock::Clock;
+use crate::device::LiveDevices;
+use crate::event::{
+    ACQUAINTANCE, Batch, EventSink, EventSource, EventWriter, Gatherer, Heard, Moment, RingWriter, ring,
+};
 use crate::metrics::Metrics;
-use crate::policy::{RuleRef, Verdict};
 
-/// How long events of an unknown address wait; discovery reads the tables again within a tenth of a second.
-const ACQUAINTANCE: Duration = Duration::from_millis(300);
-/// An address that stayed unknown (it is behind a router) is not waited for again for so long.
-const STRANGER_KEPT: Duration = Duration::from_secs(60);
-/// So many addresses are waited for at once; a flood of forged ones is not worth more memory.
-const STRANGERS_MAX: usize = 1024;
+/// How often rings are emptied when nobody asks. A ring holds a second of a busy house.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often while live views listen: what comes within a tenth of a second comes at once for a person.
+const PERIOD_LIVE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
-pub(super) struct Events {
-    history: History,
+pub(super) struct Events(Arc<Gathering>);
+
+struct Gathering {
+    /// Locked by whoever gathers, for as long as a full ring takes: about a millisecond.
+    gatherer: Mutex<Gatherer>,
     metrics: Arc<Metrics>,
-    live: broadcast::Sender<Arc<QueryEvent>>,
+    live: broadcast::Sender<Heard>,
     devices: Arc<LiveDevices>,
-    /// Since when each unknown address has been waited for.
-    strangers: Arc<Mutex<HashMap<IpAddr, Instant>>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Events {
     pub(super) fn new(
-        history: History,
         metrics: Arc<Metrics>,
-        live: broadcast::Sender<Arc<QueryEvent>>,
+        live: broadcast::Sender<Heard>,
         devices: Arc<LiveDevices>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { history, metrics, live, devices, strangers: Arc::default() }
+        Self(Arc::new(Gathering { gatherer: Mutex::default(), metrics, live, devices, clock }))
     }
 
-    /// Waits for the events that are still held back, at the end.
+    /// Where the history takes from.
+    pub(super) fn source(&self) -> Arc<dyn EventSource> {
+        Arc::clone(&self.0) as Arc<dyn EventSource>
+    }
+
+    /// Gathers by now and then, until nobody is left who could take.
+    pub(super) fn gather_regularly(&self) {
+        let gathering = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            let mut period = PERIOD;
+            loop {
+                tokio::time::sleep(period).await;
+                let Some(gathering) = gathering.upgrade() else { return };
+                gathering.gather();
+                let is_awaited = 0 < gathering.live.receiver_count() || gathering.lock().waits();
+                period = if is_awaited { PERIOD_LIVE } else { PERIOD };
+            }
+        });
+    }
+
+    /// Waits for what is still held back, at the end.
     pub(super) async fn settle(&self) {
-        let held = {
-            let strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-            strangers.values().any(|since| since.elapsed() < 2 * ACQUAINTANCE)
-        };
-        if held {
+        self.0.gather();
+        if self.0.lock().waits() {
             tokio::time::sleep(ACQUAINTANCE).await;
         }
-    }
-
-    fn deliver(&self, event: QueryEvent) {
-        self.metrics.count(&event);
-        let live = (0 < self.live.receiver_count()).then(|| Arc::new(event.clone()));
-        // The history first: a page that hears of the event asks the history at once.
-        self.history.emit(event);
-        if let Some(event) = live {
-            // Fails only when the last receiver has just gone.
-            let _ = self.live.send(event);
-        }
-    }
-
-    /// The address whose owner may be known in a moment.
-    fn stranger(&self, event: &QueryEvent) -> Option<IpAddr> {
-        let DeviceKey::Address(address) = event.device.key else { return None };
-        if address.is_loopback() || self.devices.current().knows(address) {
-            return None;
-        }
-        let now = Instant::now();
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if STRANGERS_MAX <= strangers.len() {
-            strangers.retain(|_, since| now.saturating_duration_since(*since) < STRANGER_KEPT);
-        }
-        if let Some(since) = strangers.get(&address) {
-            let waited = now.saturating_duration_since(*since);
-            if waited < STRANGER_KEPT {
-                return (waited < ACQUAINTANCE).then_some(address);
-            }
-        } else if STRANGERS_MAX <= strangers.len() {
-            return None;
-        }
-        strangers.insert(address, now);
-        Some(address)
     }
 }
 
 impl EventSink for Events {
     fn writer(&self) -> Box<dyn EventWriter> {
-        Box::new(self.clone())
+        let (writer, ring): (RingWriter, _) = ring(self.source());
+        self.0.lock().add(ring);
+        Box::new(writer)
     }
 }
 
-impl EventWriter for Events {
-    fn write(&mut self, told: &Told<'_>) {
-        let rule =
-            |text: &RuleText<'_>| RuleRef { list: text.list.into(), rule: text.rule.to_string().into() };
-        let mut event = QueryEvent {
-            at: told.at,
-            device: self.devices.current().identify(told.client),
-            name: told.name.to_owned(),
-            qtype: told.qtype,
-            verdict: match &told.decided {
-                Decided::Pass => Verdict::Pass,
-                Decided::Allow(text) => Verdict::Allow(rule(text)),
-                Decided::Block(text) => Verdict::Block(rule(text)),
-            },
-            answered: match told.answered {
-                AnsweredBy::Sinkhole => Answered::Sinkhole,
-                AnsweredBy::Cache => Answered::Cache,
-                AnsweredBy::Stale => Answered::Stale,
-                AnsweredBy::Upstream(upstream) => Answered::Upstream(upstream.into()),
-                AnsweredBy::Nobody => Answered::Nobody,
-            },
-            rcode: told.rcode,
-            latency_us: told.latency_us,
-        };
-        let Some(address) = self.stranger(&event) else { return self.deliver(event) };
-        let events = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(ACQUAINTANCE).await;
-            event.device = events.devices.current().identify(address);
-            events.deliver(event);
-        });
+impl Gathering {
+    fn lock(&self) -> MutexGuard<'_, Gatherer> {
+        self.gatherer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gather_locked(&self, gatherer: &mut Gatherer) {
+        let moment = Moment { now: self.clock.now(), instant: self.clock.instant() };
+        gatherer.gather(&self.devices.current(), moment);
+        let sums = gatherer.take_sums();
+        self.metrics.add(&sums);
+        // A page that hears of an event asks the history at once; it finds it, since the lock is held until all is told.
+        let events = gatherer.announce();
+        if 0 < self.live.receiver_count() {
+            for event in events {
+                // Fails only when the last receiver has just gone.
+                let _ = self.live.send(Heard::Event(Arc::new(event.clone())));
+            }
+            if 0 < sums.unlisted {
+                let _ = self.live.send(Heard::Unlisted(sums.unlisted));
+            }
+        }
+    }
+}
+
+impl EventSource for Gathering {
+    fn try_gather(&self) {
+        match self.gatherer.try_lock() {
+            Ok(mut gatherer) => self.gather_locked(&mut gatherer),
+            Err(TryLockError::Poisoned(poisoned)) => self.gather_locked(&mut poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    fn gather(&self) {
+        self.gather_locked(&mut self.lock());
+    }
+
+    fn take(&self) -> Batch {
+        self.lock().take()
     }
 }

@@ -113,18 +113,21 @@ impl Running {
         }
         let catalogue = Arc::new(catalogue);
         raise_file_limit();
-        let history = History::open(
-            history_options(&config, data.path.as_deref()),
-            Arc::clone(&catalogue),
-            Arc::clone(&clock),
-        );
         let metrics = Arc::new(Metrics::default());
         let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
         let policy = Arc::new(LivePolicy::default());
         policy.update(|policy| policy.blocking = config.blocking);
         let devices = Arc::new(LiveDevices::default());
         devices.publish(DeviceTable::build(&config.devices, &[]));
-        let events = Events::new(history.clone(), Arc::clone(&metrics), live.clone(), Arc::clone(&devices));
+        let events =
+            Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
+        let history = History::open(
+            history_options(&config, data.path.as_deref()),
+            Arc::clone(&catalogue),
+            Arc::clone(&clock),
+            events.source(),
+        );
+        events.gather_regularly();
         let resolver = Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)));
         let kept_answers = KeptAnswers::new(&resolver, data.path.as_deref());
         kept_answers.load(config.resolve.cache.keep).await;
@@ -144,6 +147,7 @@ impl Running {
         let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
         let started = clock.now();
         let page_names = Arc::new(ArcSwap::from_pointee(host_names(&config)));
+        let gathered = events.source();
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
@@ -162,7 +166,10 @@ impl Running {
                 about: Arc::new(move || about.upgrade().map(|running| running.about()).unwrap_or_default()),
                 host_names: Arc::clone(&page_names),
                 cache: Arc::new(move || cache::status(&cached)),
-                metrics: Arc::new(move || metrics.text()),
+                metrics: Arc::new(move || {
+                    gathered.gather();
+                    metrics.text()
+                }),
             });
             api = web::control_router(Arc::clone(&parts));
             Self {

@@ -2,6 +2,14 @@
 //!
 //! The query path borrows everything and writes a small record ([`Told`], by an [`EventWriter`]); whatever else there is
 //! to do is done later, elsewhere, in bulk. It never knows who listens.
+//!
+//! The way of a record: [`RingWriter`] (one for each thread) -> `ring` -> [`Gatherer`] (whose is it?) -> [`Batch`], which
+//! has exact counts in a [`Tally`] and, as long as they are not too many, single events.
+
+mod gather;
+mod record;
+mod ring;
+mod tally;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,6 +23,21 @@ use crate::name::NameRef;
 use crate::policy::RuleRef;
 use crate::policy::Verdict;
 
+pub use self::gather::ACQUAINTANCE;
+pub use self::gather::Batch;
+pub use self::gather::Gatherer;
+pub use self::gather::LATENCY_BOUNDS_US;
+pub use self::gather::Moment;
+pub use self::gather::Sums;
+pub use self::ring::DETAILED_MAX;
+pub use self::ring::DETAILED_PER_SECOND;
+pub use self::ring::Ring;
+pub use self::ring::RingWriter;
+pub use self::ring::ring;
+pub use self::tally::Pair;
+pub use self::tally::Slot;
+pub use self::tally::SlotId;
+pub use self::tally::Tally;
 pub use crate::wire::type_name as qtype_name;
 
 /// What happened to one query, as the query path tells it: nothing is owned.
@@ -92,6 +115,65 @@ pub trait EventWriter: Send {
     fn write(&mut self, told: &Told<'_>);
 }
 
+/// Where what the writers wrote is put together, and waits until it is taken.
+pub trait EventSource: Send + Sync {
+    /// Gathers what was written so far, unless somebody is doing so.
+    fn try_gather(&self);
+    /// Gathers what was written so far.
+    fn gather(&self);
+    /// Takes what was gathered since the last time.
+    fn take(&self) -> Batch;
+}
+
+/// What the policy said, in a word.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum VerdictKind {
+    /// No rule speaks of the name.
+    Pass,
+    /// A rule lets the name through.
+    Allow,
+    /// A rule blocks the name.
+    Block,
+}
+
+impl VerdictKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Allow, Self::Block];
+}
+
+/// Who answered, in a word.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum AnsweredKind {
+    /// The sinkhole.
+    Sinkhole,
+    /// The cache.
+    Cache,
+    /// The cache, with what is out of date.
+    Stale,
+    /// An upstream.
+    Upstream,
+    /// Nobody.
+    Nobody,
+}
+
+impl AnsweredKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::Sinkhole, Self::Cache, Self::Stale, Self::Upstream, Self::Nobody];
+}
+
+impl AnsweredBy<'_> {
+    /// Who it is, in a word.
+    pub const fn kind(&self) -> AnsweredKind {
+        match self {
+            Self::Sinkhole => AnsweredKind::Sinkhole,
+            Self::Cache => AnsweredKind::Cache,
+            Self::Stale => AnsweredKind::Stale,
+            Self::Upstream(_) => AnsweredKind::Upstream,
+            Self::Nobody => AnsweredKind::Nobody,
+        }
+    }
+}
+
 /// Where the answer came from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answered {
@@ -128,10 +210,52 @@ pub struct QueryEvent {
     pub latency_us: u32,
 }
 
+/// What live views hear.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// A query.
+    Event(Arc<QueryEvent>),
+    /// So many queries that are not told one by one.
+    Unlisted(u64),
+}
+
 impl QueryEvent {
     /// Whether the query was blocked: a hit.
     pub const fn is_hit(&self) -> bool {
         matches!(self.verdict, Verdict::Block(_))
+    }
+
+    /// What the policy said, in a word.
+    pub const fn verdict_kind(&self) -> VerdictKind {
+        match self.verdict {
+            Verdict::Pass => VerdictKind::Pass,
+            Verdict::Allow(_) => VerdictKind::Allow,
+            Verdict::Block(_) => VerdictKind::Block,
+        }
+    }
+}
+
+impl Batch {
+    /// What there would be to take if just these events had happened.
+    pub fn of(events: Vec<QueryEvent>) -> Self {
+        let mut counts = Tally::default();
+        for event in &events {
+            let at_ms = event.at.as_millisecond().max(0);
+            if let Some(slot) = counts.slot(at_ms / 3_600_000, &event.device, event.verdict_kind()) {
+                counts.add(slot, at_ms, event.name.as_ref().as_wire());
+            }
+        }
+        Self { counts, events, lost: 0 }
+    }
+
+    /// Whether nothing happened.
+    pub const fn is_empty(&self) -> bool {
+        self.counts.queries() == 0 && self.lost == 0
+    }
+
+    /// The queries that are counted and not told one by one.
+    pub const fn unlisted(&self) -> u64 {
+        self.counts.queries().saturating_sub(self.events.len() as u64)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Events go with every flush, counts once an hour: they can be worked out again from the events since
 //! `state.counted_until`, which happens when the file is opened after a crash. Written with every flush, the counts of
-//! the running hour would be most of what is written.
+//! the running hour would be most of what is written. Only where queries were counted without being listed, counts go
+//! with the flush that follows, since nothing else knows of them.
 
 use rusqlite::Connection;
 use tracing::info;
@@ -116,6 +117,7 @@ impl Store {
             || crowded
             || self.counted_hour != Some(hour)
             || 0 < self.crowded_out
+            || self.unlisted_waits
             || COUNTS_MAX < waiting;
         // Memory may have had no room for names; how much was asked waits there all the same.
         let anything = "SELECT EXISTS (SELECT 1 FROM main.count_device)";
@@ -128,10 +130,12 @@ impl Store {
         transaction.commit()?;
         if counted {
             self.counted_hour = Some(hour);
+            self.uncounted_names = 0;
             self.ids.forget();
         }
         self.unflushed = 0;
         self.crowded_out = 0;
+        self.unlisted_waits = false;
         self.flushed = Some(now);
         Ok(())
     }

@@ -36,6 +36,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether there are more counts in memory than should wait there.
+    pub(super) const fn is_crowded(&self) -> bool {
+        COUNTS_MAX.cast_unsigned() < self.uncounted_names
+    }
+
     /// Forgets what is too old while memory is all there is.
     pub(super) fn expire_memory(&mut self) -> Result<(), Fault> {
         let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, 0, 0);
@@ -44,9 +49,12 @@ impl Store {
         retention::delete_unused(&transaction, "main", &kept)?;
         trim_counts(&transaction)?;
         let left: i64 = transaction.query_row("SELECT count(*) FROM main.event", [], |row| row.get(0))?;
+        let counts: i64 =
+            transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get(0))?;
         transaction.commit()?;
         self.ids.forget();
         self.unflushed = u64::try_from(left).unwrap_or_default();
+        self.uncounted_names = u64::try_from(counts).unwrap_or_default();
         Ok(())
     }
 }

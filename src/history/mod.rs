@@ -1,12 +1,12 @@
 //! Events remembered, counted and looked up.
 //!
-//! One thread owns an SQLite database. Events go through a bounded queue into tables in memory, where they can be read
-//! at once; every `flush_interval` they are moved into the file in one transaction, which is all that the card sees.
-//! Events are written once and only for their time; whatever the page asks often is answered from hourly counts, which
-//! are exact.
+//! One thread owns an SQLite database. It takes from an [`EventSource`] what was gathered, counts and single events, and
+//! writes it into tables in memory; every `flush_interval` they are moved into the file in one transaction, which is all
+//! that the card sees. Whatever was gathered is taken before a question is answered. Events are written once and only for
+//! their time; whatever the page asks often is answered from hourly counts, which are exact.
 //!
-//! The way of an event: [`History`] (the handle) -> `thread` (takes turns) -> `write` (into memory) -> `flush` (into the
-//! file, see `attach`) -> `retention` (out of it). The way of a question: [`History`] -> `thread` -> `read` (counts) or
+//! The way of an event: `thread` (takes turns) -> `write` (into memory) -> `flush` (into the file, see `attach`) ->
+//! `retention` (out of it). The way of a question: [`History`] -> `thread` -> `read` (counts) or
 //! `events` (single ones). `schema` has the tables, `fault` what can go wrong with them.
 //!
 //! Whatever becomes of the file, the history goes on in memory and says so in [`Health::problem`]. A file that is
@@ -34,23 +34,18 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tracing::error;
 
 pub use self::view::DeviceCount;
 pub use self::view::EventFilter;
+pub use self::view::Gap;
 pub use self::view::Health;
 pub use self::view::HourCount;
 pub use self::view::NameCount;
@@ -66,11 +61,9 @@ use self::thread::Task;
 use self::thread::Worker;
 use crate::clock::Clock;
 use crate::device::DeviceKey;
-use crate::event::QueryEvent;
+use crate::event::EventSource;
 use crate::tracker::Catalogue;
 
-/// Events that may wait to be taken. It takes memory only while they do: at most about 10 MB.
-const EVENTS_WAITING_MAX: usize = 65_536;
 /// Questions that may wait to be answered; whoever asks more waits before asking.
 const REQUESTS_WAITING_MAX: usize = 64;
 
@@ -92,34 +85,12 @@ pub struct HistoryOptions {
 /// A handle to the history. Cheap to clone. When the last one is dropped, what waits is written and the thread ends.
 #[derive(Clone)]
 pub struct History {
-    events: mpsc::Sender<QueryEvent>,
-    dropped: Arc<Dropped>,
+    source: Arc<dyn EventSource>,
     requests: SyncSender<Task>,
     /// One permit for each place in `requests`: waiting for it does not block the caller's thread.
     places: Arc<Semaphore>,
     /// Closed when the thread has ended; then it holds how.
     end: watch::Receiver<End>,
-}
-
-/// The events that were lost.
-#[derive(Default)]
-struct Dropped {
-    count: AtomicU64,
-    last_ms: AtomicI64,
-}
-
-impl Dropped {
-    fn add(&self, events: u64, at: Timestamp) {
-        self.last_ms.store(at.as_millisecond(), Ordering::Relaxed);
-        self.count.fetch_add(events, Ordering::Relaxed);
-    }
-
-    /// How many, and when the last of them was lost.
-    fn look(&self) -> (u64, Option<Timestamp>) {
-        let count = self.count.load(Ordering::Relaxed);
-        let at = Timestamp::from_millisecond(self.last_ms.load(Ordering::Relaxed)).ok();
-        (count, at.filter(|_| 0 < count))
-    }
 }
 
 /// How the thread ended.
@@ -142,23 +113,43 @@ pub enum HistoryError {
     Database(String),
 }
 
+/// Lets the threads that answer go first, from this thread on: Linux has a niceness for each thread (setpriority(2)).
+fn give_way() {
+    /// Half of the way to the least: it works on, also next to others that want all of the machine.
+    #[cfg(target_os = "linux")]
+    const NICENESS: i32 = 10;
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "the history's thread keeps its priority");
+    }
+}
+
 impl History {
     /// Opens the history and starts its thread. Never fails: what is damaged is set aside, what can't be written lives in memory.
-    pub fn open(options: HistoryOptions, catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>) -> Self {
-        let (events, events_taken) = mpsc::channel(EVENTS_WAITING_MAX);
+    ///
+    /// What happens is taken from `source`.
+    pub fn open(
+        options: HistoryOptions,
+        catalogue: Arc<Catalogue>,
+        clock: Arc<dyn Clock>,
+        source: Arc<dyn EventSource>,
+    ) -> Self {
         let (requests, requests_taken) = sync_channel(REQUESTS_WAITING_MAX);
-        let dropped = Arc::new(Dropped::default());
-        let counter = Arc::clone(&dropped);
+        let taken_from = Arc::clone(&source);
         // The file is opened in the thread: a large one on a slow card must not delay the first answer.
-        let begin = move || Ok(Worker::new(Store::open(options, catalogue, clock)?, events_taken, counter));
+        let begin = move || Ok(Worker::new(Store::open(options, catalogue, clock)?, taken_from));
         let thread = std::thread::Builder::new().name("history".to_owned());
         let (ending, end) = watch::channel(End::Otherwise);
         // `ending` goes with the thread, however that ends.
-        if let Err(error) = thread.spawn(move || thread::run(&requests_taken, begin, &ending)) {
+        let run = move || {
+            give_way();
+            thread::run(&requests_taken, begin, &ending);
+        };
+        if let Err(error) = thread.spawn(run) {
             error!(%error, "there is no history: its thread could not be started");
         }
         let places = Arc::new(Semaphore::new(REQUESTS_WAITING_MAX));
-        Self { events, dropped, requests, places, end }
+        Self { source, requests, places, end }
     }
 
     /// How much happened.
@@ -229,13 +220,6 @@ impl History {
         while end.changed().await.is_ok() {}
     }
 
-    /// Hands over an event. Never blocks: a full queue drops and counts.
-    pub fn emit(&self, event: QueryEvent) {
-        if let Err(TrySendError::Full(event) | TrySendError::Closed(event)) = self.events.try_send(event) {
-            self.dropped.add(1, event.at);
-        }
-    }
-
     async fn read<T: Send + 'static>(
         &self,
         question: impl Fn(&mut Store) -> Result<T, Fault> + Send + 'static,
@@ -248,6 +232,9 @@ impl History {
         task: impl FnOnce(&mut Worker) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, HistoryError> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| HistoryError::Closed)?;
+        // Whoever has an answer from the daemon finds the question in the history. Done here and not in the history's
+        // thread, whose low priority must not hold up those who answer.
+        self.source.gather();
         let (reply, answer) = oneshot::channel();
         let task = move |worker: &mut Worker| {
             drop(place);

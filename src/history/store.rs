@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tracing::error;
 
+use super::Gap;
 use super::Health;
 use super::HistoryError;
 use super::HistoryOptions;
@@ -23,7 +24,7 @@ use super::write::Ids;
 use crate::clock::Clock;
 use crate::tracker::Catalogue;
 
-/// How long a question may take. Events wait in their queue meanwhile.
+/// How long a question may take. Events are gathered meanwhile.
 const READ_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long another process that uses the file is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,6 +53,16 @@ pub(super) struct Store {
     pub(super) unflushed: u64,
     /// Single events that memory had no room for since the last flush.
     pub(super) crowded_out: u64,
+    /// Counts of names in memory, at most.
+    pub(super) uncounted_names: u64,
+    /// Whether queries wait in memory that are counted and not listed.
+    pub(super) unlisted_waits: bool,
+    /// Queries that came with too many others to be counted.
+    pub(super) dropped: Gap,
+    /// Queries that were counted without being listed.
+    pub(super) unlisted: Gap,
+    /// Queries that were counted without their names.
+    pub(super) unnamed: Gap,
     /// The last flush.
     pub(super) flushed: Option<Timestamp>,
     /// The hour in which the counts were written last.
@@ -84,6 +95,11 @@ impl Store {
             aside: Vec::new(),
             unflushed: 0,
             crowded_out: 0,
+            uncounted_names: 0,
+            unlisted_waits: false,
+            dropped: Gap::default(),
+            unlisted: Gap::default(),
+            unnamed: Gap::default(),
             flushed: None,
             counted_hour: None,
         };
@@ -122,8 +138,8 @@ impl Store {
         result
     }
 
-    /// How the history is; so many events never came this far, the last of them at `dropped_at`.
-    pub(super) fn health(&self, dropped: u64, dropped_at: Option<Timestamp>) -> Health {
+    /// How the history is.
+    pub(super) fn health(&self) -> Health {
         let file = self.options.file.clone();
         let size = |suffix| {
             let path = file.as_deref().map(|path| super::aside::with_suffix(path, suffix));
@@ -133,8 +149,9 @@ impl Store {
             Some(_) => (size("") + size("-wal"), self.unflushed),
             None => (0, 0),
         };
-        let (flushed, problem) = (self.flushed, self.problem());
-        Health { file, size_bytes, dropped, dropped_at, unflushed, flushed, problem }
+        let Self { dropped, unlisted, unnamed, flushed, .. } = *self;
+        let problem = self.problem();
+        Health { file, size_bytes, dropped, unlisted, unnamed, unflushed, flushed, problem }
     }
 
     fn problem(&self) -> Option<String> {

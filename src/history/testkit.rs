@@ -10,6 +10,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 
+use super::Gap;
 use super::HistoryOptions;
 use super::Span;
 use super::fault::Fault;
@@ -20,6 +21,8 @@ use super::view::Totals;
 use crate::clock::Clock;
 use crate::device::Device;
 use crate::event::Answered;
+use crate::event::Batch;
+use crate::event::EventSource;
 use crate::event::QueryEvent;
 use crate::name::DomainName;
 use crate::policy::RuleRef;
@@ -111,6 +114,26 @@ pub(super) fn store(options: &HistoryOptions, clock: &Arc<TestClock>) -> Store {
     Store::open(options.clone(), catalogue(), Arc::clone(clock) as Arc<dyn Clock>).unwrap()
 }
 
+/// Events that wait to be taken.
+#[derive(Default)]
+pub(super) struct Waiting(Mutex<Vec<QueryEvent>>);
+
+impl Waiting {
+    pub(super) fn emit(&self, event: QueryEvent) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+impl EventSource for Waiting {
+    fn try_gather(&self) {}
+
+    fn gather(&self) {}
+
+    fn take(&self) -> Batch {
+        Batch::of(std::mem::take(&mut self.0.lock().unwrap()))
+    }
+}
+
 /// An event in words: `block tv a.pixel.example`. A name may be escaped (`a\.b`, `\000`).
 pub(super) fn event(clock: &TestClock, words: &str) -> QueryEvent {
     let mut words = words.split(' ');
@@ -169,7 +192,15 @@ impl Store {
     /// Remembers events in words.
     pub(super) fn hear(&mut self, clock: &TestClock, events: &[&str]) {
         let events: Vec<_> = events.iter().map(|words| event(clock, words)).collect();
-        assert_eq!(self.remember(&events), 0);
+        self.remember(&Batch::of(events));
+        assert_eq!(self.dropped, Gap::default());
+    }
+
+    /// Remembers events in words of which only the first `listed` are told one by one.
+    pub(super) fn hear_sampled(&mut self, clock: &TestClock, events: &[&str], listed: usize) {
+        let mut batch = Batch::of(events.iter().map(|words| event(clock, words)).collect());
+        batch.events.truncate(listed);
+        self.remember(&batch);
     }
 
     /// All answers in words, in an order of their own, for comparing.

@@ -9,24 +9,22 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tracing::error;
 
-use super::Dropped;
 use super::End;
 use super::HistoryError;
 use super::fault::Fault;
 use super::flush::Counts;
 use super::store::Store;
 use super::view::Health;
-use crate::event::QueryEvent;
+use crate::event::EventSource;
 
-/// How often events are taken when nobody asks. The query path never wakes the thread: a wake-up costs more than the
-/// rest of handing an event over. The queue holds a tick of 65,536 queries a second.
+/// How often is looked for what was gathered when nobody asks. Whoever answers never wakes the thread.
 const TICK: Duration = Duration::from_secs(1);
-/// Events that are written at once.
-const BATCH_MAX: usize = 1024;
+/// For each moment of writing, so many pass before the thread writes again unasked: in a flood the history takes a
+/// hundredth of a core, at home it writes with every tick.
+const PASSES_PER_WRITING: u32 = 100;
 
 /// Something that the thread is asked to do.
 pub(super) type Task = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -34,18 +32,18 @@ pub(super) type Task = Box<dyn FnOnce(&mut Worker) + Send>;
 /// What the thread holds.
 pub(super) struct Worker {
     store: Store,
-    events: mpsc::Receiver<QueryEvent>,
-    batch: Vec<QueryEvent>,
-    dropped: Arc<Dropped>,
+    source: Arc<dyn EventSource>,
     flushed: Instant,
+    /// From when on something is taken that nobody asks for.
+    rests_until: Instant,
     /// Whether the last flush went well, once the history is closed.
     closed: Option<End>,
 }
 
 impl Worker {
-    pub(super) fn new(store: Store, events: mpsc::Receiver<QueryEvent>, dropped: Arc<Dropped>) -> Self {
-        let flushed = store.clock.instant();
-        Self { store, events, batch: Vec::with_capacity(BATCH_MAX), dropped, flushed, closed: None }
+    pub(super) fn new(store: Store, source: Arc<dyn EventSource>) -> Self {
+        let now = store.clock.instant();
+        Self { store, source, flushed: now, rests_until: now, closed: None }
     }
 
     /// Answers a question from what was handed over so far.
@@ -57,45 +55,47 @@ impl Worker {
     }
 
     pub(super) fn health(&self) -> Health {
-        let (dropped, at) = self.dropped.look();
-        self.store.health(dropped, at)
+        self.store.health()
     }
 
     pub(super) fn flush(&mut self) -> Result<(), HistoryError> {
+        self.take();
         self.flushed = self.store.clock.instant();
         Ok(self.store.flush(Counts::Due)?)
     }
 
     pub(super) fn close(&mut self) -> Result<(), HistoryError> {
         self.closed = Some(End::Otherwise);
-        self.events.close();
-        self.take_events();
+        self.take();
         self.store.close()?;
         self.closed = Some(End::Closed);
         Ok(())
     }
 
-    /// Takes the events that wait; those that come meanwhile have to wait for the next time.
-    fn take_events(&mut self) {
-        let mut waiting = self.events.len();
-        while 0 < waiting {
-            while self.batch.len() < BATCH_MAX.min(waiting)
-                && let Ok(event) = self.events.try_recv()
-            {
-                self.batch.push(event);
-            }
-            if self.batch.is_empty() {
-                return;
-            }
-            waiting = waiting.saturating_sub(self.batch.len());
-            let lost = self.store.remember(&self.batch);
-            self.batch.clear();
-            if 0 < lost {
-                self.dropped.add(lost, self.store.clock.now());
-            }
-            if let Err(fault) = self.store.trim_memory() {
-                error!(?fault, "the history could not make room in memory");
-            }
+    /// Takes what was gathered; what is gathered meanwhile has to wait for the next time.
+    fn take(&mut self) {
+        let batch = self.source.take();
+        if batch.is_empty() {
+            return;
+        }
+        let begun = self.store.clock.instant();
+        self.store.remember(&batch);
+        drop(batch);
+        if let Err(fault) = self.store.trim_memory() {
+            error!(?fault, "the history could not make room in memory");
+        }
+        if self.store.is_crowded() {
+            // The store has told what is wrong.
+            let _ = self.store.flush(Counts::Due);
+        }
+        let ended = self.store.clock.instant();
+        let rest = PASSES_PER_WRITING * ended.saturating_duration_since(begun);
+        self.rests_until = ended + rest.min(self.store.options.flush_interval);
+    }
+
+    fn take_if_rested(&mut self) {
+        if self.rests_until <= self.store.clock.instant() {
+            self.take();
         }
     }
 
@@ -139,17 +139,17 @@ fn serve(worker: &mut Worker, requests: &Receiver<Task>) -> Result<End, Fault> {
         }
         match requests.recv_timeout(TICK) {
             Ok(task) => {
-                worker.take_events();
+                worker.take();
                 task(worker);
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => worker.take_if_rested(),
             Err(RecvTimeoutError::Disconnected) => {
-                worker.take_events();
+                worker.source.gather();
+                worker.take();
                 worker.store.close()?;
                 return Ok(End::Closed);
             }
         }
-        worker.take_events();
         worker.flush_if_due();
     }
 }

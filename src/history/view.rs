@@ -121,6 +121,28 @@ pub struct Remembered {
     pub attribution: Attribution,
 }
 
+/// Queries of which not all is known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Gap {
+    /// How many, since the history was opened.
+    pub queries: u64,
+    /// When the first of them was noticed.
+    pub since: Option<Timestamp>,
+    /// When the last of them was.
+    pub until: Option<Timestamp>,
+}
+
+impl Gap {
+    /// Adds queries that were noticed now.
+    pub(super) fn add(&mut self, queries: u64, now: Timestamp) {
+        if 0 < queries {
+            self.queries += queries;
+            self.since.get_or_insert(now);
+            self.until = Some(now);
+        }
+    }
+}
+
 /// How the history is.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Health {
@@ -128,10 +150,12 @@ pub struct Health {
     pub file: Option<std::path::PathBuf>,
     /// The size of the file with its write-ahead log, in octets.
     pub size_bytes: u64,
-    /// Events that were lost because they came faster than they could be taken.
-    pub dropped: u64,
-    /// When the last of them was lost.
-    pub dropped_at: Option<Timestamp>,
+    /// Queries that are not counted: they came from more devices at once than there is room for.
+    pub dropped: Gap,
+    /// Queries that were counted without being listed one by one, because there were too many.
+    pub unlisted: Gap,
+    /// Queries that were counted for their device only: there were more names than there is room for.
+    pub unnamed: Gap,
     /// Events that are not in the file yet.
     pub unflushed: u64,
     /// The last flush.

@@ -1,26 +1,32 @@
 //! Counters and histograms, as OpenMetrics text.
 //!
 //! Labels never hold names of domains or devices: they come from a few fixed words, so that nobody on the network can
-//! make the number of series grow.
+//! make the number of series grow. Queries are counted many at a time.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::EncodeMetric;
+use prometheus_client::encoding::MetricEncoder;
+use prometheus_client::encoding::NoLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::event::{Answered, QueryEvent};
-use crate::policy::Verdict;
+use crate::event::{AnsweredKind, LATENCY_BOUNDS_US, Sums, VerdictKind};
 
 /// What is counted.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     queries: Family<QueryLabels, Counter<u64, AtomicU64>>,
-    latency: Histogram,
+    unlisted: Counter<u64, AtomicU64>,
+    latency: Arc<Latency>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -29,38 +35,49 @@ struct QueryLabels {
     answered: &'static str,
 }
 
-/// From an answer out of memory to one for which a client has nearly given up, in seconds.
-const LATENCY_BOUNDS: [f64; 9] = [0.000_05, 0.000_2, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 5.0];
+/// A histogram that takes whole buckets.
+#[derive(Debug, Default)]
+struct Latency {
+    buckets: [AtomicU64; LATENCY_BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// The registry owns what it shows.
+#[derive(Debug)]
+struct Shown(Arc<Latency>);
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("pixelsink");
         let queries = Family::default();
         registry.register("queries", "Queries by verdict and by who answered", queries.clone());
-        let latency = Histogram::new(LATENCY_BOUNDS);
+        let unlisted = Counter::default();
+        let help = "Queries that were counted without being listed one by one";
+        registry.register("queries_unlisted", help, unlisted.clone());
+        let latency = Arc::default();
         let help = "Time from a query's arrival to its answer";
-        registry.register_with_unit("latency", help, Unit::Seconds, latency.clone());
-        Self { registry, queries, latency }
+        registry.register_with_unit("latency", help, Unit::Seconds, Shown(Arc::clone(&latency)));
+        Self { registry, queries, unlisted, latency }
     }
 }
 
 impl Metrics {
-    /// Counts a query.
-    pub fn count(&self, event: &QueryEvent) {
-        let verdict = match event.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Allow(_) => "allow",
-            Verdict::Block(_) => "block",
-        };
-        let answered = match event.answered {
-            Answered::Sinkhole => "sinkhole",
-            Answered::Cache => "cache",
-            Answered::Stale => "stale",
-            Answered::Upstream(_) => "upstream",
-            Answered::Nobody => "nobody",
-        };
-        self.queries.get_or_create(&QueryLabels { verdict, answered }).inc();
-        self.latency.observe(f64::from(event.latency_us) / 1e6);
+    /// Adds queries that were counted elsewhere.
+    pub fn add(&self, sums: &Sums) {
+        for (verdict, by_answered) in VerdictKind::ALL.iter().zip(&sums.queries) {
+            for (answered, &queries) in AnsweredKind::ALL.iter().zip(by_answered) {
+                if 0 < queries {
+                    let labels =
+                        QueryLabels { verdict: verdict_word(*verdict), answered: answered_word(*answered) };
+                    self.queries.get_or_create(&labels).inc_by(queries);
+                }
+            }
+        }
+        for (bucket, &queries) in self.latency.buckets.iter().zip(&sums.latencies) {
+            bucket.fetch_add(queries, Ordering::Relaxed);
+        }
+        self.latency.sum_us.fetch_add(sums.latency_sum_us, Ordering::Relaxed);
+        self.unlisted.inc_by(sums.unlisted);
     }
 
     /// All counters, in the OpenMetrics text format.
@@ -72,30 +89,64 @@ impl Metrics {
     }
 }
 
+impl EncodeMetric for Shown {
+    #[expect(clippy::cast_precision_loss, reason = "a sum of seconds is not exact in the text either")]
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let bounds = LATENCY_BOUNDS_US.iter().map(|&bound| f64::from(bound) / 1e6).chain([f64::INFINITY]);
+        let counts = self.0.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let sum = self.0.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+const fn verdict_word(verdict: VerdictKind) -> &'static str {
+    match verdict {
+        VerdictKind::Pass => "pass",
+        VerdictKind::Allow => "allow",
+        VerdictKind::Block => "block",
+    }
+}
+
+const fn answered_word(answered: AnsweredKind) -> &'static str {
+    match answered {
+        AnsweredKind::Sinkhole => "sinkhole",
+        AnsweredKind::Cache => "cache",
+        AnsweredKind::Stale => "stale",
+        AnsweredKind::Upstream => "upstream",
+        AnsweredKind::Nobody => "nobody",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::DeviceTable;
-    use crate::name::DomainName;
 
     #[test]
-    fn queries_are_counted_without_their_names() {
+    fn queries_are_counted_many_at_a_time() {
         let metrics = Metrics::default();
-        let event = QueryEvent {
-            at: jiff::Timestamp::UNIX_EPOCH,
-            device: DeviceTable::default().identify([192, 0, 2, 1].into()),
-            name: DomainName::parse("secret.example").unwrap(),
-            qtype: 1,
-            verdict: Verdict::Pass,
-            answered: Answered::Upstream("udp://192.0.2.53:53".into()),
-            rcode: 0,
-            latency_us: 3_000,
-        };
-        metrics.count(&event);
-        metrics.count(&event);
+        let mut sums = Sums { latency_sum_us: 6_000, unlisted: 1, ..Sums::default() };
+        sums.queries[VerdictKind::Pass as usize][AnsweredKind::Upstream as usize] = 2;
+        sums.latencies[3] = 2;
+        metrics.add(&sums);
+        sums.latencies[9] = 1;
+        metrics.add(&sums);
         let text = metrics.text();
-        assert!(text.contains(r#"pixelsink_queries_total{verdict="pass",answered="upstream"} 2"#), "{text}");
-        assert!(text.contains(r#"pixelsink_latency_seconds_bucket{le="0.005"} 2"#), "{text}");
-        assert!(!text.contains("secret"));
+        for line in [
+            r#"pixelsink_queries_total{verdict="pass",answered="upstream"} 4"#,
+            "pixelsink_queries_unlisted_total 2",
+            r#"pixelsink_latency_seconds_bucket{le="0.001"} 0"#,
+            r#"pixelsink_latency_seconds_bucket{le="0.005"} 4"#,
+            r#"pixelsink_latency_seconds_bucket{le="+Inf"} 5"#,
+            "pixelsink_latency_seconds_count 5",
+            "pixelsink_latency_seconds_sum 0.012",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::Web;
 use super::api::{self, AskedEvents, Error, Skipped};
 use super::errors::Failure;
-use crate::event::QueryEvent;
+use crate::event::{Heard, QueryEvent};
 use crate::history::EventFilter;
 
 /// How many events a stream carries a second; a person reads none of the rest, and each costs a browser a row.
@@ -59,7 +59,7 @@ fn too_many() -> Response {
 
 /// One stream.
 struct Live {
-    receiver: Receiver<Arc<QueryEvent>>,
+    receiver: Receiver<Heard>,
     stop: CancellationToken,
     window: Window,
     filter: EventFilter,
@@ -99,10 +99,11 @@ impl Live {
             };
             let now = self.web.parts.clock.instant();
             match received {
-                Ok(event) if !is_wanted(&self.filter, &event) => {}
-                Ok(event) if self.window.has_room(now) => return Some(self.tell(&event)),
-                Ok(_) => self.window.skip(1, now),
-                // The lost ones were never looked at; some may not have been asked for.
+                Ok(Heard::Event(event)) if !is_wanted(&self.filter, &event) => {}
+                Ok(Heard::Event(event)) if self.window.has_room(now) => return Some(self.tell(&event)),
+                Ok(Heard::Event(_)) => self.window.skip(1, now),
+                // These were never looked at; some may not have been asked for.
+                Ok(Heard::Unlisted(count)) => self.window.skip(count, now),
                 Err(RecvError::Lagged(lost)) => self.window.skip(lost, now),
                 Err(RecvError::Closed) => return None,
             }

@@ -51,7 +51,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
 use crate::device::LiveDevices;
-use crate::event::QueryEvent;
+use crate::event::Heard;
 use crate::feed::{Feed, OwnRuleStatus};
 use crate::history::History;
 use crate::list::FoundLine;
@@ -90,7 +90,7 @@ pub struct Parts {
     /// Whose a name is.
     pub catalogue: Arc<Catalogue>,
     /// Every event as it happens; live streams subscribe to it.
-    pub live: broadcast::Sender<Arc<QueryEvent>>,
+    pub live: broadcast::Sender<Heard>,
     /// Grants wishes.
     pub control: Arc<dyn Control>,
     /// What time it is.

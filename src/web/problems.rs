@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::format;
 use super::{About, Web};
 use crate::feed::SourceStatus;
-use crate::history::Health;
+use crate::history::{Gap, Health};
 
 /// Something that is wrong, and where to see to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,15 +49,38 @@ fn gather(
     if let Some(problem) = &health.problem {
         problems.push(Problem { text: problem.clone(), link: None });
     }
-    if health.dropped_at.is_some_and(|at| now.duration_since(at) < LOSS_TOLD) {
-        let lost = format::counted(health.dropped, "question was", "questions were");
+    let see_log = || Some(("/log".to_owned(), "See the log"));
+    let is_recent = |gap: &Gap| gap.until.is_some_and(|at| now.duration_since(at) < LOSS_TOLD);
+    if is_recent(&health.unlisted) {
+        problems.push(Problem { text: unlisted(&health.unlisted), link: see_log() });
+    }
+    if is_recent(&health.unnamed) {
+        let unnamed = format::counted(health.unnamed.queries, "question was", "questions were");
         let text = format!(
-            "{lost} answered but not written down, because they came faster than the history takes them. \
-             If no test caused this, look in the log for the device that asks so much."
+            "{unnamed} counted for the device only, because more names were asked for at once than there is room for. Totals \
+             are complete, counts of names are not."
         );
-        problems.push(Problem { text, link: Some(("/log".to_owned(), "See the log")) });
+        problems.push(Problem { text, link: see_log() });
+    }
+    if is_recent(&health.dropped) {
+        let lost = format::counted(health.dropped.queries, "question was", "questions were");
+        let text = format!(
+            "{lost} answered but not counted, because they came from more devices than there is room for. If no test caused \
+             this, a device forges its address."
+        );
+        problems.push(Problem { text, link: see_log() });
     }
     problems
+}
+
+/// That not every question can be looked at.
+fn unlisted(gap: &Gap) -> String {
+    let counted = format::counted(gap.queries, "question was", "questions were");
+    let since = gap.since.map(|since| format!(" since {since:.0}")).unwrap_or_default();
+    format!(
+        "{counted} counted without being listed one by one{since}, because they came faster than a person could read. \
+         If no test caused this, look in the log for the device that asks so much."
+    )
 }
 
 /// That rules of a list wait for the person's word, which nobody can give who does not know.
@@ -79,9 +102,12 @@ mod tests {
 
     #[test]
     fn problems_say_what_to_do() {
+        let gap =
+            |queries| Gap { queries, since: Some(Timestamp::UNIX_EPOCH), until: Some(Timestamp::UNIX_EPOCH) };
         let health = Health {
-            dropped: 3,
-            dropped_at: Some(Timestamp::UNIX_EPOCH),
+            dropped: gap(3),
+            unlisted: gap(70_000),
+            unnamed: gap(1),
             problem: Some("The disk is full. Free some space.".into()),
             ..Health::default()
         };
@@ -89,9 +115,12 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let problems = gather(&about, &health, &[], 0, now);
         let texts: Vec<&str> = problems.iter().map(|problem| &*problem.text).collect();
-        assert_eq!(texts.len(), 4, "{texts:?}");
+        assert_eq!(texts.len(), 6, "{texts:?}");
         assert_eq!((texts[0], texts[2]), ("Port 53 is taken.", "The disk is full. Free some space."));
-        assert!(texts[3].starts_with("3 questions were answered but not written down"));
+        let unlisted = "questions were counted without being listed one by one since 1970-01-01T00:00:00Z";
+        assert!(texts[3].contains(unlisted), "{}", texts[3]);
+        assert!(texts[4].starts_with("1 question was counted for the device only"));
+        assert!(texts[5].starts_with("3 questions were answered but not counted"));
         assert_eq!(gather(&about, &health, &[], 0, now + LOSS_TOLD).len(), 3, "it is told for a day");
     }
 

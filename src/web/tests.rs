@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::clock::SystemClock;
 use crate::device::DeviceTable;
-use crate::event::Answered;
+use crate::event::{Answered, Batch, EventSource, Heard, QueryEvent};
 use crate::feed::{FeedOptions, HostLookup};
 use crate::history::HistoryOptions;
 use crate::list::{Action, OwnRule};
@@ -64,7 +64,7 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let policy = Arc::new(LivePolicy::default());
     let feed = Feed::start(feed, Arc::clone(&policy), Arc::new(NoHosts), Arc::clone(&clock)).await;
     Arc::new(Parts {
-        history: History::open(history, Arc::clone(&catalogue), Arc::clone(&clock)),
+        history: History::open(history, Arc::clone(&catalogue), Arc::clone(&clock), Arc::new(Nothing)),
         feed,
         policy,
         devices: Arc::default(),
@@ -79,6 +79,19 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         cache: Arc::new(api::CacheStatus::default),
         metrics: Arc::new(|| "# EOF\n".to_owned()),
     })
+}
+
+/// A house in which nobody asks anything.
+struct Nothing;
+
+impl EventSource for Nothing {
+    fn try_gather(&self) {}
+
+    fn gather(&self) {}
+
+    fn take(&self) -> Batch {
+        Batch::default()
+    }
 }
 
 /// A page that is served until it is dropped.
@@ -377,11 +390,15 @@ async fn the_control_socket_speaks_the_api_only() {
 
 const LIVE: &str = "GET /api/v1/events/live?hits_only=true HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-fn event(name: &str, verdict: Verdict) -> Arc<QueryEvent> {
+fn heard(name: &str, verdict: Verdict) -> Heard {
+    Heard::Event(Arc::new(event(name, verdict)))
+}
+
+fn event(name: &str, verdict: Verdict) -> QueryEvent {
     let device = DeviceTable::default().identify(Ipv4Addr::LOCALHOST.into());
     let (name, at) = (DomainName::parse(name).unwrap(), Timestamp::UNIX_EPOCH);
     let answered = Answered::Sinkhole;
-    Arc::new(QueryEvent { at, device, name, qtype: 1, verdict, answered, rcode: 0, latency_us: 1 })
+    QueryEvent { at, device, name, qtype: 1, verdict, answered, rcode: 0, latency_us: 1 }
 }
 
 /// Reads a stream up to a line that contains `text`.
@@ -400,21 +417,21 @@ async fn live_events_come_filtered_and_end_with_the_daemon() {
     let mut stream = BufReader::new(page.open(LIVE).await);
     read_until(&mut stream, "text/event-stream").await;
     let rule = RuleRef { list: "l".into(), rule: "r".into() };
-    page.parts.live.send(event("passed.example", Verdict::Pass)).unwrap();
-    page.parts.live.send(event("pixel.example", Verdict::Block(rule.clone()))).unwrap();
+    page.parts.live.send(heard("passed.example", Verdict::Pass)).unwrap();
+    page.parts.live.send(heard("pixel.example", Verdict::Block(rule.clone()))).unwrap();
     let line = read_until(&mut stream, "data: ").await;
     let told: api::Event = serde_json::from_str(line.trim().strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!((&*told.name, &*told.qtype, told.id), ("pixel.example", "A", None));
     // More at once than the stream is let hold or carry: what is left out is told.
     for _ in 0..200 {
-        page.parts.live.send(event("pixel.example", Verdict::Block(rule.clone()))).unwrap();
+        page.parts.live.send(heard("pixel.example", Verdict::Block(rule.clone()))).unwrap();
     }
     read_until(&mut stream, "event: skipped").await;
     assert!(read_until(&mut stream, "data: ").await.contains("count"));
     // So it is while they keep coming.
     let live = page.parts.live.clone();
     let flood = tokio::spawn(async move {
-        while live.send(event("pixel.example", Verdict::Block(rule.clone()))).is_ok() {
+        while live.send(heard("pixel.example", Verdict::Block(rule.clone()))).is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -441,7 +458,7 @@ async fn a_button_against_a_rule_about_one_name_writes_a_rule_about_that_name() 
         ("other.example", "other.example"),
     ];
     for (name, expected) in cases {
-        page.parts.live.send(event(name, Verdict::Block(rule.clone()))).unwrap();
+        page.parts.live.send(heard(name, Verdict::Block(rule.clone()))).unwrap();
         let line = read_until(&mut stream, "data: ").await;
         let told: api::Event = serde_json::from_str(line.trim().strip_prefix("data: ").unwrap()).unwrap();
         let wish = api::RuleWish { action: api::Action::Allow, rule: expected.to_owned() };
@@ -452,7 +469,7 @@ async fn a_button_against_a_rule_about_one_name_writes_a_rule_about_that_name() 
     let name = DomainName::from_wire(b"\x03a<b\x07example\x00").unwrap();
     page.parts
         .live
-        .send(Arc::new(QueryEvent { name, ..(*event("x.example", Verdict::Block(rule))).clone() }))
+        .send(Heard::Event(Arc::new(QueryEvent { name, ..event("x.example", Verdict::Block(rule)) })))
         .unwrap();
     let line = read_until(&mut stream, "data: ").await;
     assert!(line.contains(r#""button":null"#), "{line}");

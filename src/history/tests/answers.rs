@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::event::Batch;
 use crate::history::EventFilter;
 use crate::history::Span;
 use crate::history::flush::Counts;
@@ -147,10 +148,10 @@ fn a_device_bears_the_name_that_it_had_last() {
     let clock = TestClock::new();
     let mut store = store(&options(dir.path()), &clock);
     let mut event = crate::history::testkit::event(&clock, "pass tv www.shop.example");
-    store.remember(&[event.clone()]);
+    store.remember(&Batch::of(vec![event.clone()]));
     store.flush(Counts::Due).unwrap();
     event.device.name = "Kitchen TV".into();
-    store.remember(&[event]);
+    store.remember(&Batch::of(vec![event]));
     for _ in 0..2 {
         let devices = store.devices(ever()).unwrap();
         assert_eq!(devices.len(), 1);

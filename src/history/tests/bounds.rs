@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::event::Batch;
+use crate::event::Tally;
+use crate::event::VerdictKind;
 use crate::history::EventFilter;
 use crate::history::HistoryError;
 use crate::history::HistoryOptions;
@@ -11,6 +14,7 @@ use crate::history::testkit::event;
 use crate::history::testkit::ever;
 use crate::history::testkit::options;
 use crate::history::testkit::store;
+use crate::name::DomainName;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -173,12 +177,12 @@ fn a_file_that_is_too_large_loses_its_oldest_events() {
     for round in 0..40 {
         let events: Vec<_> =
             (0..10_000).map(|number| event(&clock, &format!("pass tv n{}.example", number % 50))).collect();
-        store.remember(&events);
+        store.remember(&Batch::of(events));
         store.hear(&clock, &[&format!("block tv r{round}.pixel.example")]);
         clock.pass(Duration::from_secs(600));
         store.flush(Counts::Due).unwrap();
     }
-    let size = store.health(0, None).size_bytes;
+    let size = store.health().size_bytes;
     // The log comes on top, and a flush may be more than the last one made room for.
     assert!(size < (2 << 20) + (5 << 20), "{size}");
     let pages: i64 = store.db.query_row("PRAGMA file.page_count", [], |row| row.get(0)).unwrap();
@@ -200,7 +204,7 @@ fn a_flood_of_new_names_neither_fills_the_disk_nor_costs_the_totals() {
     for round in 0..30 {
         let words = |number| format!("pass tv n{}.example", round * 12_000 + number);
         let events: Vec<_> = (0..12_000).map(|number| event(&clock, &words(number))).collect();
-        store.remember(&events);
+        store.remember(&Batch::of(events));
         // Sometimes within an hour, sometimes in a new one.
         clock.pass(Duration::from_secs(if round < 10 { 60 } else { 1000 }));
         store.flush(Counts::Due).unwrap();
@@ -235,12 +239,12 @@ fn a_smaller_limit_gives_the_disk_its_room_back() {
     let mut first = store(&options(dir.path()), &clock);
     for _ in 0..60 {
         let events: Vec<_> = (0..10_000).map(|_| event(&clock, "pass tv www.shop.example")).collect();
-        first.remember(&events);
+        first.remember(&Batch::of(events));
         clock.pass(Duration::from_secs(600));
         first.flush(Counts::Due).unwrap();
     }
     first.close().unwrap();
-    let before = first.health(0, None).size_bytes;
+    let before = first.health().size_bytes;
     let options = HistoryOptions { size_max: 1 << 20, ..options(dir.path()) };
     let mut second = store(&options, &clock);
     for _ in 0..60 {
@@ -249,7 +253,7 @@ fn a_smaller_limit_gives_the_disk_its_room_back() {
     }
     assert_eq!(second.totals(ever(), None).unwrap().queries, 600_000);
     second.close().unwrap();
-    let after = second.health(0, None).size_bytes;
+    let after = second.health().size_bytes;
     assert!((10 << 20) < before && after < 6 << 20, "{before} {after}");
 }
 
@@ -264,7 +268,7 @@ fn memory_keeps_the_latest_events_and_all_totals() {
         // Each name once: the worst that a device can do.
         let words = |number| format!("pass tv n{}.example", round * 10_000 + number);
         let events: Vec<_> = (0..10_000).map(|number| event(&clock, &words(number))).collect();
-        store.remember(&events);
+        store.remember(&Batch::of(events));
         store.trim_memory().unwrap();
         clock.pass(Duration::from_secs(600));
     }
@@ -276,7 +280,7 @@ fn memory_keeps_the_latest_events_and_all_totals() {
             .unwrap()
     };
     assert!(count("event") <= 100_000 && count("count_name") <= 200_000 && count("name") <= 200_000);
-    assert_eq!(count("event"), store.health(0, None).unflushed as i64);
+    assert_eq!(count("event"), store.health().unflushed as i64);
     assert_eq!(store.totals(ever(), None).unwrap().queries, 260_000);
     assert!(store.tell_events(&EventFilter { limit: 1, ..Default::default() })[0].contains("n259999."));
     std::fs::remove_file(&data).unwrap();
@@ -293,7 +297,7 @@ fn memory_alone_does_not_fill_up_with_the_names_of_a_year() {
     for day in 0..9 {
         let words = |number| format!("pass tv n{}.example", day * 30_000 + number);
         let events: Vec<_> = (0..30_000).map(|number| event(&clock, &words(number))).collect();
-        store.remember(&events);
+        store.remember(&Batch::of(events));
         store.trim_memory().unwrap();
         clock.pass(2 * DAY);
         store.flush(Counts::Due).unwrap();
@@ -321,4 +325,31 @@ fn a_question_that_takes_too_long_is_given_up() {
     assert_eq!(answer, Err(HistoryError::Database("this took too long; ask for a shorter span".to_owned())));
     clock.slow_down(Duration::ZERO);
     assert_eq!(store.read(names).unwrap().len(), 10);
+}
+
+#[test]
+fn a_flood_of_names_does_not_wait_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    let mut counts = Tally::default();
+    let device = crate::history::testkit::device("tv");
+    let slot = counts.slot(0, &device, VerdictKind::Pass).unwrap();
+    for number in 0..60_000 {
+        let name = DomainName::parse(&format!("n{number}.example")).unwrap();
+        counts.add(slot, 0, name.as_ref().as_wire());
+    }
+    let batch = Batch { counts, ..Batch::default() };
+    let count = |store: &crate::history::store::Store, table: &str| {
+        let sql = format!("SELECT count(*) FROM {table}");
+        store.db.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    while !store.is_crowded() {
+        store.remember(&batch);
+    }
+    assert_eq!(count(&store, "main.count_name"), 60_000);
+    store.flush(Counts::Due).unwrap();
+    assert!(!store.is_crowded());
+    assert_eq!((count(&store, "main.count_name"), count(&store, "file.count_name")), (0, 60_000));
+    assert_eq!(store.health().unlisted.queries % 60_000, 0);
 }

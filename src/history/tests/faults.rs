@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use crate::clock::Clock;
 use crate::history::EventFilter;
+use crate::history::Totals;
 use crate::history::flush::Counts;
 use crate::history::store::Store;
 use crate::history::testkit::TestClock;
@@ -45,13 +46,13 @@ fn check_begun_anew(store: &mut Store, clock: &TestClock, word: &str, told: &str
     let file = store.options.file.clone().unwrap();
     let aside = files(file.parent().unwrap(), &format!(".{word}-"));
     assert_eq!(aside.first().map(String::as_str), Some(&*format!("history.sqlite3.{word}-20260114T123000Z")));
-    let problem = store.health(0, None).problem.unwrap();
+    let problem = store.health().problem.unwrap();
     assert!(problem.contains(&aside[0]) && problem.contains(told), "{problem}");
     // A person who takes the file away has done what there is to do.
     for name in aside {
         std::fs::remove_file(file.with_file_name(name)).unwrap();
     }
-    assert_eq!(store.health(0, None).problem, None);
+    assert_eq!(store.health().problem, None);
 }
 
 /// What is done to a file.
@@ -96,7 +97,7 @@ fn damage_that_is_found_later_is_dealt_with_then() {
     assert_eq!(store.read(|store| store.totals(ever(), None)).unwrap().hits, 1);
     let aside = files(dir.path(), ".damaged-");
     assert!(!aside.is_empty());
-    assert!(store.health(0, None).problem.unwrap().contains(&aside[0]));
+    assert!(store.health().problem.unwrap().contains(&aside[0]));
     store.flush(Counts::Due).unwrap();
     assert_eq!(store.totals(ever(), None).unwrap().hits, 1);
 }
@@ -127,12 +128,12 @@ fn a_directory_that_can_not_be_made_is_tried_again() {
     let mut store = store(&options(&data), &clock);
     store.hear(&clock, &["block tv pixel.example"]);
     assert!(store.flush(Counts::Due).is_err());
-    assert!(store.health(0, None).problem.unwrap().contains("can't be written to"));
-    assert_eq!((store.totals(ever(), None).unwrap().hits, store.health(0, None).unflushed), (1, 1));
+    assert!(store.health().problem.unwrap().contains("can't be written to"));
+    assert_eq!((store.totals(ever(), None).unwrap().hits, store.health().unflushed), (1, 1));
     std::fs::remove_file(&data).unwrap();
     store.hear(&clock, &["block tv beacon.example"]);
     store.flush(Counts::Due).unwrap();
-    let health = store.health(0, None);
+    let health = store.health();
     assert_eq!((health.problem, health.unflushed), (None, 0));
     store.close().unwrap();
     assert_eq!(crate::history::testkit::store(&options(&data), &clock).totals(ever(), None).unwrap().hits, 2);
@@ -153,11 +154,11 @@ fn a_full_disk_loses_nothing_and_is_tried_again() {
     for _ in 0..2 {
         assert!(store.flush(Counts::Due).is_err());
         assert_eq!(store.tell(ever()).unwrap(), during);
-        assert!(store.health(0, None).problem.unwrap().contains("full"));
+        assert!(store.health().problem.unwrap().contains("full"));
     }
     store.db.execute_batch("PRAGMA file.max_page_count = 100000").unwrap();
     store.flush(Counts::Due).unwrap();
-    assert_eq!(store.health(0, None).problem, None);
+    assert_eq!(store.health().problem, None);
     assert_eq!(store.tell(ever()).unwrap(), during);
     assert_ne!(before, during);
 }
@@ -174,13 +175,13 @@ fn a_file_in_use_by_another_process_is_joined_later() {
     first.flush(Counts::Due).unwrap();
     first.hear(&clock, &["block tv late.pixel.example"]);
     let mut second = store(&options(dir.path()), &clock);
-    assert!(second.health(0, None).problem.unwrap().contains("locked"));
+    assert!(second.health().problem.unwrap().contains("locked"));
     // The same identifiers stand for other names and devices here.
     second
         .hear(&clock, &["block phone www.shop.example", "block tv other.example", "allow tv pixel.example"]);
     first.close().unwrap();
     second.flush(Counts::Due).unwrap();
-    assert_eq!(second.health(0, None).problem, None);
+    assert_eq!(second.health().problem, None);
     let lines = [second.tell(ever()).unwrap(), second.tell_events(&EventFilter::default())].concat();
     insta::assert_snapshot!(lines.join("\n"), @r"
     all 5/7
@@ -251,7 +252,7 @@ fn a_killed_daemon_leaves_what_was_flushed() {
     }
     assert!(files(copy.path(), "-wal").len() == 1);
     let mut copy = crate::history::testkit::store(&options(copy.path()), &clock);
-    assert_eq!(copy.health(0, None).problem, None);
+    assert_eq!(copy.health().problem, None);
     assert_eq!(copy.tell(ever()).unwrap(), told);
     assert_eq!(clock.now(), crate::history::testkit::time("2026-01-14T12:35:00Z"));
 }
@@ -277,6 +278,32 @@ fn a_killed_daemon_counts_what_it_flushed_after_a_clock_that_was_ahead() {
     second.die();
     let mut third = store(&options(dir.path()), &clock);
     assert_eq!(third.totals(ever(), None).unwrap().hits, 2);
+}
+
+#[test]
+fn a_killed_daemon_counts_each_query_once_whether_it_was_listed_or_not() {
+    // L: an interval whose queries are all listed; S: one of which only some are.
+    for intervals in ["LLL", "S", "LS", "SL", "LSL", "SLLS", "LSSLL"] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = TestClock::new();
+        let mut store = store(&options(dir.path()), &clock);
+        let words = ["block tv pixel.example", "pass phone www.shop.example", "block tv pixel.example"];
+        for interval in intervals.chars() {
+            store.hear_sampled(&clock, &words, if interval == 'L' { 3 } else { 1 });
+            clock.pass(Duration::from_secs(60));
+            store.flush(Counts::Due).unwrap();
+        }
+        let told = store.tell(ever()).unwrap();
+        let all = u64::try_from(intervals.len()).unwrap();
+        assert_eq!(store.totals(ever(), None).unwrap(), Totals { queries: 3 * all, hits: 2 * all });
+        let sampled = intervals.matches('S').count() as u64;
+        assert_eq!(store.health().unlisted.queries, 2 * sampled);
+        // What comes after the last flush is lost, and nothing else.
+        store.hear_sampled(&clock, &words, 1);
+        store.die();
+        let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
+        assert_eq!(store.tell(ever()).unwrap(), told, "{intervals}");
+    }
 }
 
 #[test]

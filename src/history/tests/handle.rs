@@ -5,32 +5,35 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::history::EVENTS_WAITING_MAX;
+use crate::event::EventSource;
 use crate::history::EventFilter;
 use crate::history::History;
 use crate::history::HistoryError;
 use crate::history::HistoryOptions;
 use crate::history::testkit::TestClock;
+use crate::history::testkit::Waiting;
 use crate::history::testkit::catalogue;
 use crate::history::testkit::event;
 use crate::history::testkit::ever;
 use crate::history::testkit::options;
 
-fn open(options: &HistoryOptions, clock: &Arc<TestClock>) -> History {
-    History::open(options.clone(), catalogue(), Arc::clone(clock) as Arc<dyn Clock>)
+fn open(options: &HistoryOptions, clock: &Arc<TestClock>) -> (History, Arc<Waiting>) {
+    let waiting = Arc::new(Waiting::default());
+    let source = Arc::clone(&waiting) as Arc<dyn EventSource>;
+    (History::open(options.clone(), catalogue(), Arc::clone(clock) as Arc<dyn Clock>, source), waiting)
 }
 
 #[tokio::test]
 async fn an_event_is_seen_by_the_next_question() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
-    let history = open(&options(dir.path()), &clock);
-    history.emit(event(&clock, "block tv a.pixel.example"));
+    let (history, waiting) = open(&options(dir.path()), &clock);
+    waiting.emit(event(&clock, "block tv a.pixel.example"));
     assert_eq!(history.totals(ever(), None).await.unwrap().hits, 1);
     assert_eq!(history.events(EventFilter { limit: 5, ..Default::default() }).await.unwrap().len(), 1);
     let before = history.health().await.unwrap();
     assert_eq!((before.unflushed, before.flushed, before.problem), (1, None, None));
-    assert_eq!((before.dropped, before.dropped_at), (0, None));
+    assert_eq!((before.dropped, before.unlisted, before.unnamed), Default::default());
     // It is flushed in its time.
     clock.pass(Duration::from_secs(61));
     history.health().await.unwrap();
@@ -45,66 +48,34 @@ async fn closing_writes_what_waits() {
     for how in ["close", "drop"] {
         let dir = tempfile::tempdir().unwrap();
         let clock = TestClock::new();
-        let history = open(&options(dir.path()), &clock);
-        history.emit(event(&clock, "block tv a.pixel.example"));
+        let (history, waiting) = open(&options(dir.path()), &clock);
+        waiting.emit(event(&clock, "block tv a.pixel.example"));
         assert_eq!(history.health().await.unwrap().problem, None, "the file is open");
         if how == "close" {
             assert_eq!(history.close().await, Ok(()));
             assert_eq!(history.totals(ever(), None).await, Err(HistoryError::Closed));
             assert_eq!(history.close().await, Ok(()), "it is closed, as was asked");
             // Nobody is there to take it; nobody minds.
-            history.emit(event(&clock, "block tv a.pixel.example"));
+            waiting.emit(event(&clock, "block tv a.pixel.example"));
             assert!(!dir.path().join("history.sqlite3-wal").exists());
         }
         drop(history);
         // The file is waited for until the first thread has let it go.
-        let history = open(&options(dir.path()), &clock);
+        let (history, _) = open(&options(dir.path()), &clock);
         assert_eq!(history.totals(ever(), None).await.unwrap().hits, 1, "{how}");
     }
-}
-
-#[tokio::test]
-async fn a_full_queue_drops_and_counts() {
-    let clock = TestClock::new();
-    let dir = tempfile::tempdir().unwrap();
-    let history = open(&HistoryOptions { file: None, ..options(dir.path()) }, &clock);
-    let (go_on, wait) = std::sync::mpsc::channel::<()>();
-    let (reached, at_work) = tokio::sync::oneshot::channel();
-    let busy = history.clone();
-    let busy = tokio::spawn(async move {
-        let stand_still = move |_: &mut crate::history::Worker| {
-            reached.send(()).unwrap();
-            wait.recv().unwrap();
-            Ok(())
-        };
-        busy.ask(stand_still).await
-    });
-    at_work.await.unwrap();
-    for _ in 0..EVENTS_WAITING_MAX + 7 {
-        history.emit(event(&clock, "pass tv www.shop.example"));
-    }
-    go_on.send(()).unwrap();
-    busy.await.unwrap().unwrap();
-    assert_eq!(history.totals(ever(), None).await.unwrap().queries, EVENTS_WAITING_MAX as u64);
-    let health = history.health().await.unwrap();
-    assert_eq!((health.dropped, health.dropped_at), (7, Some(clock.now())));
-    // A burst is over when it is over.
-    clock.pass(Duration::from_secs(3600));
-    history.emit(event(&clock, "pass tv www.shop.example"));
-    let later = history.health().await.unwrap();
-    assert_eq!((later.dropped, later.dropped_at), (7, health.dropped_at));
 }
 
 #[tokio::test]
 async fn a_panic_in_the_thread_closes_the_history_and_nothing_else() {
     let clock = TestClock::new();
     let dir = tempfile::tempdir().unwrap();
-    let history = open(&options(dir.path()), &clock);
+    let (history, waiting) = open(&options(dir.path()), &clock);
     let answer: Result<(), _> = history.ask(|_| panic!("a defect")).await;
     assert_eq!(answer, Err(HistoryError::Closed));
     assert_eq!(history.health().await.map(|_| ()), Err(HistoryError::Closed));
     assert_eq!(history.close().await, Err(HistoryError::Closed), "what waited is lost");
-    history.emit(event(&clock, "pass tv www.shop.example"));
+    waiting.emit(event(&clock, "pass tv www.shop.example"));
 }
 
 #[tokio::test]
@@ -112,7 +83,7 @@ async fn the_end_of_the_history_is_seen_however_it_comes() {
     for how in ["close", "panic"] {
         let clock = TestClock::new();
         let dir = tempfile::tempdir().unwrap();
-        let history = open(&options(dir.path()), &clock);
+        let (history, _) = open(&options(dir.path()), &clock);
         let watcher = history.clone();
         let mut ended = std::pin::pin!(watcher.ended());
         history.health().await.unwrap();
@@ -135,7 +106,7 @@ async fn the_end_of_the_history_is_seen_however_it_comes() {
 async fn many_may_ask_at_once() {
     let clock = TestClock::new();
     let dir = tempfile::tempdir().unwrap();
-    let history = open(&options(dir.path()), &clock);
+    let (history, _) = open(&options(dir.path()), &clock);
     let ask = |history: History| async move { history.totals(ever(), None).await };
     let asked: Vec<_> = (0..300).map(|_| tokio::spawn(ask(history.clone()))).collect();
     for answer in asked {

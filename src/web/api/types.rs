@@ -67,8 +67,14 @@ pub struct HistoryHealth {
     pub file: Option<String>,
     /// The file's size, in octets.
     pub size_bytes: u64,
-    /// Questions that were not written down because they came too fast.
+    /// Questions that were not counted because they came from too many devices at once.
     pub dropped: u64,
+    /// Questions that were counted without being listed one by one, because they came too fast.
+    pub unlisted: u64,
+    /// When the first of them came.
+    pub unlisted_since: Option<String>,
+    /// Questions that were counted for their device only, because they were for too many names.
+    pub unnamed: u64,
     /// Questions that are not in the file yet.
     pub unflushed: u64,
     /// The last time the file was written.
@@ -82,7 +88,10 @@ impl From<&history::Health> for HistoryHealth {
         Self {
             file: health.file.as_ref().map(|file| file.display().to_string()),
             size_bytes: health.size_bytes,
-            dropped: health.dropped,
+            dropped: health.dropped.queries,
+            unlisted: health.unlisted.queries,
+            unlisted_since: health.unlisted.since.map(timestamp),
+            unnamed: health.unnamed.queries,
             unflushed: health.unflushed,
             flushed: health.flushed.map(timestamp),
             problem: health.problem.clone(),
