@@ -15,13 +15,10 @@ use tracing::warn;
 use super::handler::Handler;
 use super::holder;
 use super::responder::Responder;
+use super::tcp;
 
-/// A TCP connection on which nothing comes for so long is closed (RFC 7766 section 6.2.3 leaves it to us).
-const TCP_IDLE: Duration = Duration::from_secs(10);
 /// Connections that may wait to be accepted.
 const TCP_BACKLOG: i32 = 128;
-/// Answers that may wait on one TCP connection.
-const TCP_ANSWERS_MAX: usize = 32;
 
 /// How many ports are tried when the system may choose one.
 const PORT_ATTEMPTS_MAX: u32 = 20;
@@ -33,7 +30,7 @@ pub struct Listener {
     address: SocketAddr,
     responder: Arc<Responder>,
     udp: Server<Handler>,
-    tcp: Server<Handler>,
+    tcp: TcpListener,
 }
 
 /// An address that can't be listened on.
@@ -64,7 +61,7 @@ impl Listener {
             let socket = udp_socket(address).map_err(error("udp"))?;
             let bound = socket.local_addr().map_err(error("udp"))?;
             attempts -= 1;
-            match tcp_server(bound, &responder) {
+            match tcp_listener(bound) {
                 Ok(tcp) => {
                     let udp = udp_server(socket, &responder);
                     return Ok(Self { address: bound, udp, tcp, responder });
@@ -85,10 +82,9 @@ impl Listener {
     pub async fn serve(self, cancel: CancellationToken) {
         let Self { address, responder, udp, tcp } = self;
         let bind_udp = || Ok(udp_server(udp_socket(address)?, &responder));
-        let bind_tcp = || tcp_server(address, &responder);
         tokio::join!(
             keep_serving(udp, "udp", address, bind_udp, &cancel),
-            keep_serving(tcp, "tcp", address, bind_tcp, &cancel),
+            tcp::serve(tcp, Arc::clone(&responder), cancel.clone()),
         );
     }
 }
@@ -127,12 +123,6 @@ fn udp_server(socket: UdpSocket, responder: &Arc<Responder>) -> Server<Handler> 
     let mut server = Server::new(Handler(Arc::clone(responder)));
     server.register_socket(socket);
     server
-}
-
-fn tcp_server(address: SocketAddr, responder: &Arc<Responder>) -> io::Result<Server<Handler>> {
-    let mut server = Server::new(Handler(Arc::clone(responder)));
-    server.register_listener(tcp_listener(address)?, TCP_IDLE, TCP_ANSWERS_MAX);
-    Ok(server)
 }
 
 impl BindError {

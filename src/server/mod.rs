@@ -1,16 +1,20 @@
 //! Listeners, limits, and the one function that decides about a query.
 //!
-//! Sockets and framing are hickory-server's; what is answered is decided in [`Responder::respond`], which speaks bytes, so
-//! that every transport gives the same answers. This part knows no lists, no history and no page.
+//! UDP sockets are hickory-server's, TCP is our own; what is answered is decided in [`Responder::respond`], which speaks bytes,
+//! so that every transport gives the same answers. This part knows no lists, no history and no page.
 
 mod access;
+mod connections;
 mod handler;
 mod holder;
+mod limits;
 mod listener;
 mod responder;
 mod sinkhole;
+mod tcp;
 
-pub use access::{Access, Limits};
+pub use access::{Access, is_of_the_house};
+pub use limits::{LimitCounts, Limits, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, Rate, Waiting};
 pub use listener::{BindError, Listener};
 pub use responder::{Responder, Transport};
 

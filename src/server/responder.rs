@@ -1,13 +1,16 @@
 //! The one function that decides about a query.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
-use super::access::{Access, Limits};
+use super::access::{Access, is_of_the_house};
+use super::connections::{ConnectionLimits, Seat};
+use super::limits::{Limits, Rate};
 use super::sinkhole::Sinkhole;
 use crate::clock::Clock;
 use crate::device::LiveDevices;
@@ -77,6 +80,23 @@ impl Responder {
         self.networks.store(Arc::new(networks));
     }
 
+    /// What each client has of what is limited.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A seat for a TCP connection of `client`, unless it may not ask or there is none left; `leave` is cancelled when the
+    /// connection has to give way.
+    pub(super) fn seat(&self, client: IpAddr, leave: CancellationToken) -> Option<Seat> {
+        let access = self.access.load();
+        if !access.allows(client, &self.networks.load()) {
+            return None;
+        }
+        let limits =
+            ConnectionLimits { total: access.tcp_connections, per_client: access.tcp_connections_per_client };
+        self.limits.connections().seat(client, limits, leave, self.clock.instant())
+    }
+
     /// How many queries wait for their answer.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
@@ -91,14 +111,28 @@ impl Responder {
     /// Answers one packet; `None` when nothing may be sent back. All decisions about a query are in this function.
     pub async fn respond(&self, packet: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
         let access = self.access.load_full();
-        if !access.allows(client.ip(), &self.networks.load()) {
+        let networks = self.networks.load();
+        if !access.allows(client.ip(), &networks) {
             // Over UDP the sender's address may be forged: whoever is not of the house hears nothing.
             return None;
         }
-        let query = match wire::parse(packet) {
-            Ok(query) => query,
+        // Over TCP nobody can ask in the name of another.
+        let may_be_forged = transport == Transport::Udp && !is_of_the_house(client.ip(), &networks);
+        drop(networks);
+        let parsed = match wire::parse(packet) {
             Err(Malformed::Silent) => return None,
-            Err(Malformed::Answer(header)) => return Some(header.into()),
+            parsed => parsed,
+        };
+        let rate = if may_be_forged {
+            self.limits.rate(client.ip(), access.responses_per_second, self.clock.instant())
+        } else {
+            Rate::Answer
+        };
+        let query = match (rate, parsed) {
+            (Rate::Answer, Ok(query)) => query,
+            (Rate::Truncate, Ok(query)) => return Some(wire::compose_truncated(&query)),
+            (Rate::Answer, Err(Malformed::Answer(header))) => return Some(header.into()),
+            _ => return None,
         };
         if query.edns.is_some_and(|edns| edns.version != 0) {
             return Some(wire::compose_error(&query, Rcode::BadVers, None));
@@ -110,9 +144,10 @@ impl Responder {
             return Some(wire::compose_error(&query, Rcode::Refused, None));
         }
         if !self.limits.admits(client.ip(), access.queries_per_second, self.clock.instant()) {
-            let text = format!("more than {} questions a second", access.queries_per_second);
-            let ede = Ede { code: Ede::PROHIBITED, text: &text };
-            return Some(wire::compose_error(&query, Rcode::Refused, Some(ede)));
+            return Some(refused(
+                &query,
+                &format!("more than {} questions a second", access.queries_per_second),
+            ));
         }
         let (at, begun) = (self.clock.now(), self.clock.instant());
         let (device, tags) = {
@@ -130,9 +165,20 @@ impl Responder {
             tags: tags.as_deref().unwrap_or_default(),
         };
         let judged = policy.judge(&asked);
+        let asks = match &judged.verdict {
+            // Where an alias leads, an upstream tells.
+            Verdict::Block(_) => matches!(judged.answer, Some(Answer::Cname { .. })),
+            Verdict::Allow(_) | Verdict::Pass => query.qtype() != wire::qtype::ANY,
+        };
+        let waiting = asks.then(|| self.limits.wait(client.ip(), access.in_flight_per_client));
+        if matches!(waiting, Some(None)) {
+            // Not SERVFAIL, after which a stub resolver asks the same again at once.
+            let text = format!("more than {} questions at once", access.in_flight_per_client);
+            return Some(refused(&query, &text));
+        }
         let resolved = match &judged.verdict {
-            Verdict::Block(_) => None,
-            Verdict::Allow(_) | Verdict::Pass => Some(self.ask(&query).await),
+            Verdict::Allow(_) | Verdict::Pass if asks => Some(self.ask(&query).await),
+            Verdict::Block(_) | Verdict::Allow(_) | Verdict::Pass => None,
         };
         let judged = match (&judged.verdict, &resolved) {
             (Verdict::Pass, Some(Ok(Resolved { answer, .. }))) => {
@@ -146,11 +192,11 @@ impl Responder {
                 let sinkhole = Sinkhole { query: &query, blocking: policy.blocking, rule };
                 self.block(&sinkhole, answer.as_ref()).await
             }
-            (Verdict::Allow(_) | Verdict::Pass, resolved) => match resolved? {
-                Ok(resolved) => serve(&query, transport, &resolved),
-                Err(unresolved) => failed(&query, &unresolved),
-            },
+            (Verdict::Allow(_) | Verdict::Pass, Some(Ok(resolved))) => serve(&query, transport, &resolved),
+            (Verdict::Allow(_) | Verdict::Pass, Some(Err(unresolved))) => failed(&query, &unresolved),
+            (Verdict::Allow(_) | Verdict::Pass, None) => minimal(&query),
         };
+        drop(waiting);
         let latency = self.clock.instant().saturating_duration_since(begun);
         let Outcome { message, answered, rcode } = outcome;
         let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
@@ -212,6 +258,21 @@ fn serve(query: &Query<'_>, transport: Transport, resolved: &Resolved) -> Outcom
             Origin::Upstream(upstream) => Answered::Upstream(Arc::clone(upstream)),
         },
     }
+}
+
+/// Not answered, because the client has had its share.
+fn refused(query: &Query<'_>, why: &str) -> Vec<u8> {
+    wire::compose_error(query, Rcode::Refused, Some(Ede { code: Ede::PROHIBITED, text: why }))
+}
+
+/// The answer to QTYPE ANY: one record that says why there are no others, and no upstream is asked (RFC 8482 section 4.2). What
+/// a name has of everything is of use to those only who want large answers sent to others.
+fn minimal(query: &Query<'_>) -> Outcome {
+    const TTL_SECS: u32 = 3600;
+    let rdata = b"\x07RFC8482\x00".to_vec();
+    let hinfo = wire::AnswerRecord { owner: None, rtype: wire::qtype::HINFO, ttl_secs: TTL_SECS, rdata };
+    let message = Some(wire::compose_records(query, &[hinfo], TTL_SECS, None));
+    Outcome { message, answered: Answered::Sinkhole, rcode: Rcode::NoError as u16 }
 }
 
 fn failed(query: &Query<'_>, unresolved: &Unresolved) -> Outcome {

@@ -114,6 +114,16 @@ pub fn compose_error(query: &Query<'_>, rcode: Rcode, ede: Option<Ede<'_>>) -> V
     compose(query, rcode, [0, 0], &[], ede)
 }
 
+/// No records, and the word that there are some over TCP (the TC bit, RFC 1035 section 4.1.1).
+pub fn compose_truncated(query: &Query<'_>) -> Vec<u8> {
+    const TC: u8 = 0x02;
+    let mut message = compose_error(query, Rcode::NoError, None);
+    if let Some(flags) = message.get_mut(2) {
+        *flags |= TC;
+    }
+    message
+}
+
 fn compose(
     query: &Query<'_>,
     rcode: Rcode,

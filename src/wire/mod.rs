@@ -8,7 +8,9 @@ mod query;
 mod stored;
 mod types;
 
-pub use answer::{AnswerRecord, Ede, compose_addresses, compose_error, compose_negative, compose_records};
+pub use answer::{
+    AnswerRecord, Ede, compose_addresses, compose_error, compose_negative, compose_records, compose_truncated,
+};
 pub use query::{Edns, Malformed, Query, parse};
 pub use stored::{Served, Stored, StoredError};
 pub use types::{type_by_name, type_name};
@@ -34,6 +36,7 @@ pub mod qtype {
     pub const A: u16 = 1;
     pub const CNAME: u16 = 5;
     pub const SOA: u16 = 6;
+    pub const HINFO: u16 = 13;
     pub const AAAA: u16 = 28;
     pub const TXT: u16 = 16;
     pub const OPT: u16 = 41;
