@@ -128,6 +128,13 @@ impl Daemon {
         self.log.lock().unwrap().clone()
     }
 
+    /// How much memory it holds, in octets (`VmRSS`, proc(5)).
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
+        let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        held.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Sends a signal by its number (signal(7)).
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.0.id().to_string();
