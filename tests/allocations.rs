@@ -1,12 +1,15 @@
-//! A look-up in the ruleset makes no allocation: a test of its own, since its allocator counts for the whole program.
+//! Neither a look-up in the ruleset nor a limit makes an allocation: tests of their own, since its allocator counts for the whole program.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fall over")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::IpAddr;
+use std::time::Instant;
 
 use pixelsink::list::{Action, Rule, Scope};
 use pixelsink::name::DomainName;
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
+use pixelsink::server::Limits;
 
 /// Counts the allocations of each thread.
 struct Counting;
@@ -54,4 +57,18 @@ fn a_look_up_makes_no_allocation() {
     let allocations = ALLOCATIONS.with(Cell::get) - before;
     assert_eq!(found, (20_000, 0));
     assert_eq!(allocations, 0);
+}
+
+#[test]
+fn a_limit_makes_no_allocation() {
+    let now = Instant::now();
+    let limits = Limits::new(now);
+    let client = |number: u32| IpAddr::from((0xcb00_7100 + number * 7).to_be_bytes());
+    let before = ALLOCATIONS.with(Cell::get);
+    for number in 0..100_000 {
+        limits.admits(client(number), 10, now);
+        limits.rate(client(number), 10, now);
+        drop(limits.wait(client(number), 10));
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
 }

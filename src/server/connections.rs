@@ -41,13 +41,12 @@ pub(super) struct Seat {
     taken: Arc<Taken>,
 }
 
-impl Default for Connections {
-    fn default() -> Self {
-        Self { started: Instant::now(), seats: Mutex::default(), over: AtomicU64::new(0) }
-    }
-}
-
 impl Connections {
+    /// None, at `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { started: now, seats: Mutex::default(), over: AtomicU64::new(0) }
+    }
+
     /// Gives a new connection a seat; `leave` is cancelled when it has to give it up.
     ///
     /// Where there is none left, the one that has been quiet for longest gives way, of this client if it has its share, else of
@@ -139,7 +138,8 @@ mod tests {
     }
 
     fn room() -> Room {
-        Room { connections: Arc::default(), now: Instant::now() }
+        let now = Instant::now();
+        Room { connections: Arc::new(Connections::new(now)), now }
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Limits {
             queries: Table::new(),
             responses: Table::new(),
             waiting: Table::new(),
-            connections: Arc::default(),
+            connections: Arc::new(Connections::new(now)),
             over_rate: AtomicU64::new(0),
             over_in_flight: AtomicU64::new(0),
             rates: Default::default(),

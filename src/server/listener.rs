@@ -77,8 +77,8 @@ impl Listener {
         self.address
     }
 
-    /// Answers until `cancel`, then closes both sockets. Queries in flight are lost then; wait for
-    /// [`Responder::in_flight`] first. A socket whose server ends by itself is bound again.
+    /// Answers until `cancel`, then closes both sockets. Queries in flight over UDP are lost then, wait for
+    /// [`Responder::in_flight`] first; over TCP they have a moment to end. A UDP socket whose server ends by itself is bound again.
     pub async fn serve(self, cancel: CancellationToken) {
         let Self { address, responder, udp, tcp } = self;
         let bind_udp = || Ok(udp_server(udp_socket(address)?, &responder));

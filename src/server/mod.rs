@@ -28,3 +28,6 @@ pub struct ServerOptions {
     /// Who may ask, and how much.
     pub access: Access,
 }
+
+#[cfg(test)]
+mod tests;

@@ -328,6 +328,22 @@ fn a_listener_that_is_closed_answers_what_is_in_work() {
 }
 
 #[test]
+fn without_descriptors_it_is_told_once_and_goes_on_when_there_are_some() {
+    let upstream = Upstream::generous();
+    let daemon = Daemon::start(upstream.address, LIST);
+    let limit = |descriptors| daemon.limit_files(descriptors);
+    let before = limit(Some(3));
+    let mut waiting = Connection::open(daemon.dns);
+    waiting.ask("t.pixel.example");
+    let told = || daemon.log().matches("a TCP connection could not be accepted").count();
+    eventually("it is told", || (told() == 1).then_some(()));
+    assert_eq!(Ask::new("pixel.example", RecordType::A).of(daemon.dns).addresses(), ["0.0.0.0"]);
+    limit(before);
+    assert_eq!(waiting.next_name(), "t.pixel.example");
+    assert_eq!(told(), 1);
+}
+
+#[test]
 fn any_is_answered_with_one_record_and_nobody_is_asked() {
     let upstream = Upstream::generous();
     let daemon = Daemon::start(upstream.address, LIST);
