@@ -106,7 +106,7 @@ impl Limits {
 
     /// Counts an answer over UDP to an address outside the house, whose prefix may have `limit` in a second (0: no limit).
     ///
-    /// A prefix that has more than that comes into debt, for [`DEBT_MAX_SECS`] at most, and is not answered until it is out.
+    /// A prefix that has more than that comes into debt, for 15 seconds at most, and is answered again when it is out.
     pub fn rate(&self, client: IpAddr, limit: u32, now: Instant) -> Rate {
         let (limit, now) = (u64::from(limit.min(RESPONSES_PER_SECOND_MAX)), self.second(now));
         let rate = if limit == 0 { Rate::Answer } else { self.rate_of_prefix(prefix(client), limit, now) };
