@@ -17,6 +17,50 @@ pub const LABEL_LEN_MAX: usize = 63;
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DomainName(Box<[u8]>);
 
+/// A [`DomainName`] that lies where it is made, so that reading a packet allocates nothing.
+#[derive(Clone, Copy)]
+pub struct FoldedName {
+    octets: [u8; NAME_LEN_MAX],
+    len: usize,
+}
+
+impl FoldedName {
+    /// See [`DomainName::from_wire`].
+    pub fn from_wire(wire: &[u8]) -> Result<Self, NameError> {
+        let mut len = 0;
+        loop {
+            let length = usize::from(*wire.get(len).ok_or(NameError::Truncated)?);
+            if LABEL_LEN_MAX < length {
+                return Err(NameError::Label);
+            }
+            len += 1 + length;
+            if NAME_LEN_MAX < len {
+                return Err(NameError::TooLong);
+            }
+            if length == 0 {
+                break;
+            }
+        }
+        let mut octets = [0; NAME_LEN_MAX];
+        let name = octets.get_mut(..len).zip(wire.get(..len)).ok_or(NameError::Truncated)?;
+        name.0.copy_from_slice(name.1);
+        // A length octet is at most 63 and so never an upper-case letter (65 to 90).
+        name.0.make_ascii_lowercase();
+        Ok(Self { octets, len })
+    }
+
+    /// Borrows the name.
+    pub fn as_ref(&self) -> NameRef<'_> {
+        NameRef(self.octets.get(..self.len).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for FoldedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
 /// A borrowed [`DomainName`]: the same octets under the same guarantee.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NameRef<'a>(&'a [u8]);
@@ -41,22 +85,7 @@ impl DomainName {
 
     /// Takes a name out of a DNS message, in which its octets stand uncompressed; the case is folded.
     pub fn from_wire(wire: &[u8]) -> Result<Self, NameError> {
-        let mut position = 0;
-        loop {
-            let length = usize::from(*wire.get(position).ok_or(NameError::Truncated)?);
-            if LABEL_LEN_MAX < length {
-                return Err(NameError::Label);
-            }
-            position += 1 + length;
-            if NAME_LEN_MAX < position {
-                return Err(NameError::TooLong);
-            }
-            if length == 0 {
-                break;
-            }
-        }
-        // A length octet is at most 63 and so never an upper-case letter (65 to 90).
-        Ok(Self(wire.get(..position).ok_or(NameError::Truncated)?.to_ascii_lowercase().into()))
+        FoldedName::from_wire(wire).map(|name| name.as_ref().to_owned())
     }
 
     /// The root, `.`.

@@ -8,10 +8,11 @@ fuzz_target!(|packet: &[u8]| {
     let _ = pixelsink::name::DomainName::from_wire(packet);
     let stored = Stored::new(packet.to_vec(), 0);
     let Ok(query) = wire::parse(packet) else { return };
-    let answer = wire::compose_negative(&query, Rcode::NxDomain, 60, None);
+    let mut answer = Vec::new();
+    wire::compose_negative(&query, Rcode::NxDomain, 60, None, &mut answer);
     assert!(Stored::new(answer, 3).is_ok() || query.edns.is_some());
     if let Ok(stored) = stored {
-        let served = Served { age_secs: 1, size_max: query.udp_payload_max(), ede: None };
-        stored.serve(&query, served);
+        let served = Served { age_secs: 1, size_max: query.udp_payload_max(), ..Served::default() };
+        stored.serve(&query, served, &mut Vec::new());
     }
 });

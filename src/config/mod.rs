@@ -101,6 +101,7 @@ impl Default for Config {
             data_dir: "/var/lib/pixelsink".into(),
             server: ServerOptions {
                 listen: any(53),
+                threads: 0,
                 access: Access {
                     allow_from: read::private_networks(),
                     allow_local_networks: true,

@@ -119,7 +119,10 @@ impl Config {
     }
 
     fn read_dns(&mut self, mut dns: Section<'_>) {
-        let ServerOptions { listen, access } = &mut self.server;
+        let ServerOptions { listen, threads, access } = &mut self.server;
+        if let Some(value) = dns.get("threads") {
+            set(threads, value.integer(0..=64));
+        }
         if let Some(value) = dns.get("listen") {
             *listen = addresses(&value);
             self.listen_is_named = true;

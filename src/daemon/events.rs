@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 
 use crate::device::{DeviceKey, LiveDevices};
-use crate::event::{EventSink, QueryEvent};
+use crate::event::{Answered, AnsweredBy, Decided, EventSink, EventWriter, QueryEvent, RuleText, Told};
 use crate::history::History;
 use crate::metrics::Metrics;
+use crate::policy::{RuleRef, Verdict};
 
 /// How long events of an unknown address wait; discovery reads the tables again within a tenth of a second.
 const ACQUAINTANCE: Duration = Duration::from_millis(300);
@@ -89,7 +90,35 @@ impl Events {
 }
 
 impl EventSink for Events {
-    fn emit(&self, mut event: QueryEvent) {
+    fn writer(&self) -> Box<dyn EventWriter> {
+        Box::new(self.clone())
+    }
+}
+
+impl EventWriter for Events {
+    fn write(&mut self, told: &Told<'_>) {
+        let rule =
+            |text: &RuleText<'_>| RuleRef { list: text.list.into(), rule: text.rule.to_string().into() };
+        let mut event = QueryEvent {
+            at: told.at,
+            device: self.devices.current().identify(told.client),
+            name: told.name.to_owned(),
+            qtype: told.qtype,
+            verdict: match &told.decided {
+                Decided::Pass => Verdict::Pass,
+                Decided::Allow(text) => Verdict::Allow(rule(text)),
+                Decided::Block(text) => Verdict::Block(rule(text)),
+            },
+            answered: match told.answered {
+                AnsweredBy::Sinkhole => Answered::Sinkhole,
+                AnsweredBy::Cache => Answered::Cache,
+                AnsweredBy::Stale => Answered::Stale,
+                AnsweredBy::Upstream(upstream) => Answered::Upstream(upstream.into()),
+                AnsweredBy::Nobody => Answered::Nobody,
+            },
+            rcode: told.rcode,
+            latency_us: told.latency_us,
+        };
         let Some(address) = self.stranger(&event) else { return self.deliver(event) };
         let events = self.clone();
         tokio::spawn(async move {

@@ -118,7 +118,7 @@ impl Listeners {
             if lock(&self.dns).0.contains_key(&address) {
                 continue;
             }
-            let bind = || Listener::bind(address, Arc::clone(&self.responder));
+            let bind = || Listener::bind(address, config.server.threads, Arc::clone(&self.responder));
             let listener = match bind() {
                 Err(error)
                     if error.source.kind() == ErrorKind::AddrInUse

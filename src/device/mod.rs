@@ -2,13 +2,13 @@
 //!
 //! It knows addresses and the table that `discovery` fills; it never looks anything up itself.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use hashbrown::HashMap;
 
 /// The hardware address of a network interface (IEEE 802 MAC, 48 bits).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -128,9 +128,16 @@ impl NamedDevice {
 /// Maps the source address of a query to a device.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceTable {
-    devices: HashMap<IpAddr, Device>,
-    /// Only of those that have any.
-    tags: HashMap<DeviceKey, Arc<[Box<str>]>>,
+    devices: HashMap<IpAddr, KnownDevice>,
+}
+
+/// A device that the table knows.
+#[derive(Clone, Debug)]
+pub struct KnownDevice {
+    /// The device.
+    pub device: Device,
+    /// What kinds of device it is: some of [`TAGS`].
+    pub tags: Arc<[Box<str>]>,
 }
 
 impl DeviceTable {
@@ -138,13 +145,10 @@ impl DeviceTable {
     pub fn build(named: &[NamedDevice], neighbours: &[(IpAddr, Mac)]) -> Self {
         let mut by_mac = HashMap::new();
         let mut table = HashMap::new();
-        let mut tags = HashMap::new();
         for device in named {
             let Some(key) = device.key() else { continue };
-            let known = Device { key, name: Arc::clone(&device.name) };
-            if !device.tags.is_empty() {
-                tags.insert(key, Arc::clone(&device.tags));
-            }
+            let tags = Arc::clone(&device.tags);
+            let known = KnownDevice { device: Device { key, name: Arc::clone(&device.name) }, tags };
             by_mac.extend(device.macs.iter().map(|&mac| (mac, known.clone())));
             table.extend(device.addresses.iter().map(|address| (address.to_canonical(), known.clone())));
         }
@@ -152,23 +156,26 @@ impl DeviceTable {
         // The lowest IPv4 address names a device that nobody has named.
         neighbours.sort_by_key(|(address, _)| (address.is_ipv6(), *address));
         for (address, mac) in neighbours {
-            let unnamed = || Device { key: DeviceKey::Mac(mac), name: address.to_string().into() };
+            let unnamed = || KnownDevice {
+                device: Device { key: DeviceKey::Mac(mac), name: address.to_string().into() },
+                tags: Arc::default(),
+            };
             let device = by_mac.entry(mac).or_insert_with(unnamed).clone();
             table.entry(address.to_canonical()).or_insert(device);
         }
-        Self { devices: table, tags }
+        Self { devices: table }
     }
 
-    /// What kinds of device one is.
-    pub fn tags(&self, device: &Device) -> Option<Arc<[Box<str>]>> {
-        self.tags.get(&device.key).cloned()
+    /// What the table knows of whoever asks from `source`.
+    pub fn find(&self, source: IpAddr) -> Option<&KnownDevice> {
+        self.devices.get(&source.to_canonical())
     }
 
     /// The device that asks from `source`; an unknown one is named after its address.
     pub fn identify(&self, source: IpAddr) -> Device {
         let source = source.to_canonical();
         match self.devices.get(&source) {
-            Some(device) => device.clone(),
+            Some(known) => known.device.clone(),
             None if source.is_loopback() => {
                 let key = DeviceKey::Address(std::net::Ipv4Addr::LOCALHOST.into());
                 Device { key, name: "this machine".into() }
@@ -179,13 +186,13 @@ impl DeviceTable {
 
     /// Whether the table has an entry for `source`.
     pub fn knows(&self, source: IpAddr) -> bool {
-        self.devices.contains_key(&source.to_canonical())
+        self.find(source).is_some()
     }
 
     /// Every device, each with its addresses in order.
     pub fn devices(&self) -> Vec<(Device, Vec<IpAddr>)> {
         let mut devices: HashMap<DeviceKey, (Device, Vec<IpAddr>)> = HashMap::new();
-        for (&address, device) in &self.devices {
+        for (&address, KnownDevice { device, .. }) in &self.devices {
             let entry = devices.entry(device.key).or_insert_with(|| (device.clone(), Vec::new()));
             entry.1.push(address);
         }

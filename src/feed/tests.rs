@@ -225,12 +225,7 @@ impl Home {
 
     fn verdict(&self, name: &str) -> String {
         let device = DeviceTable::default().identify([192, 0, 2, 1].into());
-        match self
-            .policy
-            .current()
-            .judge(&Question::of(&device, DomainName::parse(name).unwrap().as_ref()))
-            .verdict
-        {
+        match self.policy.current().judge(&Question::of(&device, DomainName::parse(name).unwrap().as_ref())) {
             Verdict::Pass => "pass".to_owned(),
             Verdict::Allow(rule) => format!("allow {}", rule.list),
             Verdict::Block(rule) => format!("block {}", rule.list),

@@ -66,7 +66,6 @@ use self::thread::Task;
 use self::thread::Worker;
 use crate::clock::Clock;
 use crate::device::DeviceKey;
-use crate::event::EventSink;
 use crate::event::QueryEvent;
 use crate::tracker::Catalogue;
 
@@ -230,6 +229,13 @@ impl History {
         while end.changed().await.is_ok() {}
     }
 
+    /// Hands over an event. Never blocks: a full queue drops and counts.
+    pub fn emit(&self, event: QueryEvent) {
+        if let Err(TrySendError::Full(event) | TrySendError::Closed(event)) = self.events.try_send(event) {
+            self.dropped.add(1, event.at);
+        }
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         question: impl Fn(&mut Store) -> Result<T, Fault> + Send + 'static,
@@ -252,13 +258,5 @@ impl History {
         };
         self.requests.try_send(Box::new(task)).map_err(|_| HistoryError::Closed)?;
         answer.await.map_err(|_| HistoryError::Closed)?
-    }
-}
-
-impl EventSink for History {
-    fn emit(&self, event: QueryEvent) {
-        if let Err(TrySendError::Full(event) | TrySendError::Closed(event)) = self.events.try_send(event) {
-            self.dropped.add(1, event.at);
-        }
     }
 }

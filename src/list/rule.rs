@@ -196,13 +196,22 @@ fn is_everybodys(name: NameRef<'_>) -> bool {
     is_suffix(count) || is_suffix(count + 1)
 }
 
+impl Scope {
+    /// Writes a rule about `name`.
+    pub(crate) fn write(self, name: NameRef<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact => write!(f, "={name}"),
+            Self::Subtree => write!(f, "||{name}^"),
+            Self::Below => write!(f, "*.{name}"),
+        }
+    }
+}
+
 /// Writes what a rule is about in its shortest unmistakable form: `=name`, `||name^`, `*.name`, `/regex/`, `192.0.2.0/24`.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name { name, scope: Scope::Exact } => write!(f, "={name}"),
-            Self::Name { name, scope: Scope::Subtree } => write!(f, "||{name}^"),
-            Self::Name { name, scope: Scope::Below } => write!(f, "*.{name}"),
+            Self::Name { name, scope } => scope.write(name.as_ref(), f),
             Self::Pattern(pattern) => pattern.fmt(f),
             Self::Addresses(net) => net.fmt(f),
         }

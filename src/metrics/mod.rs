@@ -55,6 +55,7 @@ impl Metrics {
         let answered = match event.answered {
             Answered::Sinkhole => "sinkhole",
             Answered::Cache => "cache",
+            Answered::Stale => "stale",
             Answered::Upstream(_) => "upstream",
             Answered::Nobody => "nobody",
         };

@@ -3,6 +3,7 @@
 //! Immediate and without I/O. Shared state is a value replaced whole ([`LivePolicy`]): a query takes one generation and
 //! keeps it to its end. It knows rulesets and devices; it never knows packets, upstreams or the history.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ pub struct Question<'a> {
     pub name: NameRef<'a>,
     /// The QTYPE.
     pub qtype: u16,
-    /// Who asks.
-    pub device: &'a Device,
+    /// What people call the device that asks; empty when nobody has named it.
+    pub device: &'a str,
     /// From which address; `None` when no query is behind it.
     pub address: Option<IpAddr>,
     /// What kinds of device that is.
@@ -30,12 +31,12 @@ pub struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// What this device would ask about a name: its addresses.
-    pub const fn of(device: &'a Device, name: NameRef<'a>) -> Self {
-        Self { name, qtype: 1, device, address: None, tags: &[] }
+    pub fn of(device: &'a Device, name: NameRef<'a>) -> Self {
+        Self { name, qtype: 1, device: &device.name, address: None, tags: &[] }
     }
 
     fn asked(&self, name: NameRef<'a>, role: Role) -> Asked<'a> {
-        let client = Client { name: &self.device.name, address: self.address, tags: self.tags };
+        let client = Client { name: self.device, address: self.address, tags: self.tags };
         Asked { name, qtype: self.qtype, client, role }
     }
 }
@@ -60,13 +61,43 @@ pub enum Verdict {
     Block(RuleRef),
 }
 
-/// A verdict, with the answer that the rule behind it asks for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Judgement {
-    /// What is to be done.
-    pub verdict: Verdict,
+/// The rule that decides about a question, borrowed from the policy; its `Display` is the rule in its shortest form.
+#[derive(Clone, Copy, Debug)]
+pub struct Decisive<'a> {
+    rules: &'a Rules,
+    found: Match<'a>,
+}
+
+impl<'a> Decisive<'a> {
+    /// What the rule asks for.
+    pub const fn action(&self) -> Action {
+        self.found.action()
+    }
+
     /// What to answer when it blocks; `None`: as the household does.
-    pub answer: Option<Answer>,
+    pub fn answer(&self) -> Option<&'a Answer> {
+        self.found.answer().filter(|_| self.action() == Action::Block)
+    }
+
+    /// The list's name; the first one when several have the rule.
+    pub fn list(&self) -> &'a str {
+        self.rules.sources.get(usize::from(self.found.source().0)).map_or("?", |list| &**list)
+    }
+
+    /// The verdict, to keep.
+    pub fn verdict(&self) -> Verdict {
+        let rule = self.rules.rule_ref(&self.found);
+        match self.action() {
+            Action::Allow => Verdict::Allow(rule),
+            Action::Block => Verdict::Block(rule),
+        }
+    }
+}
+
+impl fmt::Display for Decisive<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.found.fmt(f)
+    }
 }
 
 /// One rule that covers a name, as `explain` shows it.
@@ -142,19 +173,11 @@ impl Rules {
     }
 
     fn rule_ref(&self, found: &Match<'_>) -> RuleRef {
-        RuleRef { list: self.list(found.source()), rule: found.rule().to_string().into() }
+        RuleRef { list: self.list(found.source()), rule: found.to_string().into() }
     }
 
-    fn judgement(&self, found: &Match<'_>) -> Judgement {
-        let rule = self.rule_ref(found);
-        match found.action() {
-            Action::Allow => Judgement { verdict: Verdict::Allow(rule), answer: None },
-            Action::Block => Judgement { verdict: Verdict::Block(rule), answer: found.answer().cloned() },
-        }
-    }
-
-    fn judge(&self, asked: &Asked<'_>) -> Option<Judgement> {
-        self.ruleset.lookup(asked).map(|found| self.judgement(&found))
+    fn decide<'a>(&'a self, asked: &Asked<'a>) -> Option<Decisive<'a>> {
+        self.ruleset.lookup(asked).map(|found| Decisive { rules: self, found })
     }
 
     fn explain(&self, asked: &Asked<'_>, own: bool) -> Vec<Explained> {
@@ -177,28 +200,36 @@ pub struct Policy {
     pub lists: Rules,
     /// How blocking is done.
     pub blocking: Blocking,
+    /// Which one it is since the start, so that what was found under it can be remembered.
+    pub generation: u64,
 }
 
 impl Policy {
-    /// Judges a question.
-    pub fn judge(&self, question: &Question<'_>) -> Judgement {
+    /// The rule that decides about a question; `None` when no rule speaks of its name. Allocates only where a pattern may
+    /// match.
+    pub fn decide<'a>(&'a self, question: &Question<'a>) -> Option<Decisive<'a>> {
         let asked = question.asked(question.name, Role::Question);
-        let found = self.own.judge(&asked).or_else(|| self.lists.judge(&asked));
-        found.unwrap_or(Judgement { verdict: Verdict::Pass, answer: None })
+        self.own.decide(&asked).or_else(|| self.lists.decide(&asked))
     }
 
-    /// Judges the answer to a question that passed: every name that it leads to, and its addresses. The first that is
-    /// blocked decides; one that is allowed clears only itself.
-    pub fn judge_answer(
-        &self,
-        question: &Question<'_>,
-        targets: &[DomainName],
-        addresses: impl FnOnce() -> Vec<IpAddr>,
-    ) -> Option<Judgement> {
+    /// The verdict on a question, to keep.
+    pub fn judge(&self, question: &Question<'_>) -> Verdict {
+        self.decide(question).map_or(Verdict::Pass, |decisive| decisive.verdict())
+    }
+
+    /// The rule that blocks the answer to a question that passed: one about a name that it leads to, or about one of its
+    /// addresses. The first that is blocked decides; one that is allowed clears only itself.
+    pub fn decide_answer<'a>(
+        &'a self,
+        question: &Question<'a>,
+        targets: &'a [DomainName],
+        addresses: impl Iterator<Item = IpAddr>,
+    ) -> Option<Decisive<'a>> {
+        let blocks = |decisive: &Decisive<'_>| decisive.action() == Action::Block;
         for target in targets {
             let asked = question.asked(target.as_ref(), Role::Target);
-            let found = self.own.judge(&asked).or_else(|| self.lists.judge(&asked));
-            if let Some(found) = found.filter(|found| matches!(found.verdict, Verdict::Block(_))) {
+            let found = self.own.decide(&asked).or_else(|| self.lists.decide(&asked));
+            if let Some(found) = found.filter(blocks) {
                 return Some(found);
             }
         }
@@ -206,13 +237,19 @@ impl Policy {
             return None;
         }
         let asked = question.asked(question.name, Role::Question);
-        for address in addresses() {
+        for address in addresses {
             let matches = self.lists.ruleset.address_matches(address, &asked);
-            if let Some(first) = matches.first().filter(|first| first.action() == Action::Block) {
-                return Some(self.lists.judgement(first));
+            let first = matches.first().map(|found| Decisive { rules: &self.lists, found: *found });
+            if let Some(found) = first.filter(blocks) {
+                return Some(found);
             }
         }
         None
+    }
+
+    /// Whether an answer that is found free of blocks for one client is so for every client.
+    pub fn is_alike_for_all(&self) -> bool {
+        !self.own.ruleset.tells_clients_apart() && !self.lists.ruleset.tells_clients_apart()
     }
 
     /// Every rule that covers `name`, the strongest first: the first one decides.
@@ -266,6 +303,7 @@ impl LivePolicy {
         self.0.rcu(|policy| {
             let mut policy = Policy::clone(policy);
             change(&mut policy);
+            policy.generation += 1;
             policy
         });
     }
@@ -315,7 +353,7 @@ mod tests {
         let policy = policy(&[("list", list)], own_block, own_allow);
         let device = DeviceTable::default().identify([192, 0, 2, 1].into());
         let name = DomainName::parse(name).unwrap();
-        let verdict = policy.judge(&Question::of(&device, name.as_ref())).verdict;
+        let verdict = policy.judge(&Question::of(&device, name.as_ref()));
         assert_eq!(shown(&verdict), expected);
     }
 
@@ -337,8 +375,9 @@ mod tests {
             let policy = policy(&[("list", "||tracker.example^\n")], &[], own_allow);
             let asked = name("www.shop.example");
             let targets: Vec<_> = targets.iter().map(|text| name(text)).collect();
-            let found = policy.judge_answer(&Question::of(&device, asked.as_ref()), &targets, Vec::new);
-            assert_eq!(found.map_or("pass".to_owned(), |found| shown(&found.verdict)), expected);
+            let question = Question::of(&device, asked.as_ref());
+            let found = policy.decide_answer(&question, &targets, std::iter::empty());
+            assert_eq!(found.map_or("pass".to_owned(), |found| shown(&found.verdict())), expected);
         };
         check(&[], &["cdn.example"], "pass");
         check(&[], &["cdn.example", "shop.tracker.example"], "block list ||tracker.example^");

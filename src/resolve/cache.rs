@@ -18,6 +18,7 @@ struct Learnt {
     outcome: Result<Answered, Unresolved>,
     at: Instant,
     kept: Duration,
+    cleared: std::sync::atomic::AtomicU64,
 }
 
 impl Entry {
@@ -26,7 +27,7 @@ impl Entry {
             Ok(answered) => Duration::from_secs(answered.answer.ttl_secs().into()),
             Err(_) => FAILURE_KEPT,
         };
-        Self(Arc::new(Learnt { outcome, at, kept }))
+        Self(Arc::new(Learnt { outcome, at, kept, cleared: Default::default() }))
     }
 
     pub(super) fn at(&self) -> Instant {
@@ -35,6 +36,13 @@ impl Entry {
 
     pub(super) fn answered(&self) -> Result<&Answered, Unresolved> {
         self.0.outcome.as_ref().map_err(Clone::clone)
+    }
+
+    pub(super) fn cleared(&self) -> u64 {
+        self.0.cleared.load(std::sync::atomic::Ordering::Relaxed)
+    }
+    pub(super) fn clear(&self, g: u64) {
+        self.0.cleared.store(g, std::sync::atomic::Ordering::Relaxed);
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -64,6 +72,10 @@ impl Cache {
     pub(super) fn new(size: u64) -> Self {
         let items = usize::try_from(size.max(SIZE_MIN) / ENTRY_SIZE_USUAL).unwrap_or(usize::MAX);
         Self(QuickCache::with_weighter(items, size.max(SIZE_MIN), Size))
+    }
+
+    pub(super) fn get(&self, asked: &super::Asked<'_>, now: Instant) -> Option<Entry> {
+        self.0.get(asked).filter(|entry| !entry.is_over(now))
     }
 
     pub(super) fn set_size(&self, size: u64) {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
-use crate::name::DomainName;
+use crate::name::{DomainName, NameRef};
 use crate::wire::{CLASS_IN, Stored, qtype};
 use cache::{Cache, Entry};
 use upstream::Pool;
@@ -39,13 +39,83 @@ pub struct Question {
     pub checking_disabled: bool,
 }
 
+/// A [`Question`] that is only looked up: the same fields, borrowed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(missing_docs, reason = "see `Question`")]
+pub struct Asked<'a> {
+    pub name: NameRef<'a>,
+    pub qtype: u16,
+    pub qclass: u16,
+    pub dnssec_ok: bool,
+    pub checking_disabled: bool,
+}
+
+impl quick_cache::Equivalent<Question> for Asked<'_> {
+    fn equivalent(&self, question: &Question) -> bool {
+        let Question { name, qtype, qclass, dnssec_ok, checking_disabled } = question;
+        let name = name.as_ref();
+        *self
+            == Asked {
+                name,
+                qtype: *qtype,
+                qclass: *qclass,
+                dnssec_ok: *dnssec_ok,
+                checking_disabled: *checking_disabled,
+            }
+    }
+}
+
+/// What is known without asking anybody.
+pub enum Known {
+    /// An answer.
+    Answer(Cached),
+    /// Nobody could tell a moment ago.
+    Failure(Unresolved),
+}
+
+/// An answer of the cache.
+#[derive(Clone, Debug)]
+pub struct Cached {
+    entry: Entry,
+    age_secs: u32,
+}
+
+impl Cached {
+    /// The answer.
+    pub fn answer(&self) -> &Stored {
+        static NONE: std::sync::OnceLock<Stored> = std::sync::OnceLock::new();
+        match self.entry.answered() {
+            Ok(answered) => &answered.answer,
+            Err(_) => NONE.get_or_init(|| unreachable!()),
+        }
+    }
+    /// Age.
+    pub const fn age_secs(&self) -> u32 {
+        self.age_secs
+    }
+    /// Stale.
+    pub const fn is_stale(&self) -> bool {
+        false
+    }
+    /// Refresh.
+    pub const fn wants_refresh(&self) -> bool {
+        false
+    }
+    /// Cleared.
+    pub fn cleared(&self, generation: u64) -> bool {
+        self.entry.cleared() == generation
+    }
+    /// Clear.
+    pub fn clear(&self, generation: u64) {
+        self.entry.clear(generation);
+    }
+}
+
 /// An answer and where it came from.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     /// The answer.
-    pub answer: Arc<Stored>,
-    /// How long it has been kept, in seconds.
-    pub age_secs: u32,
+    pub cached: Cached,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -112,6 +182,19 @@ impl Resolver {
         self.cache.set_size(options.cache_size);
     }
 
+    /// What is known of a question.
+    pub fn cached(&self, asked: &Asked<'_>, now: std::time::Instant) -> Option<Known> {
+        let entry = self.cache.get(asked, now)?;
+        let age_secs = u32::try_from(now.saturating_duration_since(entry.at()).as_secs()).unwrap_or(u32::MAX);
+        match entry.answered() {
+            Ok(_) => Some(Known::Answer(Cached { entry, age_secs })),
+            Err(unresolved) => Some(Known::Failure(unresolved)),
+        }
+    }
+
+    /// Refresh.
+    pub fn refresh(&self, _question: Question) {}
+
     /// Answers a question from the cache, or else from an upstream; however many ask at once, one asks the upstream.
     pub async fn resolve(&self, question: &Question) -> Result<Resolved, Unresolved> {
         let asked = async {
@@ -122,10 +205,10 @@ impl Resolver {
         let (entry, fresh) = self.cache.get_or_ask(question, self.clock.instant(), asked).await;
         let age = self.clock.instant().saturating_duration_since(entry.at());
         let answered = entry.answered()?;
+        let origin = if fresh { Origin::Upstream(Arc::clone(&answered.upstream)) } else { Origin::Cache };
         Ok(Resolved {
-            answer: Arc::clone(&answered.answer),
-            age_secs: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
-            origin: if fresh { Origin::Upstream(Arc::clone(&answered.upstream)) } else { Origin::Cache },
+            cached: Cached { age_secs: u32::try_from(age.as_secs()).unwrap_or(u32::MAX), entry },
+            origin,
         })
     }
 
@@ -144,7 +227,7 @@ impl Resolver {
         let mut problem = None;
         for resolved in [ipv4, ipv6] {
             match resolved {
-                Ok(resolved) => addresses.extend(resolved.answer.addresses()),
+                Ok(resolved) => addresses.extend(resolved.cached.answer().addresses()),
                 Err(error) => problem = Some(error),
             }
         }

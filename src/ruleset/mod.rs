@@ -30,6 +30,7 @@ pub use file::OpenError;
 pub use patterns::PatternError;
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::net::IpAddr;
@@ -114,7 +115,20 @@ pub enum Role {
 pub struct Match<'a> {
     place: Place<'a>,
     said: Said<'a>,
-    modifiers: Option<&'a Modifiers>,
+    modifiers: Option<&'a Modified>,
+}
+
+/// The modifiers of some rules, and how they are written: most rules have none, and those that do share them.
+#[derive(Debug)]
+struct Modified {
+    modifiers: Modifiers,
+    text: Box<str>,
+}
+
+impl Modified {
+    fn tells_clients_apart(&self) -> bool {
+        self.modifiers.clients.is_some() || self.modifiers.tags.is_some()
+    }
 }
 
 /// What the rule is about.
@@ -129,7 +143,7 @@ enum Place<'a> {
 impl<'a> Match<'a> {
     /// What is to be answered, when the rule says so; of an exception, the answer that it takes back.
     pub fn answer(&self) -> Option<&'a Answer> {
-        self.modifiers.and_then(|modifiers| modifiers.answer.as_ref())
+        self.modifiers.and_then(|modified| modified.modifiers.answer.as_ref())
     }
 
     /// What the rule asks for.
@@ -144,7 +158,7 @@ impl<'a> Match<'a> {
 
     /// Whether the rule is stronger than any that is not important.
     pub fn is_important(&self) -> bool {
-        self.modifiers.is_some_and(|modifiers| modifiers.important)
+        self.modifiers.is_some_and(|modified| modified.modifiers.important)
     }
 
     /// Whether the rule is about one name and nothing else.
@@ -169,7 +183,8 @@ impl<'a> Match<'a> {
             Place::Pattern(pattern) => Subject::Pattern(pattern.clone()),
             Place::Addresses(net) => Subject::Addresses(net),
         };
-        Rule { subject, action: self.action(), modifiers: self.modifiers.cloned().map(Box::new), line: 0 }
+        let modifiers = self.modifiers.map(|modified| Box::new(modified.modifiers.clone()));
+        Rule { subject, action: self.action(), modifiers, line: 0 }
     }
 
     /// How specific the rule is: names before prefixes and patterns, longer names first.
@@ -179,6 +194,24 @@ impl<'a> Match<'a> {
             Place::Name(name) => (name.as_wire().len(), scope_rank(self.said.flags.scope())),
             Place::Addresses(net) => (0, net.prefix_len()),
             Place::Pattern(_) => (0, 0),
+        }
+    }
+}
+
+/// As [`Rule`]s are written, without allocation.
+impl fmt::Display for Match<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.action() == Action::Allow {
+            f.write_str("@@")?;
+        }
+        match self.place {
+            Place::Name(name) => self.said.flags.scope().write(name, f)?,
+            Place::Pattern(pattern) => pattern.fmt(f)?,
+            Place::Addresses(net) => net.fmt(f)?,
+        }
+        match self.modifiers {
+            Some(modified) => write!(f, "${}", modified.text),
+            None => Ok(()),
         }
     }
 }
@@ -205,7 +238,8 @@ pub struct Ruleset {
     addresses: Part,
     index: Index,
     symbols: Symbols,
-    modifiers: Vec<Modifiers>,
+    modifiers: Vec<Modified>,
+    tells_clients_apart: bool,
     patterns: Patterns,
 }
 
@@ -225,6 +259,7 @@ impl Default for Ruleset {
             index: Index::default(),
             symbols: Symbols::default(),
             modifiers: Vec::new(),
+            tells_clients_apart: false,
             patterns: Patterns::default(),
         }
     }
@@ -277,7 +312,8 @@ impl Ruleset {
         let mut modifiers = Vec::new();
         while !said.0.is_empty() {
             let one = said.prefixed().and_then(modifiers::read);
-            modifiers.push(one.ok_or(OpenError::Damaged("its modifiers"))?);
+            let one = one.ok_or(OpenError::Damaged("its modifiers"))?;
+            modifiers.push(Modified { text: one.to_string().into(), modifiers: one });
         }
         let patterns = Patterns::read(table(Section::Patterns, "its patterns")?);
         let patterns = patterns.ok_or(OpenError::Damaged("its patterns"))?;
@@ -293,6 +329,7 @@ impl Ruleset {
             attribute_places,
             addresses,
             symbols,
+            tells_clients_apart: modifiers.iter().any(Modified::tells_clients_apart),
             modifiers,
             patterns,
         })
@@ -396,6 +433,11 @@ impl Ruleset {
         matches
     }
 
+    /// Whether any rule is for some clients only.
+    pub const fn tells_clients_apart(&self) -> bool {
+        self.tells_clients_apart
+    }
+
     /// Whether there are rules about addresses in answers at all.
     pub fn has_addresses(&self) -> bool {
         8 < self.addresses.len()
@@ -448,7 +490,7 @@ impl Ruleset {
             let modifiers = match said.modifiers {
                 None => None,
                 Some(number) => match self.modifiers.get(number as usize) {
-                    Some(modifiers) if modifiers::apply(modifiers, asked) => Some(modifiers),
+                    Some(modified) if modifiers::apply(&modified.modifiers, asked) => Some(modified),
                     _ => continue,
                 },
             };
@@ -497,8 +539,8 @@ impl Ruleset {
         let mut each = |subject: &dyn Fn(Scope) -> Option<Subject>, attribute| {
             for mut said in self.attribute(attribute) {
                 let Some(subject) = subject(said.flags.scope()) else { continue };
-                let modifiers =
-                    said.modifiers.and_then(|number| self.modifiers.get(number as usize)).cloned();
+                let modifiers = said.modifiers.and_then(|number| self.modifiers.get(number as usize));
+                let modifiers = modifiers.map(|modified| modified.modifiers.clone());
                 let rule = Rule {
                     subject,
                     action: said.flags.action(),

@@ -62,7 +62,7 @@ pub struct Limits {
     started: Instant,
     queries: Table,
     responses: Table,
-    waiting: Table,
+    waiting: Arc<Table>,
     connections: Arc<Connections>,
     over_rate: AtomicU64,
     over_in_flight: AtomicU64,
@@ -76,7 +76,7 @@ impl Limits {
             started: now,
             queries: Table::new(),
             responses: Table::new(),
-            waiting: Table::new(),
+            waiting: Arc::new(Table::new()),
             connections: Arc::new(Connections::new(now)),
             over_rate: AtomicU64::new(0),
             over_in_flight: AtomicU64::new(0),
@@ -145,7 +145,7 @@ impl Limits {
 
     /// Counts a question that waits for an upstream until what is given back is dropped; `None` when `limit` questions of the
     /// address wait already.
-    pub fn wait(&self, client: IpAddr, limit: u32) -> Option<Waiting<'_>> {
+    pub fn wait(&self, client: IpAddr, limit: u32) -> Option<Waiting> {
         // A slot holds how many wait.
         let counted = self.waiting.update(
             key(client),
@@ -157,7 +157,7 @@ impl Limits {
             },
         );
         match counted {
-            Some((true, slot)) => Some(Waiting(Some(slot))),
+            Some((true, slot)) => Some(Waiting(Some((Arc::clone(&self.waiting), slot)))),
             None => Some(Waiting(None)),
             Some((false, _)) => {
                 self.over_in_flight.fetch_add(1, Ordering::Relaxed);
@@ -194,11 +194,13 @@ impl Limits {
 
 /// A question that waits, also when its task is ended. It counts for nobody when the table had no room for its address.
 #[derive(Debug)]
-pub struct Waiting<'a>(Option<&'a AtomicU64>);
+pub struct Waiting(Option<(Arc<Table>, Slot)>);
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(slot) = self.0 {
+        if let Some((table, Slot { bucket, at })) = &self.0
+            && let Some(slot) = table.buckets.get(*bucket).and_then(|Bucket(slots)| slots.get(*at))
+        {
             // Its own one is still counted there, so this takes nothing from the tag above the count.
             slot.fetch_sub(1, Ordering::Relaxed);
         }
@@ -261,6 +263,13 @@ struct Table {
     buckets: Box<[Bucket]>,
 }
 
+/// Where a count stands.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    bucket: usize,
+    at: usize,
+}
+
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Bucket([AtomicU64; BUCKET_LEN]);
@@ -278,29 +287,30 @@ impl Table {
         key: u128,
         is_free: impl Fn(u64) -> bool,
         step: impl Fn(Option<u64>) -> (u64, T),
-    ) -> Option<(T, &AtomicU64)> {
+    ) -> Option<(T, Slot)> {
         let hash = self.seed.hash_one(key);
         let tag = hash & !STATE_MAX;
-        let Bucket(slots) = self.buckets.get(usize::try_from(hash % BUCKETS).ok()?)?;
+        let bucket = usize::try_from(hash % BUCKETS).ok()?;
+        let Bucket(slots) = self.buckets.get(bucket)?;
         for _ in 0..ATTEMPTS_MAX {
             let mut found = None;
-            for slot in slots {
+            for (at, slot) in slots.iter().enumerate() {
                 let word = slot.load(Ordering::Relaxed);
                 let free = is_free(word & STATE_MAX);
                 if !free && word & !STATE_MAX == tag {
-                    found = Some((slot, word, Some(word & STATE_MAX)));
+                    found = Some((at, slot, word, Some(word & STATE_MAX)));
                     break;
                 }
                 if free && found.is_none() {
-                    found = Some((slot, word, None));
+                    found = Some((at, slot, word, None));
                 }
             }
-            let (slot, word, state) = found?;
+            let (at, slot, word, state) = found?;
             let (state, told) = step(state);
             let next = tag | state & STATE_MAX;
             if word == next || slot.compare_exchange(word, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
             {
-                return Some((told, slot));
+                return Some((told, Slot { bucket, at }));
             }
         }
         None
@@ -487,7 +497,7 @@ mod tests {
         #[test]
         fn waiting_equals_a_naive_count(steps in prop::collection::vec((0_u8..8, any::<bool>()), 1..300), limit in 1_u32..6) {
             let limits = Limits::new(Instant::now());
-            let mut naive: HashMap<u8, Vec<Waiting<'_>>> = HashMap::new();
+            let mut naive: HashMap<u8, Vec<Waiting>> = HashMap::new();
             for (client, comes) in steps {
                 let held = naive.entry(client).or_default();
                 if comes {

@@ -1,17 +1,17 @@
 //! Listeners, limits, and the one function that decides about a query.
 //!
-//! UDP sockets are hickory-server's, TCP is our own; what is answered is decided in [`Responder::respond`], which speaks bytes,
-//! so that every transport gives the same answers. This part knows no lists, no history and no page.
+//! What is answered is decided by [`Responder`] alone, which speaks bytes, so that every transport gives the same answers: UDP by
+//! threads of its own (`udp`), TCP asynchronously (`tcp`, by [`Responder::respond`]). This part knows no lists, no history and no page.
 
 mod access;
 mod connections;
-mod handler;
 mod holder;
 mod limits;
 mod listener;
 mod responder;
 mod sinkhole;
 mod tcp;
+mod udp;
 
 pub use access::{Access, is_of_the_house};
 pub use limits::{LimitCounts, Limits, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, Rate, Waiting};
@@ -25,6 +25,8 @@ use std::net::SocketAddr;
 pub struct ServerOptions {
     /// The addresses to listen on, UDP and TCP each.
     pub listen: Vec<SocketAddr>,
+    /// How many threads answer over UDP at each address. 0: one for each core, four at most.
+    pub threads: u32,
     /// Who may ask, and how much.
     pub access: Access,
 }

@@ -1,24 +1,29 @@
 //! The one function that decides about a query.
+//!
+//! It has two halves that share every decision: [`Responder::answer_at_once`], which answers from memory and neither waits nor
+//! allocates, and [`Responder::answer_later`], which asks upstreams.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, is_of_the_house};
 use super::connections::{ConnectionLimits, Seat};
-use super::limits::{Limits, Rate};
+use super::limits::{Limits, Rate, Waiting};
 use super::sinkhole::Sinkhole;
 use crate::clock::Clock;
-use crate::device::LiveDevices;
-use crate::event::{Answered, EventSink, QueryEvent};
-use crate::list::Answer;
+use crate::device::{DeviceTable, LiveDevices};
+use crate::event::{AnsweredBy, Decided, EventSink, EventWriter, RuleText, Told};
+use crate::list::{Action, Answer};
 use crate::name::{DomainName, NameRef};
-use crate::policy::{self, Judgement, LivePolicy, Verdict};
-use crate::resolve::{Origin, Question, Resolved, Resolver, Unresolved, UnresolvedKind};
+use crate::policy::{self, Decisive, LivePolicy, Policy};
+use crate::resolve::{Asked, Cached, Known, Origin, Question, Resolver, Unresolved, UnresolvedKind};
 use crate::wire::{self, CLASS_IN, Ede, Malformed, Query, Rcode, Served, TCP_PAYLOAD_MAX};
 
 /// How a question came in.
@@ -36,23 +41,45 @@ pub struct Responder {
     devices: Arc<LiveDevices>,
     policy: Arc<LivePolicy>,
     resolver: Arc<Resolver>,
-    events: Arc<dyn EventSink>,
+    sink: Arc<dyn EventSink>,
+    /// For those who have none of their own.
+    events: Mutex<Box<dyn EventWriter>>,
     access: ArcSwap<Access>,
     networks: ArcSwap<Vec<IpNet>>,
     limits: Limits,
-    in_flight: AtomicUsize,
+    in_flight: Arc<AtomicUsize>,
+    unsent: AtomicU64,
 }
 
-/// The answer and what the event tells of it.
-pub(super) struct Outcome {
-    /// `None`: nothing is sent back.
-    pub(super) message: Option<Vec<u8>>,
-    pub(super) answered: Answered,
-    pub(super) rcode: u16,
+/// What holds for all packets that are answered together: taken once for each batch.
+pub(super) struct Moment {
+    policy: Guard<Arc<Policy>>,
+    devices: Guard<Arc<DeviceTable>>,
+    access: Guard<Arc<Access>>,
+    networks: Guard<Arc<Vec<IpNet>>>,
+    at: Timestamp,
+    begun: Instant,
+}
+
+/// What became of a packet at once.
+pub(super) enum AtOnce {
+    /// The answer is written; when it is empty, nothing may be sent back.
+    Done,
+    /// An upstream has to be asked first: [`Responder::answer_later`].
+    Later(InFlight),
+}
+
+/// What an answer was, for the event.
+struct Outcome<'a> {
+    decisive: Option<Decisive<'a>>,
+    answered: AnsweredBy<'a>,
+    rcode: u16,
 }
 
 /// Transfers of zones and the like are not questions for a resolver (RFC 6895 section 3.1: QTYPEs 128 to 254 are no data).
 const META_TYPES: std::ops::RangeInclusive<u16> = 128..=254;
+/// So many questions may wait for upstreams, each with its packet and a task; whoever asks more is told SERVFAIL at once.
+const IN_FLIGHT_MAX: usize = 4096;
 
 impl Responder {
     /// Puts the parts together.
@@ -64,10 +91,19 @@ impl Responder {
         events: Arc<dyn EventSink>,
         access: Access,
     ) -> Self {
-        let limits = Limits::new(clock.instant());
-        let (access, networks) = (ArcSwap::from_pointee(access), ArcSwap::default());
-        let in_flight = AtomicUsize::new(0);
-        Self { clock, devices, policy, resolver, events, access, networks, limits, in_flight }
+        Self {
+            limits: Limits::new(clock.instant()),
+            events: Mutex::new(events.writer()),
+            sink: events,
+            access: ArcSwap::from_pointee(access),
+            networks: ArcSwap::default(),
+            in_flight: Arc::default(),
+            unsent: AtomicU64::new(0),
+            clock,
+            devices,
+            policy,
+            resolver,
+        }
     }
 
     /// Takes over a changed configuration.
@@ -102,138 +138,370 @@ impl Responder {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Counts a query until what is given back is dropped, which should be when its answer has been sent.
-    pub(super) fn count(&self) -> InFlight<'_> {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(&self.in_flight)
+    /// How many answers could not be sent: the system had no room, or no way to the client.
+    pub fn answers_unsent(&self) -> u64 {
+        self.unsent.load(Ordering::Relaxed)
     }
 
-    /// Answers one packet; `None` when nothing may be sent back. All decisions about a query are in this function.
-    pub async fn respond(&self, packet: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
-        let access = self.access.load_full();
-        let networks = self.networks.load();
-        if !access.allows(client.ip(), &networks) {
-            // Over UDP the sender's address may be forged: whoever is not of the house hears nothing.
-            return None;
+    pub(super) fn unsent(&self, answers: usize) {
+        self.unsent.fetch_add(answers as u64, Ordering::Relaxed);
+    }
+
+    /// A writer for a thread that answers.
+    pub(super) fn event_writer(&self) -> Box<dyn EventWriter> {
+        self.sink.writer()
+    }
+
+    /// What holds now.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            policy: self.policy.current(),
+            devices: self.devices.current(),
+            access: self.access.load(),
+            networks: self.networks.load(),
+            at: self.clock.now(),
+            begun: self.clock.instant(),
         }
-        // Over TCP nobody can ask in the name of another.
-        let may_be_forged = transport == Transport::Udp && !is_of_the_house(client.ip(), &networks);
-        drop(networks);
+    }
+
+    /// Answers one packet; `None` when nothing may be sent back.
+    pub async fn respond(&self, packet: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(wire::UDP_PAYLOAD_PLAIN);
+        let at_once = {
+            let moment = self.moment();
+            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            self.answer_at_once(&moment, packet, client.ip(), transport, &mut out, &mut **events)
+        };
+        match at_once {
+            AtOnce::Done => Some(out).filter(|out| !out.is_empty()),
+            AtOnce::Later(_in_flight) => self.answer_later(packet, client.ip(), transport).await,
+        }
+    }
+
+    /// Answers one packet from memory, if that is possible.
+    pub(super) fn answer_at_once(
+        &self,
+        moment: &Moment,
+        packet: &[u8],
+        client: IpAddr,
+        transport: Transport,
+        out: &mut Vec<u8>,
+        events: &mut dyn EventWriter,
+    ) -> AtOnce {
+        if !moment.access.allows(client, &moment.networks) {
+            // Over UDP the sender's address may be forged: whoever is not of the house hears nothing.
+            return AtOnce::Done;
+        }
         let parsed = match wire::parse(packet) {
-            Err(Malformed::Silent) => return None,
+            Err(Malformed::Silent) => return AtOnce::Done,
             parsed => parsed,
         };
+        // Over TCP nobody can ask in the name of another.
+        let may_be_forged = transport == Transport::Udp && !is_of_the_house(client, &moment.networks);
         let rate = if may_be_forged {
-            self.limits.rate(client.ip(), access.responses_per_second, self.clock.instant())
+            self.limits.rate(client, moment.access.responses_per_second, moment.begun)
         } else {
             Rate::Answer
         };
         let query = match (rate, parsed) {
             (Rate::Answer, Ok(query)) => query,
-            (Rate::Truncate, Ok(query)) => return Some(wire::compose_truncated(&query)),
-            (Rate::Answer, Err(Malformed::Answer(header))) => return Some(header.into()),
-            _ => return None,
+            (Rate::Answer, Err(Malformed::Answer(header))) => {
+                out.extend_from_slice(&header);
+                return AtOnce::Done;
+            }
+            (Rate::Truncate, Ok(query)) => {
+                wire::compose_truncated(&query, out);
+                return AtOnce::Done;
+            }
+            _ => return AtOnce::Done,
         };
-        if query.edns.is_some_and(|edns| edns.version != 0) {
-            return Some(wire::compose_error(&query, Rcode::BadVers, None));
+        if let Some(refusal) = refusal(&query) {
+            wire::compose_error(&query, refusal, None, out);
+            return AtOnce::Done;
         }
-        if query.qclass() != CLASS_IN
-            || META_TYPES.contains(&query.qtype())
-            || query.qtype() == wire::qtype::OPT
-        {
-            return Some(wire::compose_error(&query, Rcode::Refused, None));
+        if !self.limits.admits(client, moment.access.queries_per_second, moment.begun) {
+            let text = format_args!("more than {} questions a second", moment.access.queries_per_second);
+            let ede = Ede { code: Ede::PROHIBITED, text: &text };
+            wire::compose_error(&query, Rcode::Refused, Some(ede), out);
+            return AtOnce::Done;
         }
-        if !self.limits.admits(client.ip(), access.queries_per_second, self.clock.instant()) {
-            return Some(refused(
-                &query,
-                &format!("more than {} questions a second", access.queries_per_second),
-            ));
+        let turn = Turn::new(&query, &moment.policy, &moment.devices, client, transport);
+        let decisive = turn.decide();
+        let known;
+        let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
+            Some(decisive) => turn.block(decisive, out),
+            None if query.qtype() == wire::qtype::ANY => Some(turn.minimal(decisive, out)),
+            None => {
+                known = self.resolver.cached(&asked(&query), moment.begun);
+                match &known {
+                    Some(Known::Answer(cached)) => {
+                        if cached.wants_refresh() {
+                            self.resolver.refresh(question(&query, query.name().to_owned()));
+                        }
+                        let answered = if cached.is_stale() { AnsweredBy::Stale } else { AnsweredBy::Cache };
+                        match turn.decide_answer(decisive, cached) {
+                            Some(found) => turn.block(found, out),
+                            None => Some(turn.serve(decisive, cached, answered, out)),
+                        }
+                    }
+                    Some(Known::Failure(unresolved)) => Some(turn.fail(decisive, unresolved, out)),
+                    None => None,
+                }
+            }
+        };
+        if let Some(outcome) = outcome {
+            self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
+            return AtOnce::Done;
         }
-        let (at, begun) = (self.clock.now(), self.clock.instant());
-        let (device, tags) = {
-            let devices = self.devices.current();
-            let device = devices.identify(client.ip());
-            let tags = devices.tags(&device);
-            (device, tags)
-        };
-        let policy = Arc::clone(&self.policy.current());
-        let asked = policy::Question {
-            name: query.name(),
-            qtype: query.qtype(),
-            device: &device,
-            address: Some(client.ip().to_canonical()),
-            tags: tags.as_deref().unwrap_or_default(),
-        };
-        let judged = policy.judge(&asked);
-        let asks = match &judged.verdict {
-            // Where an alias leads, an upstream tells.
-            Verdict::Block(_) => matches!(judged.answer, Some(Answer::Cname { .. })),
-            Verdict::Allow(_) | Verdict::Pass => query.qtype() != wire::qtype::ANY,
-        };
-        let waiting = asks.then(|| self.limits.wait(client.ip(), access.in_flight_per_client));
-        if matches!(waiting, Some(None)) {
+        let Some(waiting) = self.limits.wait(client, moment.access.in_flight_per_client) else {
             // Not SERVFAIL, after which a stub resolver asks the same again at once.
-            let text = format!("more than {} questions at once", access.in_flight_per_client);
-            return Some(refused(&query, &text));
+            let text = format_args!("more than {} questions at once", moment.access.in_flight_per_client);
+            let ede = Ede { code: Ede::PROHIBITED, text: &text };
+            wire::compose_error(&query, Rcode::Refused, Some(ede), out);
+            return AtOnce::Done;
+        };
+        match InFlight::begin(&self.in_flight, waiting) {
+            Some(in_flight) => AtOnce::Later(in_flight),
+            None => {
+                let why = format!("{IN_FLIGHT_MAX} questions wait for upstreams already").into();
+                let unresolved = Unresolved { why, kind: UnresolvedKind::Overload };
+                let outcome = turn.fail(decisive, &unresolved, out);
+                self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
+                AtOnce::Done
+            }
         }
-        let resolved = match &judged.verdict {
-            Verdict::Allow(_) | Verdict::Pass if asks => Some(self.ask(&query).await),
-            Verdict::Block(_) | Verdict::Allow(_) | Verdict::Pass => None,
-        };
-        let judged = match (&judged.verdict, &resolved) {
-            (Verdict::Pass, Some(Ok(Resolved { answer, .. }))) => {
-                policy.judge_answer(&asked, &answer.targets(), || answer.addresses()).unwrap_or(judged)
-            }
-            _ => judged,
-        };
-        let Judgement { verdict, answer } = judged;
-        let outcome = match (&verdict, resolved) {
-            (Verdict::Block(rule), _) => {
-                let sinkhole = Sinkhole { query: &query, blocking: policy.blocking, rule };
-                self.block(&sinkhole, answer.as_ref()).await
-            }
-            (Verdict::Allow(_) | Verdict::Pass, Some(Ok(resolved))) => serve(&query, transport, &resolved),
-            (Verdict::Allow(_) | Verdict::Pass, Some(Err(unresolved))) => failed(&query, &unresolved),
-            (Verdict::Allow(_) | Verdict::Pass, None) => minimal(&query),
-        };
-        drop(waiting);
+    }
+
+    /// Cuts short what is too long, and tells what happened.
+    fn finish(
+        &self,
+        turn: &Turn<'_>,
+        outcome: &Outcome<'_>,
+        at: Timestamp,
+        begun: Instant,
+        out: &mut Vec<u8>,
+        events: &mut dyn EventWriter,
+    ) {
+        let &Outcome { decisive, answered, rcode } = outcome;
+        if turn.size_max() < out.len() {
+            wire::compose_truncated(turn.query, out);
+        }
         let latency = self.clock.instant().saturating_duration_since(begun);
-        let Outcome { message, answered, rcode } = outcome;
-        let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
-        let (qtype, name) = (query.qtype(), query.into_name());
-        self.events.emit(QueryEvent { at, device, name, qtype, verdict, answered, rcode, latency_us });
-        message
+        let rule = decisive.as_ref().map(|rule| (rule.action(), RuleText { list: rule.list(), rule }));
+        events.write(&Told {
+            at,
+            client: turn.client,
+            name: turn.query.name(),
+            qtype: turn.query.qtype(),
+            rcode,
+            latency_us: u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
+            answered,
+            decided: match rule {
+                None => Decided::Pass,
+                Some((Action::Allow, rule)) => Decided::Allow(rule),
+                Some((Action::Block, rule)) => Decided::Block(rule),
+            },
+        });
     }
 
-    async fn ask(&self, query: &Query<'_>) -> Result<Resolved, Unresolved> {
-        self.resolver.resolve(&question(query, query.name().to_owned())).await
+    /// Answers a packet that [`Responder::answer_at_once`] let in and could not answer; `None` when nothing may be sent back.
+    pub(super) async fn answer_later(
+        &self,
+        packet: &[u8],
+        client: IpAddr,
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
+        let query = wire::parse(packet).ok()?;
+        let (at, begun) = (self.clock.now(), self.clock.instant());
+        let (policy, devices) = (Arc::clone(&self.policy.current()), Arc::clone(&self.devices.current()));
+        let turn = Turn::new(&query, &policy, &devices, client, transport);
+        let decisive = turn.decide();
+        let mut out = Vec::with_capacity(wire::UDP_PAYLOAD_PLAIN);
+        let resolved;
+        let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
+            Some(decisive) => self.block(&turn, decisive, &mut out).await,
+            None => {
+                resolved = self.resolver.resolve(&question(&query, query.name().to_owned())).await;
+                match &resolved {
+                    Ok(resolved) => {
+                        let answered = match &resolved.origin {
+                            Origin::Cache => AnsweredBy::Cache,
+                            Origin::Upstream(upstream) => AnsweredBy::Upstream(upstream),
+                        };
+                        match turn.decide_answer(decisive, &resolved.cached) {
+                            Some(found) => self.block(&turn, found, &mut out).await,
+                            None => turn.serve(decisive, &resolved.cached, answered, &mut out),
+                        }
+                    }
+                    Err(unresolved) => turn.fail(decisive, unresolved, &mut out),
+                }
+            }
+        };
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        self.finish(&turn, &outcome, at, begun, &mut out, &mut **events);
+        Some(out).filter(|out| !out.is_empty())
     }
 
-    /// The answer to a blocked question: the household's, or the one that the rule asks for.
-    async fn block(&self, sinkhole: &Sinkhole<'_>, answer: Option<&Answer>) -> Outcome {
-        let Some(Answer::Cname { target, prefixed }) = answer else { return sinkhole.answer(answer) };
-        let query = sinkhole.query;
-        let target = if *prefixed { joined(query.name(), target.as_ref()) } else { Some(target.clone()) };
-        // A name that grows too long does not exist.
-        let Some(target) = target else { return sinkhole.answer(Some(&Answer::NxDomain)) };
-        if query.qtype() == wire::qtype::CNAME {
-            return sinkhole.alias(&target, &[]);
+    /// The answer to a blocked question, also where the rule asks for what another name leads to.
+    async fn block<'a>(&self, turn: &Turn<'a>, decisive: Decisive<'a>, out: &mut Vec<u8>) -> Outcome<'a> {
+        if let Some(outcome) = turn.block(decisive, out) {
+            return outcome;
         }
-        match self.resolver.resolve(&question(query, target.clone())).await {
-            Ok(resolved) => sinkhole.alias(&target, &resolved.answer.records(resolved.age_secs)),
-            Err(unresolved) => failed(query, &unresolved),
-        }
+        let sinkhole = turn.sinkhole(decisive);
+        let target = match decisive.answer() {
+            Some(Answer::Cname { target, prefixed: false }) => Some(target.clone()),
+            Some(Answer::Cname { target, prefixed: true }) => joined(turn.query.name(), target.as_ref()),
+            _ => None,
+        };
+        let rcode = match target {
+            // A name that grows too long does not exist.
+            None => sinkhole.negative(Rcode::NxDomain, out),
+            Some(target) if turn.query.qtype() == wire::qtype::CNAME => sinkhole.alias(&target, &[], out),
+            Some(target) => match self.resolver.resolve(&question(turn.query, target.clone())).await {
+                Ok(resolved) => {
+                    let cached = &resolved.cached;
+                    sinkhole.alias(&target, &cached.answer().records(cached.age_secs()), out)
+                }
+                Err(unresolved) => return turn.fail(Some(decisive), &unresolved, out),
+            },
+        };
+        Outcome { decisive: Some(decisive), answered: AnsweredBy::Sinkhole, rcode }
     }
 }
 
-fn question(query: &Query<'_>, name: DomainName) -> Question {
-    Question {
-        name,
+/// A query, whose it is, and the policy that it is judged by.
+struct Turn<'a> {
+    query: &'a Query<'a>,
+    policy: &'a Policy,
+    question: policy::Question<'a>,
+    client: IpAddr,
+    transport: Transport,
+}
+
+impl<'a> Turn<'a> {
+    fn new(
+        query: &'a Query<'a>,
+        policy: &'a Policy,
+        devices: &'a DeviceTable,
+        client: IpAddr,
+        transport: Transport,
+    ) -> Self {
+        let client = client.to_canonical();
+        let known = devices.find(client);
+        let question = policy::Question {
+            name: query.name(),
+            qtype: query.qtype(),
+            device: known.map_or("", |known| &*known.device.name),
+            address: Some(client),
+            tags: known.map_or(&[], |known| &*known.tags),
+        };
+        Self { query, policy, question, client, transport }
+    }
+
+    fn decide(&self) -> Option<Decisive<'a>> {
+        self.policy.decide(&self.question)
+    }
+
+    fn sinkhole<'b>(&'b self, decisive: Decisive<'b>) -> Sinkhole<'b> {
+        Sinkhole { query: self.query, blocking: self.policy.blocking, rule: decisive }
+    }
+
+    fn size_max(&self) -> usize {
+        match self.transport {
+            Transport::Udp => self.query.udp_payload_max(),
+            Transport::Tcp => TCP_PAYLOAD_MAX,
+        }
+    }
+
+    /// Writes what a rule answers. `None`: what another name leads to has to be looked up first.
+    fn block<'b>(&self, decisive: Decisive<'b>, out: &mut Vec<u8>) -> Option<Outcome<'b>> {
+        let rcode = self.sinkhole(decisive).answer(decisive.answer(), out)?;
+        Some(Outcome { decisive: Some(decisive), answered: AnsweredBy::Sinkhole, rcode })
+    }
+
+    /// The rule that blocks an answer for what it leads to. A question that a rule lets through is not looked at again.
+    fn decide_answer<'b>(&self, decisive: Option<Decisive<'b>>, cached: &'b Cached) -> Option<Decisive<'b>>
+    where
+        'a: 'b,
+    {
+        let (answer, generation) = (cached.answer(), self.policy.generation);
+        if decisive.is_some() || cached.cleared(generation) {
+            return None;
+        }
+        let found = self.policy.decide_answer(&self.question, answer.targets(), answer.addresses());
+        if found.is_none() && self.policy.is_alike_for_all() {
+            cached.clear(generation);
+        }
+        found
+    }
+
+    /// Writes an answer.
+    fn serve<'b>(
+        &self,
+        decisive: Option<Decisive<'b>>,
+        cached: &Cached,
+        answered: AnsweredBy<'b>,
+        out: &mut Vec<u8>,
+    ) -> Outcome<'b> {
+        let (answer, stale) = (cached.answer(), matches!(answered, AnsweredBy::Stale));
+        let ede = Ede { code: Ede::STALE, text: &"no upstream answers; this is what one said before" };
+        let (age_secs, size_max) = (cached.age_secs(), self.size_max());
+        let ede = stale.then_some(ede);
+        answer.serve(self.query, Served { age_secs, size_max, stale, ede }, out);
+        Outcome { decisive, answered, rcode: answer.rcode() }
+    }
+
+    /// Writes the answer to QTYPE ANY: one record that says why there are no others, and no upstream is asked (RFC 8482
+    /// section 4.2). What a name has of everything is of use to those only who want large answers sent to others.
+    fn minimal<'b>(&self, decisive: Option<Decisive<'b>>, out: &mut Vec<u8>) -> Outcome<'b> {
+        const TTL_SECS: u32 = 3600;
+        let rdata = b"\x07RFC8482\x00";
+        let hinfo = wire::AnswerRecord { owner: None, rtype: wire::qtype::HINFO, ttl_secs: TTL_SECS, rdata };
+        wire::compose_records(self.query, [hinfo], TTL_SECS, None, out);
+        Outcome { decisive, answered: AnsweredBy::Sinkhole, rcode: Rcode::NoError as u16 }
+    }
+
+    /// Writes that nobody could tell.
+    fn fail<'b>(
+        &self,
+        decisive: Option<Decisive<'b>>,
+        unresolved: &Unresolved,
+        out: &mut Vec<u8>,
+    ) -> Outcome<'b> {
+        let code = match unresolved.kind {
+            UnresolvedKind::Refused | UnresolvedKind::Overload => Ede::OTHER,
+            UnresolvedKind::Unreachable => Ede::NO_REACHABLE_AUTHORITY,
+        };
+        let ede = Ede { code, text: &unresolved.why };
+        wire::compose_error(self.query, Rcode::ServFail, Some(ede), out);
+        Outcome { decisive, answered: AnsweredBy::Nobody, rcode: Rcode::ServFail as u16 }
+    }
+}
+
+/// The error with which a query is refused for what it is.
+fn refusal(query: &Query<'_>) -> Option<Rcode> {
+    if query.edns.is_some_and(|edns| edns.version != 0) {
+        return Some(Rcode::BadVers);
+    }
+    let is_refused = query.qclass() != CLASS_IN
+        || META_TYPES.contains(&query.qtype())
+        || query.qtype() == wire::qtype::OPT;
+    is_refused.then_some(Rcode::Refused)
+}
+
+fn asked<'a>(query: &'a Query<'_>) -> Asked<'a> {
+    Asked {
+        name: query.name(),
         qtype: query.qtype(),
         qclass: query.qclass(),
         dnssec_ok: query.dnssec_ok(),
         checking_disabled: query.checking_disabled(),
     }
+}
+
+fn question(query: &Query<'_>, name: DomainName) -> Question {
+    let Asked { name: _, qtype, qclass, dnssec_ok, checking_disabled } = asked(query);
+    Question { name, qtype, qclass, dnssec_ok, checking_disabled }
 }
 
 /// `name` before `behind`; `None` when that is no name.
@@ -242,54 +510,25 @@ fn joined(name: NameRef<'_>, behind: NameRef<'_>) -> Option<DomainName> {
     DomainName::from_wire(&[labels, behind.as_wire()].concat()).ok()
 }
 
-fn serve(query: &Query<'_>, transport: Transport, resolved: &Resolved) -> Outcome {
-    let size_max = match transport {
-        // hickory-server encodes the answer anew and does not compress owners against the question: the first one
-        // takes its whole length again.
-        Transport::Udp => query.udp_payload_max() - query.name().as_wire().len(),
-        Transport::Tcp => TCP_PAYLOAD_MAX,
-    };
-    let served = Served { age_secs: resolved.age_secs, size_max, ede: None };
-    Outcome {
-        message: Some(resolved.answer.serve(query, served)),
-        rcode: resolved.answer.rcode(),
-        answered: match &resolved.origin {
-            Origin::Cache => Answered::Cache,
-            Origin::Upstream(upstream) => Answered::Upstream(Arc::clone(upstream)),
-        },
+/// A query that waits for its answer, also when its task is ended.
+pub(super) struct InFlight {
+    all: Arc<AtomicUsize>,
+    _of_client: Waiting,
+}
+
+impl InFlight {
+    /// `None`: as many as may be are waiting already.
+    fn begin(all: &Arc<AtomicUsize>, of_client: Waiting) -> Option<Self> {
+        if IN_FLIGHT_MAX <= all.fetch_add(1, Ordering::Relaxed) {
+            all.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self { all: Arc::clone(all), _of_client: of_client })
     }
 }
 
-/// Not answered, because the client has had its share.
-fn refused(query: &Query<'_>, why: &str) -> Vec<u8> {
-    wire::compose_error(query, Rcode::Refused, Some(Ede { code: Ede::PROHIBITED, text: why }))
-}
-
-/// The answer to QTYPE ANY: one record that says why there are no others, and no upstream is asked (RFC 8482 section 4.2). What
-/// a name has of everything is of use to those only who want large answers sent to others.
-fn minimal(query: &Query<'_>) -> Outcome {
-    const TTL_SECS: u32 = 3600;
-    let rdata = b"\x07RFC8482\x00".to_vec();
-    let hinfo = wire::AnswerRecord { owner: None, rtype: wire::qtype::HINFO, ttl_secs: TTL_SECS, rdata };
-    let message = Some(wire::compose_records(query, &[hinfo], TTL_SECS, None));
-    Outcome { message, answered: Answered::Sinkhole, rcode: Rcode::NoError as u16 }
-}
-
-fn failed(query: &Query<'_>, unresolved: &Unresolved) -> Outcome {
-    let code = match unresolved.kind {
-        UnresolvedKind::Refused | UnresolvedKind::Overload => Ede::OTHER,
-        UnresolvedKind::Unreachable => Ede::NO_REACHABLE_AUTHORITY,
-    };
-    let ede = Ede { code, text: &unresolved.why };
-    let message = Some(wire::compose_error(query, Rcode::ServFail, Some(ede)));
-    Outcome { message, answered: Answered::Nobody, rcode: Rcode::ServFail as u16 }
-}
-
-/// A query that waits for its answer, also when its task is ended.
-pub(super) struct InFlight<'a>(&'a AtomicUsize);
-
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }

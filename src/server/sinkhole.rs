@@ -1,107 +1,105 @@
 //! The answer to a blocked question.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::responder::Outcome;
-use crate::event::Answered;
 use crate::list::{Answer, Record};
-use crate::name::DomainName;
-use crate::policy::{Blocking, RuleRef, SinkholeMode};
-use crate::wire::{self, AnswerRecord, Ede, Query, Rcode, qtype};
+use crate::name::{DomainName, NameRef};
+use crate::policy::{Blocking, Decisive, SinkholeMode};
+use crate::wire::{self, AnswerRecord, Ede, OwnedRecord, Query, Rcode, qtype};
 
 /// A blocked question, and why.
 pub(super) struct Sinkhole<'a> {
     pub(super) query: &'a Query<'a>,
     pub(super) blocking: Blocking,
-    pub(super) rule: &'a RuleRef,
+    pub(super) rule: Decisive<'a>,
 }
 
 impl Sinkhole<'_> {
-    /// The answer that the rule asks for, or else the household's. Only `A` and `AAAA` have addresses; any other type has
-    /// no data, so that a client does not find by `HTTPS` what it may not find by `A`.
-    pub(super) fn answer(&self, answer: Option<&Answer>) -> Outcome {
-        match answer {
-            None => self.household(),
-            Some(Answer::Null) => self.addresses(&NULL),
-            Some(Answer::NxDomain) => self.negative(Rcode::NxDomain),
-            Some(Answer::NoData) => self.negative(Rcode::NoError),
-            Some(Answer::Refused) => self.refused(),
-            // Nobody sees the RCODE of what is not sent; in the history it stands with what was turned away.
-            Some(Answer::Drop) => Outcome { message: None, ..self.refused() },
-            Some(Answer::Records(records)) => self.records(records),
-            // Without what the target leads to, the alias alone.
-            Some(Answer::Cname { target, .. }) => self.alias(target, &[]),
-        }
+    /// Writes the answer that the rule asks for, or else the household's, and tells its RCODE. `None`: it is what another
+    /// name leads to, which has to be looked up.
+    ///
+    /// Only `A` and `AAAA` have addresses; any other type has no data, so that a client does not find by `HTTPS` what it may
+    /// not find by `A`.
+    pub(super) fn answer(&self, answer: Option<&Answer>, out: &mut Vec<u8>) -> Option<u16> {
+        Some(match answer {
+            None => self.household(out),
+            Some(Answer::Null) => self.addresses(&NULL, out),
+            Some(Answer::NxDomain) => self.negative(Rcode::NxDomain, out),
+            Some(Answer::NoData) => self.negative(Rcode::NoError, out),
+            Some(Answer::Refused) => self.refused(out),
+            Some(Answer::Drop) => {
+                // Nobody sees the RCODE of what is not sent; in the history it stands with what was turned away.
+                out.clear();
+                Rcode::Refused as u16
+            }
+            Some(Answer::Records(records)) => self.records(records, out),
+            Some(Answer::Cname { .. }) => return None,
+        })
     }
 
     /// The name as an alias of `target`, with what that one leads to.
-    pub(super) fn alias(&self, target: &DomainName, leads_to: &[AnswerRecord]) -> Outcome {
-        let alias = AnswerRecord {
-            owner: None,
-            rtype: qtype::CNAME,
-            ttl_secs: self.blocking.ttl_secs,
-            rdata: target.as_ref().as_wire().to_vec(),
-        };
-        self.forged(&[&[alias], leads_to].concat())
+    pub(super) fn alias(&self, target: &DomainName, leads_to: &[OwnedRecord], out: &mut Vec<u8>) -> u16 {
+        let alias = self.record(qtype::CNAME, target.as_ref().as_wire());
+        self.forged(std::iter::once(alias).chain(leads_to.iter().map(OwnedRecord::as_record)), out)
     }
 
-    fn household(&self) -> Outcome {
+    fn household(&self, out: &mut Vec<u8>) -> u16 {
         match self.blocking.mode {
-            SinkholeMode::Null => self.addresses(&NULL),
-            SinkholeMode::Custom { ipv4, ipv6 } => {
-                let addresses = ipv4.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from));
-                self.addresses(&addresses.collect::<Vec<_>>())
-            }
-            SinkholeMode::NxDomain => self.negative(Rcode::NxDomain),
-            SinkholeMode::NoData => self.negative(Rcode::NoError),
-            SinkholeMode::Refused => self.refused(),
+            SinkholeMode::Null => self.addresses(&NULL, out),
+            SinkholeMode::Custom { ipv4, ipv6 } => match (ipv4, ipv6) {
+                (Some(ipv4), Some(ipv6)) => self.addresses(&[ipv4.into(), ipv6.into()], out),
+                (Some(ipv4), None) => self.addresses(&[ipv4.into()], out),
+                (None, Some(ipv6)) => self.addresses(&[ipv6.into()], out),
+                (None, None) => self.negative(Rcode::NoError, out),
+            },
+            SinkholeMode::NxDomain => self.negative(Rcode::NxDomain, out),
+            SinkholeMode::NoData => self.negative(Rcode::NoError, out),
+            SinkholeMode::Refused => self.refused(out),
         }
     }
 
-    fn addresses(&self, addresses: &[IpAddr]) -> Outcome {
-        let ttl = self.blocking.ttl_secs;
-        self.outcome(Ede::BLOCKED, Rcode::NoError, |ede| {
-            wire::compose_addresses(self.query, addresses, ttl, Some(ede))
-        })
+    fn addresses(&self, addresses: &[IpAddr], out: &mut Vec<u8>) -> u16 {
+        let (ttl, ede) = (self.blocking.ttl_secs, self.ede(Ede::BLOCKED));
+        wire::compose_addresses(self.query, addresses, ttl, Some(ede), out);
+        Rcode::NoError as u16
     }
 
-    fn negative(&self, rcode: Rcode) -> Outcome {
-        let ttl = self.blocking.ttl_secs;
-        self.outcome(Ede::BLOCKED, rcode, |ede| wire::compose_negative(self.query, rcode, ttl, Some(ede)))
+    pub(super) fn negative(&self, rcode: Rcode, out: &mut Vec<u8>) -> u16 {
+        wire::compose_negative(self.query, rcode, self.blocking.ttl_secs, Some(self.ede(Ede::BLOCKED)), out);
+        rcode as u16
     }
 
-    fn refused(&self) -> Outcome {
-        self.outcome(Ede::BLOCKED, Rcode::Refused, |ede| {
-            wire::compose_error(self.query, Rcode::Refused, Some(ede))
-        })
+    fn refused(&self, out: &mut Vec<u8>) -> u16 {
+        wire::compose_error(self.query, Rcode::Refused, Some(self.ede(Ede::BLOCKED)), out);
+        Rcode::Refused as u16
     }
 
-    fn records(&self, records: &[Record]) -> Outcome {
+    fn records(&self, records: &[Record], out: &mut Vec<u8>) -> u16 {
         let asked = self.query.qtype();
         let of_type = records.iter().filter(|record| record.rtype == asked || asked == qtype::ANY);
-        let records: Vec<_> = of_type
-            .map(|record| AnswerRecord {
-                owner: None,
-                rtype: record.rtype,
-                ttl_secs: self.blocking.ttl_secs,
-                rdata: record.rdata.to_vec(),
-            })
-            .collect();
-        self.forged(&records)
+        self.forged(of_type.map(|record| self.record(record.rtype, &record.rdata)), out)
     }
 
-    fn forged(&self, records: &[AnswerRecord]) -> Outcome {
-        let ttl = self.blocking.ttl_secs;
-        self.outcome(Ede::FORGED_ANSWER, Rcode::NoError, |ede| {
-            wire::compose_records(self.query, records, ttl, Some(ede))
-        })
+    fn record<'r>(&self, rtype: u16, rdata: &'r [u8]) -> AnswerRecord<'r> {
+        AnswerRecord { owner: None::<NameRef<'r>>, rtype, ttl_secs: self.blocking.ttl_secs, rdata }
+    }
+
+    fn forged<'r>(&self, records: impl Iterator<Item = AnswerRecord<'r>>, out: &mut Vec<u8>) -> u16 {
+        let (ttl, ede) = (self.blocking.ttl_secs, self.ede(Ede::FORGED_ANSWER));
+        wire::compose_records(self.query, records, ttl, Some(ede), out);
+        Rcode::NoError as u16
     }
 
     /// Says with the answer which rule of which list it is made for.
-    fn outcome(&self, code: u16, rcode: Rcode, compose: impl FnOnce(Ede<'_>) -> Vec<u8>) -> Outcome {
-        let text = format!("{}: {}", self.rule.list, self.rule.rule);
-        let message = Some(compose(Ede { code, text: &text }));
-        Outcome { message, answered: Answered::Sinkhole, rcode: rcode as u16 }
+    fn ede(&self, code: u16) -> Ede<'_> {
+        Ede { code, text: self }
+    }
+}
+
+impl fmt::Display for Sinkhole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule.list(), self.rule)
     }
 }
 

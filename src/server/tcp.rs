@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::connections::Seat;
-use super::responder::{InFlight, Responder, Transport};
+use super::responder::{Responder, Transport};
 
 /// A client that asks nothing for so long is left, and so is one that does not end a message that it began, or does not take an
 /// answer, within that time (RFC 7766 section 6.2.3 has the server choose; a client that goes on connects again).
@@ -132,12 +132,12 @@ async fn converse(
         tokio::select! {
             // What is there goes out before more is taken in.
             biased;
-            Some((answer, counted)) = in_work.next() => {
+            Some(answer) = in_work.next() => {
                 if unsent.answers.is_empty() {
                     deadline = Instant::now() + PATIENCE;
                 }
                 if let Some::<Vec<u8>>(answer) = answer {
-                    unsent.push(&answer, counted);
+                    unsent.push(&answer);
                 }
             }
             sent = unsent.send(&mut writer), if !unsent.answers.is_empty() => {
@@ -148,10 +148,7 @@ async fn converse(
             message = messages.next(), if reads_on && has_room => match message.transpose()? {
                 Some(packet) if is_query(&packet) => {
                     seat.is_busy();
-                    let counted = responder.count();
-                    in_work.push(async move {
-                        (responder.respond(&packet, client, Transport::Tcp).await, counted)
-                    });
+                    in_work.push(async move { responder.respond(&packet, client, Transport::Tcp).await });
                 }
                 // The client has asked all, or it is none.
                 _ => reads_on = false,
@@ -175,24 +172,24 @@ fn is_query(packet: &[u8]) -> bool {
 
 /// Answers that wait to be sent, with their length before them.
 #[derive(Default)]
-struct Unsent<'a> {
-    answers: VecDeque<(Cursor<Vec<u8>>, InFlight<'a>)>,
+struct Unsent {
+    answers: VecDeque<Cursor<Vec<u8>>>,
     octets: usize,
 }
 
-impl<'a> Unsent<'a> {
-    fn push(&mut self, answer: &[u8], counted: InFlight<'a>) {
+impl Unsent {
+    fn push(&mut self, answer: &[u8]) {
         // No message is longer than its length can tell.
         let Ok(length) = u16::try_from(answer.len()) else { return };
         let framed = [&length.to_be_bytes(), answer].concat();
         self.octets += framed.len();
-        self.answers.push_back((Cursor::new(framed), counted));
+        self.answers.push_back(Cursor::new(framed));
     }
 
     /// Sends on; whether an answer is through. Length and message go out in one write, so that they share a packet where they
     /// can (RFC 7766 section 8). Nothing is lost when this is dropped before its end.
     async fn send(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<bool> {
-        let Some((answer, _)) = self.answers.front_mut() else { return Ok(false) };
+        let Some(answer) = self.answers.front_mut() else { return Ok(false) };
         if writer.write_buf(answer).await? == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

@@ -12,15 +12,21 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::event::{EventSink, QueryEvent};
+use crate::event::{EventSink, EventWriter, Told};
 use crate::resolve::Resolver;
 
 /// Takes every event but one, over which it falls.
 struct Sink;
 
 impl EventSink for Sink {
-    fn emit(&self, event: QueryEvent) {
-        assert!(event.name.to_string() != "mistake.example", "as the test wants it");
+    fn writer(&self) -> Box<dyn EventWriter> {
+        Box::new(Self)
+    }
+}
+
+impl EventWriter for Sink {
+    fn write(&mut self, told: &Told<'_>) {
+        assert!(told.name.to_string() != "mistake.example", "as the test wants it");
     }
 }
 

@@ -363,7 +363,7 @@ pub(super) struct EventRow {
 impl EventRow {
     pub(super) fn new(event: &Remembered, web: &Web, times: &Times, back: &str) -> Self {
         let policy = web.parts.policy.current();
-        let verdict_now = policy.judge(&Question::of(&event.device, event.name.as_ref())).verdict;
+        let verdict_now = policy.judge(&Question::of(&event.device, event.name.as_ref()));
         let is_blocked = matches!(verdict_now, Verdict::Block(_));
         let was_blocked = matches!(event.verdict, RememberedVerdict::Block(_));
         let now = match (was_blocked, is_blocked) {

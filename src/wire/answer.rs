@@ -1,23 +1,25 @@
 //! Answers that are made here, without an upstream.
 
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 
-use crate::name::DomainName;
-
-use super::{CLASS_IN, Query, Rcode, UDP_PAYLOAD_MAX, qtype};
+use super::{CLASS_IN, HEADER_LEN, Query, Rcode, TC, UDP_PAYLOAD_MAX, qtype};
+use crate::name::NameRef;
 
 /// An Extended DNS Error (RFC 8914): why the answer is what it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy)]
 pub struct Ede<'a> {
     /// The INFO-CODE, for instance 15 (Blocked).
     pub code: u16,
     /// The EXTRA-TEXT, for people; shortened to [`Ede::TEXT_MAX`] octets.
-    pub text: &'a str,
+    pub text: &'a dyn fmt::Display,
 }
 
 impl Ede<'_> {
     /// Other: the text says what.
     pub const OTHER: u16 = 0;
+    /// Stale Answer: no upstream answers, and this one is past its TTL (RFC 8767).
+    pub const STALE: u16 = 3;
     /// Forged Answer: what stands here is not what the owner of the name says, on purpose.
     pub const FORGED_ANSWER: u16 = 4;
     /// Blocked: by the operator of this resolver, on purpose.
@@ -32,117 +34,135 @@ impl Ede<'_> {
 }
 
 /// Answers the question with addresses of its type; those of the other family are left out, and with none left it is NODATA.
+///
+/// Like all that compose, it writes over what `out` holds, and allocates only where that has no room.
 pub fn compose_addresses(
     query: &Query<'_>,
     addresses: &[IpAddr],
     ttl_secs: u32,
     ede: Option<Ede<'_>>,
-) -> Vec<u8> {
-    let mut records = Vec::new();
-    let mut count = 0;
+    out: &mut Vec<u8>,
+) {
+    let mut answer = Composed::begin(query, out);
     for address in addresses {
-        let rdata: &[u8] = match (address, query.qtype()) {
-            (IpAddr::V4(address), qtype::A) => &address.octets(),
-            (IpAddr::V6(address), qtype::AAAA) => &address.octets(),
-            _ => continue,
-        };
-        count += 1;
-        records.extend(QNAME_POINTER);
-        push_record(&mut records, query.qtype(), ttl_secs, rdata);
+        match (address, query.qtype()) {
+            (IpAddr::V4(address), qtype::A) => answer.record(None, qtype::A, ttl_secs, &address.octets()),
+            (IpAddr::V6(address), qtype::AAAA) => {
+                answer.record(None, qtype::AAAA, ttl_secs, &address.octets());
+            }
+            _ => {}
+        }
     }
-    if count == 0 {
-        return compose_negative(query, Rcode::NoError, ttl_secs, ede);
-    }
-    compose(query, Rcode::NoError, [count, 0], &records, ede)
+    answer.finish_or_negative(ttl_secs, ede);
 }
 
 /// A record of an answer that is made here.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AnswerRecord {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AnswerRecord<'a> {
     /// The owner; `None`: the QNAME.
-    pub owner: Option<DomainName>,
+    pub owner: Option<NameRef<'a>>,
     /// The TYPE.
     pub rtype: u16,
     /// How long clients may keep it, in seconds.
     pub ttl_secs: u32,
     /// The RDATA, uncompressed.
-    pub rdata: Vec<u8>,
+    pub rdata: &'a [u8],
 }
 
 /// Answers the question with these records; with none it is NODATA, which may be kept for `ttl_secs`.
-pub fn compose_records(
+pub fn compose_records<'a>(
     query: &Query<'_>,
-    answers: &[AnswerRecord],
+    records: impl IntoIterator<Item = AnswerRecord<'a>>,
     ttl_secs: u32,
     ede: Option<Ede<'_>>,
-) -> Vec<u8> {
-    let mut records = Vec::new();
-    for AnswerRecord { owner, rtype, ttl_secs, rdata } in answers {
-        match owner {
-            None => records.extend(QNAME_POINTER),
-            Some(owner) => records.extend(owner.as_ref().as_wire()),
-        }
-        push_record(&mut records, *rtype, *ttl_secs, rdata);
+    out: &mut Vec<u8>,
+) {
+    let mut answer = Composed::begin(query, out);
+    for AnswerRecord { owner, rtype, ttl_secs, rdata } in records {
+        answer.record(owner, rtype, ttl_secs, rdata);
     }
-    match u16::try_from(answers.len()) {
-        Ok(count @ 1..) => compose(query, Rcode::NoError, [count, 0], &records, ede),
-        _ => compose_negative(query, Rcode::NoError, ttl_secs, ede),
-    }
+    answer.finish_or_negative(ttl_secs, ede);
 }
 
 /// NODATA (`Rcode::NoError`) or NXDOMAIN, with an SOA that lets clients keep it for `ttl_secs` (RFC 2308 section 3).
-pub fn compose_negative(query: &Query<'_>, rcode: Rcode, ttl_secs: u32, ede: Option<Ede<'_>>) -> Vec<u8> {
-    let mut records = Vec::new();
-    // The zone's apex is the parent of the QNAME, which begins behind its first label.
-    match query.name().parent() {
-        Some(parent) if !parent.is_root() => {
-            let behind = query.name().as_wire().len() - parent.as_wire().len() + super::HEADER_LEN;
-            records.extend(pointer(behind));
-        }
-        _ => records.push(0),
-    }
-    let mut rdata = Vec::from(*b"\x09pixelsink\x07invalid\x00\x0ahostmaster\x09pixelsink\x07invalid\x00");
-    for number in [1, 3600, 600, 86400, ttl_secs] {
-        rdata.extend(u32::to_be_bytes(number));
-    }
-    push_record(&mut records, qtype::SOA, ttl_secs, &rdata);
-    compose(query, rcode, [0, 1], &records, ede)
+pub fn compose_negative(
+    query: &Query<'_>,
+    rcode: Rcode,
+    ttl_secs: u32,
+    ede: Option<Ede<'_>>,
+    out: &mut Vec<u8>,
+) {
+    Composed::begin(query, out).finish_negative(rcode, ttl_secs, ede);
 }
 
 /// An error without records.
-pub fn compose_error(query: &Query<'_>, rcode: Rcode, ede: Option<Ede<'_>>) -> Vec<u8> {
-    compose(query, rcode, [0, 0], &[], ede)
+pub fn compose_error(query: &Query<'_>, rcode: Rcode, ede: Option<Ede<'_>>, out: &mut Vec<u8>) {
+    Composed::begin(query, out).finish(rcode, 0, ede);
 }
 
-/// No records, and the word that there are some over TCP (the TC bit, RFC 1035 section 4.1.1).
-pub fn compose_truncated(query: &Query<'_>) -> Vec<u8> {
-    const TC: u8 = 0x02;
-    let mut message = compose_error(query, Rcode::NoError, None);
-    if let Some(flags) = message.get_mut(2) {
-        *flags |= TC;
-    }
-    message
+/// An answer that has no records and says that it was cut short, so that the client asks over TCP.
+pub fn compose_truncated(query: &Query<'_>, out: &mut Vec<u8>) {
+    compose_error(query, Rcode::NoError, None, out);
+    super::patch(out, 2, &(query.answer_flags() | TC).to_be_bytes());
 }
 
-fn compose(
-    query: &Query<'_>,
-    rcode: Rcode,
-    counts: [u16; 2],
-    records: &[u8],
-    ede: Option<Ede<'_>>,
-) -> Vec<u8> {
-    let mut message = Vec::with_capacity(super::UDP_PAYLOAD_PLAIN);
-    let rcode = rcode as u16;
-    let [answers, authorities] = counts;
-    let additionals = u16::from(query.edns.is_some());
-    let flags = query.answer_flags() | (rcode & 0x0f);
-    for number in [query.id, flags, 1, answers, authorities, additionals] {
-        message.extend(number.to_be_bytes());
+/// An answer that is being written.
+struct Composed<'a> {
+    query: &'a Query<'a>,
+    out: &'a mut Vec<u8>,
+    answers: u16,
+}
+
+impl<'a> Composed<'a> {
+    /// Writes the question; the header follows at the end.
+    fn begin(query: &'a Query<'a>, out: &'a mut Vec<u8>) -> Self {
+        out.clear();
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        out.extend_from_slice(query.question);
+        Self { query, out, answers: 0 }
     }
-    message.extend(query.question);
-    message.extend(records);
-    push_opt(&mut message, query, rcode, ede);
-    message
+
+    fn record(&mut self, owner: Option<NameRef<'_>>, rtype: u16, ttl_secs: u32, rdata: &[u8]) {
+        match owner {
+            None => self.out.extend_from_slice(&QNAME_POINTER),
+            Some(owner) => self.out.extend_from_slice(owner.as_wire()),
+        }
+        self.answers += 1;
+        push_record(self.out, rtype, ttl_secs, &[rdata]);
+    }
+
+    fn finish_or_negative(self, ttl_secs: u32, ede: Option<Ede<'_>>) {
+        match self.answers {
+            0 => self.finish_negative(Rcode::NoError, ttl_secs, ede),
+            _ => self.finish(Rcode::NoError, 0, ede),
+        }
+    }
+
+    fn finish_negative(self, rcode: Rcode, ttl_secs: u32, ede: Option<Ede<'_>>) {
+        // The zone's apex is the parent of the QNAME, which begins behind its first label.
+        match self.query.name().parent() {
+            Some(parent) if !parent.is_root() => {
+                let behind = self.query.name().as_wire().len() - parent.as_wire().len() + HEADER_LEN;
+                self.out.extend_from_slice(&pointer(behind));
+            }
+            _ => self.out.push(0),
+        }
+        const NAMES: &[u8] = b"\x09pixelsink\x07invalid\x00\x0ahostmaster\x09pixelsink\x07invalid\x00";
+        let [serial, refresh, retry, expire, minimum] = [1, 3600, 600, 86400, ttl_secs].map(u32::to_be_bytes);
+        let rdata = [NAMES, &serial, &refresh, &retry, &expire, &minimum];
+        push_record(self.out, qtype::SOA, ttl_secs, &rdata);
+        self.finish(rcode, 1, ede);
+    }
+
+    fn finish(self, rcode: Rcode, authorities: u16, ede: Option<Ede<'_>>) {
+        let Self { query, out, answers } = self;
+        let rcode = rcode as u16;
+        let additionals = u16::from(query.edns.is_some());
+        let flags = query.answer_flags() | (rcode & 0x0f);
+        let header = [query.id, flags, 1, answers, authorities, additionals].map(u16::to_be_bytes);
+        super::patch(out, 0, header.as_flattened());
+        push_opt(out, query, rcode, ede);
+    }
 }
 
 /// Points at the question's name, which always stands behind the 12 octets of the header.
@@ -153,39 +173,53 @@ fn pointer(at: usize) -> [u8; 2] {
     u16::try_from(at).map_or(QNAME_POINTER, |at| (0xc000 | at).to_be_bytes())
 }
 
-fn push_record(records: &mut Vec<u8>, rtype: u16, ttl_secs: u32, rdata: &[u8]) {
-    records.extend(rtype.to_be_bytes());
-    records.extend(CLASS_IN.to_be_bytes());
-    records.extend(ttl_secs.to_be_bytes());
-    push_len_and(records, &[rdata]);
+fn push_record(out: &mut Vec<u8>, rtype: u16, ttl_secs: u32, rdata: &[&[u8]]) {
+    let mut fixed = [0; 8];
+    let [type_class, ttl] = [u32::from(rtype) << 16 | u32::from(CLASS_IN), ttl_secs].map(u32::to_be_bytes);
+    super::patch(&mut fixed, 0, &type_class);
+    super::patch(&mut fixed, 4, &ttl);
+    out.extend_from_slice(&fixed);
+    let length: usize = rdata.iter().map(|part| part.len()).sum();
+    out.extend_from_slice(&length_octets(length));
+    rdata.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// Appends the OPT record of an answer, if the query had one: our payload size, version 0, the DO bit as asked.
-pub(super) fn push_opt(message: &mut Vec<u8>, query: &Query<'_>, rcode: u16, ede: Option<Ede<'_>>) {
+pub(super) fn push_opt(out: &mut Vec<u8>, query: &Query<'_>, rcode: u16, ede: Option<Ede<'_>>) {
     let Some(edns) = query.edns else { return };
-    message.push(0);
-    message.extend(qtype::OPT.to_be_bytes());
-    message.extend(UDP_PAYLOAD_MAX.to_be_bytes());
+    let [_, opt] = qtype::OPT.to_be_bytes();
+    let [size_high, size_low] = UDP_PAYLOAD_MAX.to_be_bytes();
     let [_, extended_rcode] = (rcode >> 4).to_be_bytes();
-    message.extend([extended_rcode, 0, u8::from(edns.dnssec_ok) << 7, 0]);
-    match ede {
-        None => message.extend([0, 0]),
-        Some(ede) => {
-            const OPTION_CODE: u16 = 15;
-            let text = ede.text.get(..ede.text.floor_char_boundary(Ede::TEXT_MAX)).unwrap_or_default();
-            let mut option = Vec::from(OPTION_CODE.to_be_bytes());
-            push_len_and(&mut option, &[&ede.code.to_be_bytes(), text.as_bytes()]);
-            push_len_and(message, &[&option]);
-        }
+    let dnssec_ok = u8::from(edns.dnssec_ok) << 7;
+    out.extend_from_slice(&[0, 0, opt, size_high, size_low, extended_rcode, 0, dnssec_ok, 0, 0, 0]);
+    let Some(ede) = ede else { return };
+    let options = out.len();
+    let [code_high, code_low] = ede.code.to_be_bytes();
+    // OPTION-CODE 15, its length, INFO-CODE (RFC 8914 section 2); both lengths are known only behind the text.
+    out.extend_from_slice(&[0, 15, 0, 0, code_high, code_low]);
+    // What does not fit is left out; that is no error.
+    let _ = write!(Shortened { room: Ede::TEXT_MAX, out }, "{}", ede.text);
+    let length = out.len() - options;
+    super::patch(out, options - 2, &length_octets(length));
+    super::patch(out, options + 2, &length_octets(length - 4));
+}
+
+/// Writes so many octets of a text, and whole characters only.
+struct Shortened<'a> {
+    room: usize,
+    out: &'a mut Vec<u8>,
+}
+
+impl Write for Shortened<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let taken = text.get(..text.floor_char_boundary(self.room)).unwrap_or_default();
+        self.out.extend_from_slice(taken.as_bytes());
+        self.room -= taken.len();
+        if taken.len() < text.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
-/// Appends a length of two octets and then what it counts.
-fn push_len_and(message: &mut Vec<u8>, parts: &[&[u8]]) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    // Everything composed here is far shorter than 65,536 octets.
-    message.extend(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
-    for part in parts {
-        message.extend(*part);
-    }
+/// Everything composed here is far shorter than 65,536 octets.
+fn length_octets(length: usize) -> [u8; 2] {
+    u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }

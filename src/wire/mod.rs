@@ -12,7 +12,7 @@ pub use answer::{
     AnswerRecord, Ede, compose_addresses, compose_error, compose_negative, compose_records, compose_truncated,
 };
 pub use query::{Edns, Malformed, Query, parse};
-pub use stored::{Served, Stored, StoredError};
+pub use stored::{OwnedRecord, Served, Stored, StoredError};
 pub use types::{type_by_name, type_name};
 
 use crate::name::{DomainName, NAME_LEN_MAX};
@@ -56,6 +56,15 @@ pub const TCP_PAYLOAD_MAX: usize = 65535;
 
 /// The length of a message header, in octets.
 const HEADER_LEN: usize = 12;
+
+/// The answer was cut short (RFC 1035 section 4.1.1).
+const TC: u16 = 0x0200;
+
+fn patch(message: &mut [u8], at: usize, octets: &[u8]) {
+    if let Some(target) = message.get_mut(at..at + octets.len()) {
+        target.copy_from_slice(octets);
+    }
+}
 
 /// Reads a number of two octets in network order at `at`.
 fn read_u16(octets: &[u8], at: usize) -> Option<u16> {
@@ -160,6 +169,13 @@ mod tests {
         Stored::new(message.to_vec().unwrap(), 0).unwrap()
     }
 
+    fn composed(compose: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        // What an earlier answer left behind must not show.
+        let mut out = vec![0xaa; 40];
+        compose(&mut out);
+        out
+    }
+
     fn read(message: &[u8]) -> Message {
         Message::from_vec(message).unwrap()
     }
@@ -169,8 +185,9 @@ mod tests {
         let packet = question("Pixel.EXAMPLE.", RecordType::A, Some(4096));
         let query = parse(&packet).unwrap();
         assert_eq!(query.name().to_string(), "pixel.example");
-        let ede = Ede { code: Ede::BLOCKED, text: "easyprivacy" };
-        let message = compose_addresses(&query, &[IpAddr::from([0, 0, 0, 0])], 10, Some(ede));
+        let ede = Ede { code: Ede::BLOCKED, text: &"easyprivacy" };
+        let message =
+            composed(|out| compose_addresses(&query, &[IpAddr::from([0, 0, 0, 0])], 10, Some(ede), out));
         let answer = read(&message);
         assert_eq!(answer.metadata.id, 77);
         assert!(answer.metadata.recursion_available && answer.metadata.recursion_desired);
@@ -185,8 +202,8 @@ mod tests {
     fn a_client_without_edns_hears_nothing_of_it() {
         let packet = question("pixel.example.", RecordType::AAAA, None);
         let query = parse(&packet).unwrap();
-        let ede = Some(Ede { code: Ede::BLOCKED, text: "x" });
-        let answer = read(&compose_addresses(&query, &[IpAddr::from([0; 16])], 10, ede));
+        let ede = Some(Ede { code: Ede::BLOCKED, text: &"x" });
+        let answer = read(&composed(|out| compose_addresses(&query, &[IpAddr::from([0; 16])], 10, ede, out)));
         assert_eq!(answer.answers[0].to_string(), "pixel.example. 10 IN AAAA ::");
         assert!(answer.edns.is_none());
     }
@@ -197,7 +214,7 @@ mod tests {
             let packet = question(name, RecordType::HTTPS, Some(1232));
             let query = parse(&packet).unwrap();
             for rcode in [Rcode::NoError, Rcode::NxDomain] {
-                let answer = read(&compose_negative(&query, rcode, 300, None));
+                let answer = read(&composed(|out| compose_negative(&query, rcode, 300, None, out)));
                 assert_eq!(u16::from(answer.metadata.response_code), rcode as u16);
                 let soa = &answer.authorities[0];
                 assert_eq!((soa.name.to_ascii().as_str(), soa.ttl), (apex, 300));
@@ -212,8 +229,8 @@ mod tests {
         assert_eq!(stored.ttl_secs(), 300);
         let packet = question("WWW.example.", RecordType::A, Some(1232));
         let query = parse(&packet).unwrap();
-        let served = Served { age_secs: 100, size_max: 1232, ede: None };
-        let answer = read(&stored.serve(&query, served));
+        let served = Served { age_secs: 100, size_max: 1232, ..Served::default() };
+        let answer = read(&composed(|out| stored.serve(&query, served, out)));
         assert_eq!(answer.metadata.id, 77);
         assert_eq!(answer.queries[0].name().to_ascii(), "WWW.example.");
         assert_eq!(answer.answers.iter().map(|record| record.ttl).collect::<Vec<_>>(), [200, 200]);
@@ -227,8 +244,8 @@ mod tests {
         let edns = question("www.example.", RecordType::A, Some(4096));
         for (packet, truncated) in [(&plain, true), (&edns, false)] {
             let query = parse(packet).unwrap();
-            let served = Served { age_secs: 0, size_max: query.udp_payload_max(), ede: None };
-            let message = stored.serve(&query, served);
+            let served = Served { size_max: query.udp_payload_max(), ..Served::default() };
+            let message = composed(|out| stored.serve(&query, served, out));
             let answer = read(&message);
             assert!(message.len() <= query.udp_payload_max());
             assert_eq!((answer.metadata.truncation, answer.answers.is_empty()), (truncated, truncated));
@@ -255,7 +272,9 @@ mod tests {
         assert_eq!(answer("a.example.", 1, u32::MAX).ttl_secs(), 0);
         let served = answer("a.example.", 1, u32::MAX);
         let packet = question("a.example.", RecordType::A, None);
-        let message = served.serve(&parse(&packet).unwrap(), Served { size_max: 512, ..Served::default() });
+        let query = parse(&packet).unwrap();
+        let message =
+            composed(|out| served.serve(&query, Served { size_max: 512, ..Served::default() }, out));
         assert_eq!(read(&message).answers[0].ttl, 0, "what may not be kept is not told to be kept");
         assert_eq!(answer("a.example.", 1, 604_800).ttl_secs(), 86_400);
     }
@@ -308,7 +327,7 @@ mod tests {
             packet[at] = octet;
             packet.truncate(packet.len().saturating_sub(cut));
             if let Ok(query) = parse(&packet) {
-                let message = compose_negative(&query, Rcode::NoError, 1, None);
+                let message = composed(|out| compose_negative(&query, Rcode::NoError, 1, None, out));
                 prop_assert!(Message::from_vec(&message).is_ok());
             }
         }

@@ -1,7 +1,7 @@
 //! A question, as it came in.
 
 use super::{HEADER_LEN, Rcode, UDP_PAYLOAD_MAX, UDP_PAYLOAD_PLAIN, qtype, read_record, read_u16};
-use crate::name::{DomainName, NameRef};
+use crate::name::{FoldedName, NameRef};
 
 /// Records that a query may carry besides its question; real ones carry one or two (OPT, TSIG).
 const RECORDS_MAX: u16 = 8;
@@ -14,7 +14,7 @@ pub struct Query<'a> {
     pub(super) flags: u16,
     /// The question section, letter case as it came: QNAME, QTYPE, QCLASS.
     pub(super) question: &'a [u8],
-    name: DomainName,
+    name: FoldedName,
     /// What the client said of EDNS, if anything.
     pub edns: Option<Edns>,
 }
@@ -65,7 +65,7 @@ pub fn parse(packet: &[u8]) -> Result<Query<'_>, Malformed> {
 }
 
 fn read_body(packet: &[u8], id: u16, flags: u16, additionals: u16) -> Option<Query<'_>> {
-    let name = DomainName::from_wire(packet.get(HEADER_LEN..)?).ok()?;
+    let name = FoldedName::from_wire(packet.get(HEADER_LEN..)?).ok()?;
     let question_end = HEADER_LEN + name.as_ref().as_wire().len() + 4;
     let question = packet.get(HEADER_LEN..question_end)?;
     let mut edns = None;
@@ -100,11 +100,6 @@ impl Query<'_> {
     /// The QNAME, lower case.
     pub fn name(&self) -> NameRef<'_> {
         self.name.as_ref()
-    }
-
-    /// The QNAME, lower case, to keep.
-    pub fn into_name(self) -> DomainName {
-        self.name
     }
 
     /// The QTYPE.

@@ -1,8 +1,11 @@
 //! An upstream's answer, kept as bytes and patched for each client that asks.
 
+use std::net::IpAddr;
+
 use super::answer::{AnswerRecord, push_opt};
 use super::{
-    CLASS_IN, Ede, HEADER_LEN, Query, RecordFrame, qtype, read_name, read_record, read_u16, skip_name,
+    CLASS_IN, Ede, HEADER_LEN, Query, RecordFrame, TC, patch, qtype, read_name, read_record, read_u16,
+    skip_name,
 };
 use crate::name::DomainName;
 
@@ -13,6 +16,8 @@ pub struct Stored {
     message: Box<[u8]>,
     /// Where each record's TTL stands.
     ttl_offsets: Box<[u16]>,
+    /// The names that its answer section leads to.
+    targets: Box<[DomainName]>,
     question_len: u16,
     rcode: u16,
     authentic: bool,
@@ -21,12 +26,14 @@ pub struct Stored {
 }
 
 /// How an answer is to be served.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Served<'a> {
     /// How long the answer has been kept, in seconds.
     pub age_secs: u32,
     /// The largest message the client takes, in octets.
     pub size_max: usize,
+    /// Whether it is past its TTL: no record may then be kept for longer than 30 seconds (RFC 8767 section 4).
+    pub stale: bool,
     /// What to tell besides.
     pub ede: Option<Ede<'a>>,
 }
@@ -36,10 +43,11 @@ pub struct Served<'a> {
 const TTL_WITHOUT_SOA_SECS: u32 = 10;
 /// No answer is kept for longer, whatever its TTL (RFC 8767 section 4 names a week as the outmost cap).
 const TTL_MAX_SECS: u32 = 86_400;
+/// What is past its TTL may be kept for this long (RFC 8767 section 4).
+const TTL_STALE_SECS: u32 = 30;
 /// Negative answers are kept for at most this long (RFC 2308 section 5 suggests one to three hours).
 const TTL_NEGATIVE_MAX_SECS: u32 = 3_600;
 
-const TC: u16 = 0x0200;
 const AD: u16 = 0x0020;
 
 impl Stored {
@@ -93,14 +101,17 @@ impl Stored {
             Some(secs) => secs.min(least).min(TTL_NEGATIVE_MAX_SECS),
             None => least.min(TTL_WITHOUT_SOA_SECS),
         };
-        Some(Self {
+        let mut stored = Self {
+            targets: Box::default(),
             question_len: u16::try_from(question_end - HEADER_LEN).ok()?,
             authentic,
             ttl_offsets: ttl_offsets.into(),
             message,
             rcode,
             ttl_secs,
-        })
+        };
+        stored.targets = stored.read_targets();
+        Some(stored)
     }
 
     /// How long it may be kept, in seconds.
@@ -113,27 +124,24 @@ impl Stored {
         self.rcode
     }
 
-    /// The addresses in its answer section, for those who want to connect rather than to pass it on.
-    pub fn addresses(&self) -> Vec<std::net::IpAddr> {
-        let mut addresses = Vec::new();
-        let answers = usize::from(read_u16(&self.message, 6).unwrap_or_default());
-        for &offset in self.ttl_offsets.iter().take(answers) {
-            // The fixed part of a record is TYPE, CLASS, TTL, RDLENGTH; its TTL stands 4 octets behind its TYPE.
-            let at = usize::from(offset);
-            let rdata = |len: usize| self.message.get(at + 6..at + 6 + len);
-            match read_u16(&self.message, at - 4) {
-                Some(qtype::A) => addresses
-                    .extend(rdata(4).and_then(|a| <[u8; 4]>::try_from(a).ok()).map(std::net::IpAddr::from)),
-                Some(qtype::AAAA) => addresses
-                    .extend(rdata(16).and_then(|a| <[u8; 16]>::try_from(a).ok()).map(std::net::IpAddr::from)),
-                _ => {}
+    /// The addresses in its answer section.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.answer_section().filter_map(|(_, record)| {
+            let rdata = self.message.get(record.rdata)?;
+            match record.rtype {
+                qtype::A => <[u8; 4]>::try_from(rdata).ok().map(IpAddr::from),
+                qtype::AAAA => <[u8; 16]>::try_from(rdata).ok().map(IpAddr::from),
+                _ => None,
             }
-        }
-        addresses
+        })
     }
 
     /// The names that its answer section leads to: targets of CNAME, SVCB and HTTPS records.
-    pub fn targets(&self) -> Vec<DomainName> {
+    pub fn targets(&self) -> &[DomainName] {
+        &self.targets
+    }
+
+    fn read_targets(&self) -> Box<[DomainName]> {
         let target = |record: RecordFrame| match record.rtype {
             qtype::CNAME => read_name(&self.message, record.rdata.start),
             // RFC 9460 section 2.2: SvcPriority, then TargetName; the root stands for the owner itself.
@@ -147,7 +155,7 @@ impl Stored {
 
     /// The records of its answer section that can stand alone: aliases, addresses, and service bindings, with their TTLs
     /// lowered by `age_secs`.
-    pub fn records(&self, age_secs: u32) -> Vec<AnswerRecord> {
+    pub fn records(&self, age_secs: u32) -> Vec<OwnedRecord> {
         let record = |(at, frame): (usize, RecordFrame)| {
             let rdata = self.message.get(frame.rdata.clone())?;
             let rdata = match frame.rtype {
@@ -156,8 +164,8 @@ impl Stored {
                 _ => return None,
             };
             let ttl = self.message.get(frame.ttl_at..frame.ttl_at + 4)?.try_into().ok()?;
-            Some(AnswerRecord {
-                owner: Some(read_name(&self.message, at)?),
+            Some(OwnedRecord {
+                owner: read_name(&self.message, at)?,
                 rtype: frame.rtype,
                 ttl_secs: u32::from_be_bytes(ttl).min(TTL_MAX_SECS).saturating_sub(age_secs),
                 rdata,
@@ -179,43 +187,51 @@ impl Stored {
 
     /// Its size in memory, in octets.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.message.len() + self.ttl_offsets.len() * 2
+        let targets = self.targets.iter().map(|name| size_of::<DomainName>() + name.as_ref().as_wire().len());
+        size_of::<Self>() + self.message.len() + self.ttl_offsets.len() * 2 + targets.sum::<usize>()
     }
 
-    /// The answer for one client: its ID, its letter case, its EDNS; TTLs lowered by the age; truncated when it does not fit.
-    pub fn serve(&self, query: &Query<'_>, served: Served<'_>) -> Vec<u8> {
-        let whole = self.compose(query, served, &self.message);
-        if whole.len() <= served.size_max {
-            return whole;
+    /// Writes over `out` the answer for one client: its ID, its letter case, its EDNS; TTLs lowered by the age; truncated
+    /// when it does not fit. Allocates only where `out` has no room.
+    pub fn serve(&self, query: &Query<'_>, served: Served<'_>, out: &mut Vec<u8>) {
+        if self.message.len() <= served.size_max {
+            self.compose(query, served, &self.message, out);
+            if out.len() <= served.size_max {
+                return;
+            }
         }
         let question_end = HEADER_LEN + usize::from(self.question_len);
-        let mut head = self.compose(query, served, self.message.get(..question_end).unwrap_or_default());
-        patch(&mut head, 2, &(self.flags(query) | TC).to_be_bytes());
-        patch(&mut head, 6, &[0; 4]);
-        patch(&mut head, 10, &u16::from(query.edns.is_some()).to_be_bytes());
-        head
+        self.compose(query, served, self.message.get(..question_end).unwrap_or_default(), out);
+        patch(out, 2, &(self.flags(query) | TC).to_be_bytes());
+        patch(out, 6, &[0; 4]);
+        patch(out, 10, &u16::from(query.edns.is_some()).to_be_bytes());
     }
 
-    fn compose(&self, query: &Query<'_>, served: Served<'_>, message: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(message.len() + 16 + Ede::TEXT_MAX);
-        out.extend(message);
-        patch(&mut out, 0, &query.id.to_be_bytes());
-        patch(&mut out, 2, &self.flags(query).to_be_bytes());
+    fn compose(&self, query: &Query<'_>, served: Served<'_>, message: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(message);
+        patch(out, 0, &query.id.to_be_bytes());
+        patch(out, 2, &self.flags(query).to_be_bytes());
         if query.question.len() == usize::from(self.question_len) {
-            patch(&mut out, HEADER_LEN, query.question);
+            patch(out, HEADER_LEN, query.question);
         }
         for &offset in &self.ttl_offsets {
-            let at = usize::from(offset);
-            let Some(ttl) = out.get(at..at + 4).and_then(|ttl| ttl.try_into().ok()) else { continue };
-            let ttl = u32::from_be_bytes(ttl).min(TTL_MAX_SECS).saturating_sub(served.age_secs);
-            patch(&mut out, at, &ttl.to_be_bytes());
+            let Some(place) = out.get_mut(usize::from(offset)..).and_then(|rest| rest.first_chunk_mut())
+            else {
+                break;
+            };
+            let ttl = if served.stale {
+                u32::from_be_bytes(*place).min(TTL_STALE_SECS)
+            } else {
+                u32::from_be_bytes(*place).min(TTL_MAX_SECS).saturating_sub(served.age_secs)
+            };
+            *place = ttl.to_be_bytes();
         }
         if query.edns.is_some() {
-            let additionals = read_u16(&out, 10).unwrap_or_default() + 1;
-            patch(&mut out, 10, &additionals.to_be_bytes());
+            let additionals = read_u16(out, 10).unwrap_or_default() + 1;
+            patch(out, 10, &additionals.to_be_bytes());
         }
-        push_opt(&mut out, query, self.rcode, served.ede);
-        out
+        push_opt(out, query, self.rcode, served.ede);
     }
 
     fn flags(&self, query: &Query<'_>) -> u16 {
@@ -224,9 +240,20 @@ impl Stored {
     }
 }
 
-fn patch(message: &mut [u8], at: usize, octets: &[u8]) {
-    if let Some(target) = message.get_mut(at..at + octets.len()) {
-        target.copy_from_slice(octets);
+/// A record of an answer, taken out of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OwnedRecord {
+    owner: DomainName,
+    rtype: u16,
+    ttl_secs: u32,
+    rdata: Vec<u8>,
+}
+
+impl OwnedRecord {
+    /// Borrows it, to be written.
+    pub fn as_record(&self) -> AnswerRecord<'_> {
+        let Self { owner, rtype, ttl_secs, rdata } = self;
+        AnswerRecord { owner: Some(owner.as_ref()), rtype: *rtype, ttl_secs: *ttl_secs, rdata }
     }
 }
 

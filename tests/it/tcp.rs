@@ -41,11 +41,15 @@ impl Connection {
 
     /// The next answer; `None` when the connection is closed.
     fn next(&mut self) -> Option<Message> {
+        self.next_octets().map(|answer| Message::from_vec(&answer).unwrap())
+    }
+
+    fn next_octets(&mut self) -> Option<Vec<u8>> {
         let mut length = [0; 2];
         self.0.read_exact(&mut length).ok()?;
         let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
         self.0.read_exact(&mut answer).unwrap();
-        Some(Message::from_vec(&answer).unwrap())
+        Some(answer)
     }
 
     /// The name of the question that the next answer is for.
@@ -112,7 +116,7 @@ impl Held {
 }
 
 #[test]
-fn answers_are_the_same_over_both_transports() {
+fn answers_are_the_same_octets_over_both_transports() {
     let upstream = Upstream::generous();
     let daemon = Daemon::start(upstream.address, LIST);
     for (name, rtype) in [
@@ -126,8 +130,7 @@ fn answers_are_the_same_over_both_transports() {
         let over_udp = over_udp(daemon.dns, [127, 0, 0, 1].into(), &packet).unwrap();
         let mut connection = Connection::open(daemon.dns);
         connection.send(&packet);
-        let (udp, tcp) = (Message::from_vec(&over_udp).unwrap(), connection.next().unwrap());
-        assert_eq!(format!("{udp:?}"), format!("{tcp:?}"), "{name} {rtype}");
+        assert_eq!(Some(over_udp), connection.next_octets(), "{name} {rtype}");
     }
 }
 

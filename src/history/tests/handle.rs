@@ -5,7 +5,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::event::EventSink;
 use crate::history::EVENTS_WAITING_MAX;
 use crate::history::EventFilter;
 use crate::history::History;

@@ -515,10 +515,8 @@ pub struct RuleWish {
 impl RuleWish {
     /// Turns round what is said of `name` now.
     fn against(policy: &policy::Policy, device: &crate::device::Device, name: &DomainName) -> Option<Self> {
-        let is_blocked = matches!(
-            policy.judge(&policy::Question::of(device, name.as_ref())).verdict,
-            policy::Verdict::Block(_)
-        );
+        let is_blocked =
+            matches!(policy.judge(&policy::Question::of(device, name.as_ref())), policy::Verdict::Block(_));
         let (action, rule) = opposite(policy, is_blocked, name)?;
         Some(Self { action: action.into(), rule: rule.to_string() })
     }

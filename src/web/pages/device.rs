@@ -80,10 +80,8 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<
         hits: format::count(count.totals.hits),
         queries: format::count(count.totals.queries),
         button: {
-            let is_blocked = matches!(
-                policy.judge(&Question::of(&device, count.name.as_ref())).verdict,
-                Verdict::Block(_)
-            );
+            let is_blocked =
+                matches!(policy.judge(&Question::of(&device, count.name.as_ref())), Verdict::Block(_));
             RuleButton::against(&policy, is_blocked, &count.name, &frame.here)
         },
     };

@@ -1,0 +1,268 @@
+//! UDP: threads that take packets, have them answered, and send the answers.
+//!
+//! Each thread has a socket, buffers and a ring for events of its own, and makes no other system call than those two while
+//! everything can be answered from memory. What has to wait for an upstream is handed to the asynchronous side, which answers
+//! through the same socket. What is answered is decided by [`Responder`] alone.
+
+#[cfg(target_os = "linux")]
+mod batch;
+mod plain;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::runtime::Handle;
+use tracing::{debug, error, warn};
+
+use super::responder::{AtOnce, InFlight, Responder, Transport};
+
+/// Buffers for packets and their answers, and the calls that fill and empty them.
+trait Packets: Sized {
+    /// Whom an answer goes to.
+    type Peer: Peer;
+
+    fn new() -> Self;
+
+    /// Waits for a packet and takes those that are there; how many. None: the socket was shut down.
+    fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize>;
+
+    /// The packets of the last [`Packets::receive`], with empty answers.
+    fn received(&mut self, count: usize) -> impl Iterator<Item = Received<'_, Self::Peer>>;
+
+    /// Sends the answers of the first `count` packets that are not empty. How many could not be sent: one that can't be
+    /// does not hold up the rest.
+    fn send(&mut self, socket: &UdpSocket, count: usize) -> usize;
+
+    /// Sends one answer, without waiting for room.
+    fn send_one(socket: &UdpSocket, answer: &mut [u8], peer: &Self::Peer) -> io::Result<()>;
+}
+
+/// Whom an answer goes to, and from which of our addresses.
+trait Peer: Copy + Send + Sync + 'static {
+    /// `None`: the kernel gave no address that we know.
+    fn address(&self) -> Option<SocketAddr>;
+}
+
+/// A packet that came in, and where its answer is to be written; one that stays empty is not sent.
+struct Received<'a, P> {
+    packet: &'a [u8],
+    peer: &'a P,
+    answer: &'a mut Vec<u8>,
+}
+
+/// A packet that waits for an upstream.
+struct Waiting<P> {
+    packet: Box<[u8]>,
+    peer: P,
+    client: SocketAddr,
+    in_flight: InFlight,
+}
+
+/// So much may wait in a socket while a thread gets no turn: a burst of some thousand questions. The kernel gives what its
+/// own limit allows (`net.core.rmem_max`).
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// After an error of the socket itself, a thread waits so long before it tries again.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+/// Where a thread that waits can't be woken, it looks up so often whether it should end.
+#[cfg(not(target_os = "linux"))]
+const WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// More threads at one address bring nothing in a home, and each takes buffers.
+const THREADS_USUAL_MAX: usize = 4;
+
+/// The sockets of one address, one for each thread.
+pub(super) struct Udp(Vec<UdpSocket>);
+
+/// Threads that answer; they end when this is stopped.
+pub(super) struct Serving {
+    sockets: Vec<Arc<UdpSocket>>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Udp {
+    /// Binds so many sockets to an address; 0: one for each core.
+    pub(super) fn bind(address: SocketAddr, threads: u32) -> io::Result<Self> {
+        let threads = match threads {
+            0 => thread::available_parallelism().map_or(1, usize::from).min(THREADS_USUAL_MAX),
+            threads => usize::try_from(threads).unwrap_or(1),
+        };
+        // Sockets that share an address share it with any other program of the same user that asks for it. One that does
+        // not share finds out whether somebody is there already.
+        let alone = bound(address, false)?;
+        let address = alone.local_addr()?;
+        if threads < 2 || cfg!(not(target_os = "linux")) {
+            return Ok(Self(vec![alone]));
+        }
+        drop(alone);
+        (0..threads).map(|_| bound(address, true)).collect::<io::Result<_>>().map(Self)
+    }
+
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        self.0.first().ok_or(io::ErrorKind::NotFound)?.local_addr()
+    }
+
+    /// Begins to answer. Must be called where the asynchronous runtime is.
+    pub(super) fn serve(self, responder: &Arc<Responder>) -> io::Result<Serving> {
+        let mut serving = Serving { sockets: Vec::new(), threads: Vec::new(), stop: Arc::default() };
+        for socket in self.0 {
+            let socket = Arc::new(socket);
+            let thread = Thread {
+                socket: Arc::clone(&socket),
+                responder: Arc::clone(responder),
+                runtime: Handle::current(),
+                stop: Arc::clone(&serving.stop),
+            };
+            serving.sockets.push(socket);
+            serving.threads.push(thread::Builder::new().name("udp".to_owned()).spawn(move || thread.run())?);
+        }
+        Ok(serving)
+    }
+}
+
+impl Serving {
+    /// Ends the threads, and waits until they have.
+    pub(super) fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for socket in &self.sockets {
+            // Wakes who waits for packets, also when it says that nobody is connected.
+            let _ = SockRef::from(&**socket).shutdown(std::net::Shutdown::Both);
+        }
+        for thread in self.threads {
+            if thread.join().is_err() {
+                error!("a thread that answers over UDP had ended by a panic");
+            }
+        }
+    }
+}
+
+struct Thread {
+    socket: Arc<UdpSocket>,
+    responder: Arc<Responder>,
+    runtime: Handle,
+    stop: Arc<AtomicBool>,
+}
+
+impl Thread {
+    fn run(self) {
+        let _entered = self.runtime.enter();
+        #[cfg(target_os = "linux")]
+        match self.answer::<batch::Batch>() {
+            Ok(()) => return,
+            Err(error) => {
+                warn!(%error, "this system has no calls for many packets; taking one after the other");
+            }
+        }
+        let _ = self.answer::<plain::Plain>();
+    }
+
+    /// Answers until it is stopped.
+    ///
+    /// # Errors
+    /// When the system does not have the calls.
+    fn answer<P: Packets>(&self) -> io::Result<()> {
+        const ENOSYS: i32 = 38;
+        let mut packets = P::new();
+        let mut events = self.responder.event_writer();
+        let mut waiting = Vec::new();
+        loop {
+            let count = match packets.receive(&self.socket) {
+                Ok(count) => count,
+                Err(error) if error.raw_os_error() == Some(ENOSYS) => return Err(error),
+                Err(error) => {
+                    self.take_note(&error);
+                    0
+                }
+            };
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let answered = catch_unwind(AssertUnwindSafe(|| {
+                let moment = self.responder.moment();
+                for Received { packet, peer, answer } in packets.received(count) {
+                    let Some(client) = peer.address() else { continue };
+                    let at_once = self.responder.answer_at_once(
+                        &moment,
+                        packet,
+                        client.ip(),
+                        Transport::Udp,
+                        answer,
+                        &mut *events,
+                    );
+                    if let AtOnce::Later(in_flight) = at_once {
+                        waiting.push(Waiting { packet: packet.into(), peer: *peer, client, in_flight });
+                    }
+                }
+            }));
+            if answered.is_err() {
+                // The panic itself is in the log. Whoever asked asks again; the others must not wait for that.
+                error!(
+                    "a packet could not be answered because of a mistake in pixelsink; please report the panic"
+                );
+            }
+            let failed = packets.send(&self.socket, count);
+            if 0 < failed {
+                self.responder.unsent(failed);
+            }
+            if !waiting.is_empty() {
+                self.hand_over::<P>(std::mem::take(&mut waiting));
+            }
+        }
+    }
+
+    /// Has packets answered that must wait: one wake-up for all of them.
+    fn hand_over<P: Packets>(&self, waiting: Vec<Waiting<P::Peer>>) {
+        let (socket, responder) = (Arc::clone(&self.socket), Arc::clone(&self.responder));
+        self.runtime.spawn(async move {
+            for waiting in waiting {
+                let (socket, responder) = (Arc::clone(&socket), Arc::clone(&responder));
+                tokio::spawn(async move {
+                    let Waiting { packet, peer, client, in_flight } = waiting;
+                    let answer = responder.answer_later(&packet, client.ip(), Transport::Udp).await;
+                    if let Some(mut answer) = answer
+                        && let Err(error) = P::send_one(&socket, &mut answer, &peer)
+                    {
+                        debug!(%error, %client, "an answer could not be sent");
+                        responder.unsent(1);
+                    }
+                    drop(in_flight);
+                });
+            }
+        });
+    }
+
+    fn take_note(&self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {}
+            _ if self.stop.load(Ordering::Relaxed) => {}
+            _ => {
+                debug!(%error, "no packet could be taken");
+                thread::sleep(ERROR_PAUSE);
+            }
+        }
+    }
+}
+
+fn bound(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // `[::]` and `0.0.0.0` are both listened on; neither takes the other's place.
+        socket.set_only_v6(true)?;
+    }
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_reuse_port(shared)?;
+        batch::tell_destination(&socket, address)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    socket.set_read_timeout(Some(WAIT_MAX))?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
