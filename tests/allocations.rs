@@ -1,12 +1,14 @@
-//! What makes no allocation: look-ups in the ruleset and in the cache, and telling of a query; and that the cache takes no more
-//! memory than it may. Tests of their own, since their allocator counts for the whole program.
+//! What makes no allocation: look-ups in the ruleset and in the cache, limits, telling of a query, and all of it together in the
+//! threads that answer; and that the cache takes no more memory than it may. Tests of their own, since their allocator counts
+//! for the whole program.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fall over")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{RData, Record, rdata};
@@ -21,6 +23,7 @@ use pixelsink::resolve::{
     CacheOptions, Known, Question, ResolveOptions, Resolver, Transport, UpstreamAddress,
 };
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
+use pixelsink::server::Limits;
 
 /// Counts the allocations of each thread, and what all of them take.
 struct Counting;
@@ -192,6 +195,21 @@ fn telling_of_a_query_makes_no_allocation() {
             let (at, client, name) = (Timestamp::UNIX_EPOCH, [192, 0, 2, 1].into(), name.as_ref());
             writer.write(&Told { at, client, name, qtype: 1, rcode: 0, latency_us: 9, answered, decided });
         }
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+}
+
+#[test]
+fn a_limit_makes_no_allocation() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    let limits = Limits::new(now);
+    let client = |number: u32| IpAddr::from((0xcb00_7100 + number * 7).to_be_bytes());
+    let before = ALLOCATIONS.with(Cell::get);
+    for number in 0..100_000 {
+        limits.admits(client(number), 10, now);
+        limits.rate(client(number), 10, now);
+        drop(limits.wait(client(number), 10));
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
 }

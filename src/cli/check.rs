@@ -88,7 +88,7 @@ fn readable(path: &std::path::Path) -> io::Result<()> {
 
 /// What the daemon would start with, but not as the person meant it.
 fn warnings(config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings = config.warnings();
     for list in &config.lists {
         if let Origin::File(path) = &list.origin
             && let Err(error) = readable(path)

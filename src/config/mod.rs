@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::device::NamedDevice;
 use crate::feed::SourceOptions;
 use crate::list::{Action, OwnRule};
@@ -104,6 +106,10 @@ impl Default for Config {
                     allow_from: read::private_networks(),
                     allow_local_networks: true,
                     queries_per_second: 1000,
+                    responses_per_second: 20,
+                    in_flight_per_client: 256,
+                    tcp_connections: 512,
+                    tcp_connections_per_client: 32,
                 },
             },
             listen_is_named: false,
@@ -169,10 +175,37 @@ impl Config {
         Err(ConfigError { file: file.to_owned(), text: text.to_owned(), problems })
     }
 
+    /// What is right, but should be known to who uses it.
+    pub fn warnings(&self) -> Vec<String> {
+        let Access { allow_from, responses_per_second, .. } = &self.server.access;
+        let open = allow_from.iter().filter(|prefix| is_open_to_strangers(prefix));
+        let bound = match responses_per_second {
+            0 => "with limits.responses_per_second = 0 nothing bounds what is sent to them".to_owned(),
+            limit => format!(
+                "what they are sent over UDP is bounded to {limit} answers a second for each /24 or /56"
+            ),
+        };
+        let warning = |prefix| {
+            format!(
+                "dns.allow_from: {prefix} lets strangers ask, which makes this an open resolver: others will use it to flood \
+                 their victims with its answers, in your name (RFC 5358); name the prefixes of your own devices instead; {bound}"
+            )
+        };
+        open.map(warning).collect()
+    }
+
     /// The name under which the person's own rules of this file are shown.
     pub fn own_rules_name(&self) -> Arc<str> {
         self.file.as_ref().map_or_else(|| "configuration".into(), |file| file.display().to_string().into())
     }
+}
+
+/// Whether `prefix` is public, and wider than any household's or company's own.
+fn is_open_to_strangers(prefix: &IpNet) -> bool {
+    const IPV4_LEN_MIN: u8 = 8;
+    const IPV6_LEN_MIN: u8 = 16;
+    let len_min = if prefix.addr().is_ipv4() { IPV4_LEN_MIN } else { IPV6_LEN_MIN };
+    prefix.prefix_len() < len_min && !read::private_networks().iter().any(|private| private.contains(prefix))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::feed::{Origin, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
 use crate::resolve::{CacheOptions, ResolveOptions, UpstreamAddress};
-use crate::server::{Access, ServerOptions};
+use crate::server::{Access, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, ServerOptions};
 use crate::tracker::Level;
 
 /// A list that is downloaded more often than this is a burden for who serves it.
@@ -40,6 +40,10 @@ const NEGATIVE_TTL_MAX_MAX: Duration = Duration::from_secs(3600);
 /// RFC 8767 section 5 suggests one to three days for stale answers; after a week they are rather wrong than right.
 const STALE_MAX_MAX: Duration = Duration::from_secs(7 * 86_400);
 const REFRESH_DEFAULT: Duration = Duration::from_secs(86_400);
+/// So many questions wait for upstreams at most, of whomever.
+const IN_FLIGHT_MAX: u32 = 4096;
+/// Each connection takes one of the files that a process may have open.
+const TCP_CONNECTIONS_MAX: u32 = 16_384;
 
 /// Private and link-local networks (RFC 1918, 6598, 3927, 4193, 4291) and this machine itself.
 pub(super) fn private_networks() -> Vec<IpNet> {
@@ -82,10 +86,7 @@ impl Config {
             self.data_dir = directory;
         }
         self.read_dns(root.section("dns"));
-        let mut limits = root.section("limits");
-        if let Some(value) = limits.get("queries_per_second") {
-            set(&mut self.server.access.queries_per_second, value.integer(0..=1_000_000));
-        }
+        read_limits(root.section("limits"), &mut self.server.access);
         self.read_upstream(root.section("upstream"));
         self.resolve.cache = read_cache(root.section("cache"), self.resolve.cache);
         self.blocking = read_blocking(root.section("blocking"), self.blocking);
@@ -234,6 +235,20 @@ fn addresses(value: &Value<'_>) -> Vec<SocketAddr> {
             |_| format!("`{text}` is not an address and a port; write `192.168.1.2:53` or `[fd00::2]:53`");
         text.parse().map_err(advice)
     })
+}
+
+fn read_limits(mut limits: Section<'_>, access: &mut Access) {
+    for (key, field, range) in [
+        ("queries_per_second", &mut access.queries_per_second, 0..=QUERIES_PER_SECOND_MAX),
+        ("in_flight_per_client", &mut access.in_flight_per_client, 1..=IN_FLIGHT_MAX),
+        ("responses_per_second", &mut access.responses_per_second, 0..=RESPONSES_PER_SECOND_MAX),
+        ("tcp_connections", &mut access.tcp_connections, 1..=TCP_CONNECTIONS_MAX),
+        ("tcp_connections_per_client", &mut access.tcp_connections_per_client, 1..=TCP_CONNECTIONS_MAX),
+    ] {
+        if let Some(value) = limits.get(key) {
+            set(field, value.integer(range));
+        }
+    }
 }
 
 fn read_allow_from(value: &Value<'_>, access: &mut Access) {

@@ -70,6 +70,12 @@ fn every_value_is_read() {
         [dns]
         listen = ["127.0.0.1:5300"]
         allow_from = ["local", "203.0.113.0/24", "2001:db8::1"]
+        [limits]
+        queries_per_second = 1
+        in_flight_per_client = 2
+        responses_per_second = 3
+        tcp_connections = 4
+        tcp_connections_per_client = 5
         [upstream]
         servers = ["udp://127.0.0.1:5399", "tcp://[::1]:5399"]
         [blocking]
@@ -93,7 +99,18 @@ fn every_value_is_read() {
     .unwrap();
     assert_eq!(config.server.listen, ["127.0.0.1:5300".parse().unwrap()]);
     assert_eq!(config.server.access.allow_from.len(), 2);
-    assert!(config.server.access.allow_local_networks);
+    let access = &config.server.access;
+    assert!(access.allow_local_networks);
+    assert_eq!(
+        [
+            access.queries_per_second,
+            access.in_flight_per_client,
+            access.responses_per_second,
+            access.tcp_connections,
+            access.tcp_connections_per_client,
+        ],
+        [1, 2, 3, 4, 5]
+    );
     assert_eq!(
         config.resolve.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["udp://127.0.0.1:5399", "tcp://[::1]:5399"]
@@ -106,7 +123,7 @@ fn every_value_is_read() {
         (list.kind, list.subdomains, list.refresh),
         (crate::feed::SourceKind::Allow, true, 12 * 3600 * Duration::from_secs(1))
     );
-    assert_eq!(config.own_rules.iter().map(|(_, _, line)| *line).collect::<Vec<_>>(), [21, 22]);
+    assert_eq!(config.own_rules.iter().map(|(_, _, line)| *line).collect::<Vec<_>>(), [27, 28]);
 }
 
 #[test]
@@ -118,6 +135,10 @@ listen = ["0.0.0.0", 53]
 allow_from = ["everyone"]
 [limits]
 queries_per_second = "many"
+in_flight_per_client = 0
+responses_per_second = 20_000
+tcp_connections = -1
+tcp_connections_per_client = 1.5
 [upstream]
 servers = ["tls://1.1.1.1", "udp://dns.example", "udp://127.0.0.1:53"]
 [blocking]
@@ -164,6 +185,33 @@ fn a_problem_is_shown_in_its_line() {
     let text = "[upstream]\nservers = [\n  \"udp://9.9.9.9\",\n  \"tls://1.1.1.1\",\n]\n";
     let error = Config::parse(text, file()).unwrap_err();
     insta::assert_snapshot!(error.render(false));
+}
+
+#[test]
+fn an_open_resolver_is_warned_of() {
+    let warnings = |prefixes: &str, more: &str| {
+        let text = format!("dns.allow_from = [{prefixes}]\n{more}");
+        Config::parse(&text, file()).unwrap().warnings()
+    };
+    let [warning] = &warnings(r#""private", "0.0.0.0/0""#, "")[..] else { panic!("expected one") };
+    insta::assert_snapshot!(warning, @"dns.allow_from: 0.0.0.0/0 lets strangers ask, which makes this an open resolver: others will use it to flood their victims with its answers, in your name (RFC 5358); name the prefixes of your own devices instead; what they are sent over UDP is bounded to 20 answers a second for each /24 or /56");
+    let [warning] = &warnings(r#""::/0""#, "limits.responses_per_second = 0")[..] else {
+        panic!("expected one")
+    };
+    insta::assert_snapshot!(warning, @"dns.allow_from: ::/0 lets strangers ask, which makes this an open resolver: others will use it to flood their victims with its answers, in your name (RFC 5358); name the prefixes of your own devices instead; with limits.responses_per_second = 0 nothing bounds what is sent to them");
+    assert_eq!(warnings(r#""0.0.0.0/1", "128.0.0.0/1", "2000::/3""#, "").len(), 3);
+    let of_few =
+        r#""private", "local", "203.0.0.0/8", "2001::/16", "fc00::/7", "fe80::/10", "10.0.0.0/8", "9.9.9.9""#;
+    assert_eq!(warnings(of_few, ""), [""; 0]);
+}
+
+#[test]
+fn private_networks_are_of_the_house() {
+    for network in read::private_networks() {
+        for address in [network.network(), network.broadcast()] {
+            assert!(crate::server::is_of_the_house(address, &[]), "{address}");
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// hickory logs two lines a query and one for each odd packet; that would wear out an SD card.
-const FILTER: &str = "info,hickory_server=off,hickory_net=error,hickory_proto=error,netlink_proto=error";
+const FILTER: &str = "info,hickory_net=error,hickory_proto=error,netlink_proto=error";
 
 /// Begins to log to standard error. `PIXELSINK_LOG` changes what is logged, for instance `debug`.
 pub(super) fn start() {

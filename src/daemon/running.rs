@@ -112,6 +112,9 @@ impl Running {
             warn!("the built-in list: {mistake}");
         }
         let catalogue = Arc::new(catalogue);
+        for warning in config.warnings() {
+            warn!("{warning}");
+        }
         raise_file_limit();
         let metrics = Arc::new(Metrics::default());
         let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
@@ -395,6 +398,9 @@ impl Running {
         self.policy.update(|policy| policy.blocking = config.blocking);
         self.resolver.reconfigure(&config.resolve);
         self.responder.set_access(config.server.access.clone());
+        for warning in config.warnings() {
+            warn!("{warning}");
+        }
         self.page_names.store(Arc::new(host_names(&config)));
         self.publish_devices_of(&config);
         let mut added = self.added.lock().await;

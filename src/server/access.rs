@@ -1,9 +1,6 @@
 //! Who may ask, and how much.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -16,78 +13,64 @@ pub struct Access {
     pub allow_local_networks: bool,
     /// How many questions an address may ask in a second; 0: no limit.
     pub queries_per_second: u32,
+    /// How many answers a prefix outside the house is sent over UDP in a second; 0: no limit.
+    pub responses_per_second: u32,
+    /// How many questions of an address may wait for upstreams at once.
+    pub in_flight_per_client: u32,
+    /// How many TCP connections may be open.
+    pub tcp_connections: u32,
+    /// How many of them may be of one address.
+    pub tcp_connections_per_client: u32,
 }
 
 impl Access {
     /// Whether `client` may ask, on a machine that is on these networks.
     pub fn allows(&self, client: IpAddr, networks: &[IpNet]) -> bool {
         let client = client.to_canonical();
-        let within = |prefixes: &[IpNet]| prefixes.iter().any(|prefix| prefix.contains(&client));
-        within(&self.allow_from) || self.allow_local_networks && within(networks)
+        within(client, &self.allow_from) || self.allow_local_networks && within(client, networks)
     }
 }
 
-/// So many addresses are counted at once; when more come within a second, the count begins anew for all of them.
-const CLIENTS_MAX: usize = 8192;
-
-/// Counts questions per address within the running second.
-#[derive(Debug)]
-pub struct Limits {
-    started: Instant,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    second: u64,
-    by_client: HashMap<IpAddr, u32>,
-}
-
-impl Limits {
-    /// Counts from `now` on.
-    pub fn new(now: Instant) -> Self {
-        Self { started: now, counts: Mutex::default() }
-    }
-
-    /// Counts a question; `false` when the address has asked `limit` questions in this second already.
-    pub fn admits(&self, client: IpAddr, limit: u32, now: Instant) -> bool {
-        if limit == 0 {
-            return true;
+/// Whether `client` is surely of the house: its address is a private, link-local or loopback one (RFC 1918, 6598, 3927, 4193,
+/// 4291), or in a network that this machine is on. Nobody else in the Internet can be reached by an answer to it.
+pub fn is_of_the_house(client: IpAddr, networks: &[IpNet]) -> bool {
+    let client = client.to_canonical();
+    let private = match client {
+        IpAddr::V4(address) => {
+            address.is_private() || address.is_loopback() || address.is_link_local() || is_shared(address)
         }
-        let second = now.saturating_duration_since(self.started).as_secs();
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.second != second || CLIENTS_MAX <= counts.by_client.len() {
-            counts.second = second;
-            counts.by_client.clear();
+        IpAddr::V6(address) => {
+            address.is_unique_local() || address.is_unicast_link_local() || address == Ipv6Addr::LOCALHOST
         }
-        let count = counts.by_client.entry(client.to_canonical()).or_default();
-        *count = count.saturating_add(1);
-        *count <= limit
-    }
+    };
+    private || within(client, networks)
+}
+
+/// Whether it is one of the addresses that providers share among households, 100.64.0.0/10 (RFC 6598).
+const fn is_shared(address: Ipv4Addr) -> bool {
+    matches!(address.octets(), [100, 64..=127, _, _])
+}
+
+fn within(client: IpAddr, prefixes: &[IpNet]) -> bool {
+    prefixes.iter().any(|prefix| prefix.contains(&client))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn an_address_has_its_share_of_each_second() {
-        let start = Instant::now();
-        let limits = Limits::new(start);
-        let [one, other] = [IpAddr::from([192, 168, 1, 2]), IpAddr::from([192, 168, 1, 3])];
-        assert!(limits.admits(one, 2, start) && limits.admits(one, 2, start));
-        assert!(!limits.admits(one, 2, start));
-        assert!(limits.admits(other, 2, start), "another address has its own share");
-        assert!(limits.admits(one, 2, start + Duration::from_secs(1)));
-        assert!((0..10_000).all(|_| limits.admits(one, 0, start)), "0 is no limit");
-    }
 
     #[test]
     fn only_the_house_may_ask() {
         let allow_from = vec!["192.168.0.0/16".parse().unwrap(), "fe80::/10".parse().unwrap()];
-        let mut access = Access { allow_from, allow_local_networks: false, queries_per_second: 0 };
+        let mut access = Access {
+            allow_from,
+            allow_local_networks: false,
+            queries_per_second: 0,
+            responses_per_second: 0,
+            in_flight_per_client: 1,
+            tcp_connections: 1,
+            tcp_connections_per_client: 1,
+        };
         let networks = ["2001:db8:1::5/64".parse().unwrap()];
         for (client, allowed) in [
             ("192.168.1.2", true),
@@ -101,5 +84,30 @@ mod tests {
         access.allow_local_networks = true;
         assert!(access.allows("2001:db8:1::9".parse().unwrap(), &networks));
         assert!(!access.allows("2001:db8:2::9".parse().unwrap(), &networks));
+    }
+
+    #[test]
+    fn strangers_are_told_from_the_house() {
+        let networks = ["2001:db8:1::5/64".parse().unwrap(), "198.51.100.7/24".parse().unwrap()];
+        for (client, of_the_house) in [
+            ("127.0.0.1", true),
+            ("10.1.2.3", true),
+            ("172.31.0.1", true),
+            ("172.32.0.1", false),
+            ("::ffff:192.168.1.2", true),
+            ("100.64.0.1", true),
+            ("100.128.0.1", false),
+            ("169.254.1.1", true),
+            ("198.51.100.200", true),
+            ("203.0.113.5", false),
+            ("::1", true),
+            ("::2", false),
+            ("fd00::1", true),
+            ("fe80::1", true),
+            ("2001:db8:1::9", true),
+            ("2001:db8:2::9", false),
+        ] {
+            assert_eq!(is_of_the_house(client.parse().unwrap(), &networks), of_the_house, "{client}");
+        }
     }
 }

@@ -3,38 +3,29 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
-use hickory_server::Server;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::handler::Handler;
 use super::holder;
 use super::responder::Responder;
+use super::tcp;
 use super::udp::Udp;
 
-/// A TCP connection on which nothing comes for so long is closed (RFC 7766 section 6.2.3 leaves it to us).
-const TCP_IDLE: Duration = Duration::from_secs(10);
 /// Connections that may wait to be accepted.
 const TCP_BACKLOG: i32 = 128;
-/// Answers that may wait on one TCP connection.
-const TCP_ANSWERS_MAX: usize = 32;
 
 /// How many ports are tried when the system may choose one.
 const PORT_ATTEMPTS_MAX: u32 = 20;
-/// After a socket died it is bound again, with this pause between attempts.
-const REBIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// Both sockets of an address, each with a server of its own, so that the end of one does not hide behind the other.
 pub struct Listener {
     address: SocketAddr,
     responder: Arc<Responder>,
     udp: Udp,
-    tcp: Server<Handler>,
+    tcp: TcpListener,
 }
 
 /// An address that can't be listened on.
@@ -65,7 +56,7 @@ impl Listener {
             let udp = Udp::bind(address, threads).map_err(error("udp"))?;
             let bound = udp.address().map_err(error("udp"))?;
             attempts -= 1;
-            match tcp_server(bound, &responder) {
+            match tcp_listener(bound) {
                 Ok(tcp) => return Ok(Self { address: bound, udp, tcp, responder }),
                 Err(refused) if attempts == 0 => return Err(error("tcp")(refused)),
                 Err(_) => {}
@@ -78,8 +69,8 @@ impl Listener {
         self.address
     }
 
-    /// Answers until `cancel`, then closes both sockets. Queries in flight are lost then; wait for
-    /// [`Responder::in_flight`] first. A socket whose server ends by itself is bound again.
+    /// Answers until `cancel`, then closes both sockets. Queries in flight over UDP are lost then, wait for
+    /// [`Responder::in_flight`] first; over TCP they have a moment to end.
     pub async fn serve(self, cancel: CancellationToken) {
         let Self { address, responder, udp, tcp } = self;
         let udp = match udp.serve(&responder) {
@@ -89,48 +80,12 @@ impl Listener {
                 None
             }
         };
-        keep_serving(tcp, "tcp", address, || tcp_server(address, &responder), &cancel).await;
+        tcp::serve(tcp, responder, cancel).await;
         if let Some(udp) = udp {
             // Waits for the threads, which takes as long as an answer.
             let _ = tokio::task::spawn_blocking(|| udp.stop()).await;
         }
     }
-}
-
-async fn keep_serving(
-    mut server: Server<Handler>,
-    transport: &str,
-    address: SocketAddr,
-    bind: impl Fn() -> io::Result<Server<Handler>>,
-    cancel: &CancellationToken,
-) {
-    loop {
-        let ended = tokio::select! {
-            () = cancel.cancelled() => {
-                let _ = server.shutdown_gracefully().await;
-                return;
-            }
-            ended = server.block_until_done() => ended,
-        };
-        warn!(%address, transport, reason = ?ended.err(), "a listener ended by itself; binding it again");
-        drop(server);
-        server = loop {
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                () = sleep(REBIND_PAUSE) => {}
-            }
-            match bind() {
-                Ok(server) => break server,
-                Err(error) => warn!(%address, transport, %error, "it can't be bound yet"),
-            }
-        };
-    }
-}
-
-fn tcp_server(address: SocketAddr, responder: &Arc<Responder>) -> io::Result<Server<Handler>> {
-    let mut server = Server::new(Handler(Arc::clone(responder)));
-    server.register_listener(tcp_listener(address)?, TCP_IDLE, TCP_ANSWERS_MAX);
-    Ok(server)
 }
 
 impl BindError {

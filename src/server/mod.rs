@@ -1,17 +1,20 @@
 //! Listeners, limits, and the one function that decides about a query.
 //!
 //! What is answered is decided by [`Responder`] alone, which speaks bytes, so that every transport gives the same answers: UDP by
-//! threads of its own (`udp`), everything else asynchronously ([`Responder::respond`]). This part knows no lists, no history and no page.
+//! threads of its own (`udp`), TCP asynchronously (`tcp`, by [`Responder::respond`]). This part knows no lists, no history and no page.
 
 mod access;
-mod handler;
+mod connections;
 mod holder;
+mod limits;
 mod listener;
 mod responder;
 mod sinkhole;
+mod tcp;
 mod udp;
 
-pub use access::{Access, Limits};
+pub use access::{Access, is_of_the_house};
+pub use limits::{LimitCounts, Limits, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, Rate, Waiting};
 pub use listener::{BindError, Listener};
 pub use responder::{Responder, Transport};
 
@@ -27,3 +30,6 @@ pub struct ServerOptions {
     /// Who may ask, and how much.
     pub access: Access,
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,11 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
-use super::access::{Access, Limits};
+use super::access::{Access, is_of_the_house};
+use super::connections::{ConnectionLimits, Seat};
+use super::limits::{Limits, Rate, Waiting};
 use super::sinkhole::Sinkhole;
 use crate::clock::Clock;
 use crate::device::{DeviceTable, LiveDevices};
@@ -115,6 +118,23 @@ impl Responder {
         self.networks.store(Arc::new(networks));
     }
 
+    /// What each client has of what is limited.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A seat for a TCP connection of `client`, unless it may not ask or there is none left; `leave` is cancelled when the
+    /// connection has to give way.
+    pub(super) fn seat(&self, client: IpAddr, leave: CancellationToken) -> Option<Seat> {
+        let access = self.access.load();
+        if !access.allows(client, &self.networks.load()) {
+            return None;
+        }
+        let limits =
+            ConnectionLimits { total: access.tcp_connections, per_client: access.tcp_connections_per_client };
+        self.limits.connections().seat(client, limits, leave, self.clock.instant())
+    }
+
     /// How many queries wait for their answer.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
@@ -174,14 +194,28 @@ impl Responder {
             // Over UDP the sender's address may be forged: whoever is not of the house hears nothing.
             return AtOnce::Done;
         }
-        let query = match wire::parse(packet) {
-            Ok(query) => query,
-            Err(malformed) => {
-                if let Malformed::Answer(header) = malformed {
-                    out.extend_from_slice(&header);
-                }
+        let parsed = match wire::parse(packet) {
+            Err(Malformed::Silent) => return AtOnce::Done,
+            parsed => parsed,
+        };
+        // Over TCP nobody can ask in the name of another.
+        let may_be_forged = transport == Transport::Udp && !is_of_the_house(client, &moment.networks);
+        let rate = if may_be_forged {
+            self.limits.rate(client, moment.access.responses_per_second, moment.begun)
+        } else {
+            Rate::Answer
+        };
+        let query = match (rate, parsed) {
+            (Rate::Answer, Ok(query)) => query,
+            (Rate::Answer, Err(Malformed::Answer(header))) => {
+                out.extend_from_slice(&header);
                 return AtOnce::Done;
             }
+            (Rate::Truncate, Ok(query)) => {
+                wire::compose_truncated(&query, out);
+                return AtOnce::Done;
+            }
+            _ => return AtOnce::Done,
         };
         if let Some(refusal) = refusal(&query) {
             wire::compose_error(&query, refusal, None, out);
@@ -198,6 +232,7 @@ impl Responder {
         let known;
         let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
             Some(decisive) => turn.block(decisive, out),
+            None if query.qtype() == wire::qtype::ANY => Some(turn.minimal(decisive, out)),
             None => {
                 known = self.resolver.cached(&asked(&query), moment.begun);
                 match &known {
@@ -224,7 +259,14 @@ impl Responder {
             self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
             return AtOnce::Done;
         }
-        match InFlight::begin(&self.in_flight) {
+        let Some(waiting) = self.limits.wait(client, moment.access.in_flight_per_client) else {
+            // Not SERVFAIL, after which a stub resolver asks the same again at once.
+            let text = format_args!("more than {} questions at once", moment.access.in_flight_per_client);
+            let ede = Ede { code: Ede::PROHIBITED, text: &text };
+            wire::compose_error(&query, Rcode::Refused, Some(ede), out);
+            return AtOnce::Done;
+        };
+        match InFlight::begin(&self.in_flight, waiting) {
             Some(in_flight) => AtOnce::Later(in_flight),
             None => {
                 let why = format!("{IN_FLIGHT_MAX} questions wait for upstreams already").into();
@@ -418,6 +460,16 @@ impl<'a> Turn<'a> {
         Outcome { decisive, answered, rcode: answer.rcode() }
     }
 
+    /// Writes the answer to QTYPE ANY: one record that says why there are no others, and no upstream is asked (RFC 8482
+    /// section 4.2). What a name has of everything is of use to those only who want large answers sent to others.
+    fn minimal<'b>(&self, decisive: Option<Decisive<'b>>, out: &mut Vec<u8>) -> Outcome<'b> {
+        const TTL_SECS: u32 = 3600;
+        let rdata = b"\x07RFC8482\x00";
+        let hinfo = wire::AnswerRecord { owner: None, rtype: wire::qtype::HINFO, ttl_secs: TTL_SECS, rdata };
+        wire::compose_records(self.query, [hinfo], TTL_SECS, None, out);
+        Outcome { decisive, answered: AnsweredBy::Sinkhole, rcode: Rcode::NoError as u16 }
+    }
+
     /// Writes that nobody could tell.
     fn fail<'b>(
         &self,
@@ -468,21 +520,24 @@ fn joined(name: NameRef<'_>, behind: NameRef<'_>) -> Option<DomainName> {
 }
 
 /// A query that waits for its answer, also when its task is ended.
-pub(super) struct InFlight(Arc<AtomicUsize>);
+pub(super) struct InFlight {
+    all: Arc<AtomicUsize>,
+    _of_client: Waiting,
+}
 
 impl InFlight {
     /// `None`: as many as may be are waiting already.
-    fn begin(count: &Arc<AtomicUsize>) -> Option<Self> {
-        if IN_FLIGHT_MAX <= count.fetch_add(1, Ordering::Relaxed) {
-            count.fetch_sub(1, Ordering::Relaxed);
+    fn begin(all: &Arc<AtomicUsize>, of_client: Waiting) -> Option<Self> {
+        if IN_FLIGHT_MAX <= all.fetch_add(1, Ordering::Relaxed) {
+            all.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Self(Arc::clone(count)))
+        Some(Self { all: Arc::clone(all), _of_client: of_client })
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }

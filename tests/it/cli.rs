@@ -185,6 +185,20 @@ fn check_warns_of_a_list_that_can_not_be_read() {
 }
 
 #[test]
+fn an_open_resolver_is_warned_of_by_check_and_in_the_log() {
+    let home = Home::new();
+    home.configure("127.0.0.1:9".parse().unwrap(), "dns.allow_from = [\"0.0.0.0/0\"]\n");
+    let output = home.run(&["check"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("warning: dns.allow_from: 0.0.0.0/0 lets strangers ask"),
+        "{said}"
+    );
+    let log = home.start().log();
+    assert!(log.contains("WARN") && log.contains("0.0.0.0/0 lets strangers ask"), "{log}");
+}
+
+#[test]
 fn help_and_version_are_there() {
     let help = Command::new(BINARY).arg("--help").output().unwrap();
     insta::assert_snapshot!(String::from_utf8_lossy(&help.stdout));

@@ -17,4 +17,5 @@ mod real_lists;
 mod scenarios;
 mod shipped;
 mod support;
+mod tcp;
 mod web;

@@ -128,6 +128,22 @@ impl Daemon {
         self.log.lock().unwrap().clone()
     }
 
+    /// How much memory it holds, in octets (`VmRSS`, proc(5)).
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
+        let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        held.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Sets how many files it may have open; gives back how many they were.
+    pub(crate) fn limit_files(&self, count: Option<u64>) -> Option<u64> {
+        let pid = rustix::process::Pid::from_child(&self.child.0);
+        // It was started with ours.
+        let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let limit = rustix::process::Rlimit { current: count, maximum };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).unwrap().current
+    }
+
     /// Sends a signal by its number (signal(7)).
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.0.id().to_string();
