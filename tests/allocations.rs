@@ -1,6 +1,12 @@
 //! Look-ups in the ruleset and in the cache make no allocation, and the cache takes no more memory than it may: tests of their
 //! own, since their allocator counts for the whole program.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fall over")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fall over"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
