@@ -1,7 +1,13 @@
 //! What makes no allocation: look-ups in the ruleset and in the cache, limits, telling of a query, and all of it together in the
 //! threads that answer; and that the cache takes no more memory than it may. Tests of their own, since their allocator counts
 //! for the whole program.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fall over")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fall over"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -54,7 +54,7 @@ impl Inner {
     /// not looked for; the permit is given back at the end.
     pub(super) fn board(
         self: &Arc<Self>,
-        question: &Question,
+        question: Question,
         ahead: Option<OwnedSemaphorePermit>,
     ) -> Result<Boarded, Unresolved> {
         let mut flights = self.flights.lock();
@@ -63,7 +63,7 @@ impl Inner {
         {
             return Ok(Boarded::Known(known));
         }
-        if let Some(flight) = flights.get(question) {
+        if let Some(flight) = flights.get(&question) {
             return Ok(Boarded::Waits { landing: Landing(flight.subscribe()), began: false });
         }
         if FLIGHTS_MAX <= flights.len() {
@@ -75,7 +75,7 @@ impl Inner {
         flights.insert(question.clone(), Arc::clone(&flight));
         drop(flights);
         // A task of its own: it lands for those who wait even when the one who began it is gone.
-        let flying = Flying { inner: Arc::clone(self), question: question.clone(), flight, _ahead: ahead };
+        let flying = Flying { inner: Arc::clone(self), question, flight, _ahead: ahead };
         self.runtime.spawn(flying.fly());
         Ok(Boarded::Waits { landing: Landing(landing), began: true })
     }

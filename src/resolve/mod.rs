@@ -152,7 +152,7 @@ impl Resolver {
         if let Some(known) = self.cached(&question.as_asked(), inner.clock.instant()) {
             return self.resolved(question, known);
         }
-        let (landing, began) = match inner.board(question, None)? {
+        let (landing, began) = match inner.board(question.clone(), None)? {
             Boarded::Known(known) => return self.resolved(question, known),
             Boarded::Waits { landing, began } => (landing, began),
         };
@@ -201,7 +201,7 @@ impl Resolver {
     /// Asks upstreams ahead, in the background; when too many are asked ahead already, it is left to the next one who asks.
     pub fn refresh(&self, question: Question) {
         let Ok(permit) = Arc::clone(&self.0.ahead).try_acquire_owned() else { return };
-        if let Ok(Boarded::Waits { began: true, .. }) = self.0.board(&question, Some(permit)) {
+        if let Ok(Boarded::Waits { began: true, .. }) = self.0.board(question, Some(permit)) {
             self.0.cache.counts.count_prefetch();
         }
     }
