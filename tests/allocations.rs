@@ -21,15 +21,17 @@ use hickory_proto::rr::{RData, Record, rdata};
 use jiff::Timestamp;
 use pixelsink::clock::{Clock, SystemClock};
 use pixelsink::event::{
-    AnsweredBy, Batch, DETAILED_MAX, Decided, EventSource, EventWriter, RuleText, Told, ring,
+    AnsweredBy, Batch, DETAILED_MAX, Decided, EventSink, EventSource, EventWriter, RuleText, Told, ring,
 };
-use pixelsink::list::{Action, Rule, Scope};
+use pixelsink::list::{Action, ParseOptions, Rule, Scope, parse};
 use pixelsink::name::DomainName;
+use pixelsink::policy::{LivePolicy, Rules};
 use pixelsink::resolve::{
     CacheOptions, Known, Question, ResolveOptions, Resolver, Transport, UpstreamAddress,
 };
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
-use pixelsink::server::Limits;
+use pixelsink::server::{Access, Limits, Listener, Responder};
+use tokio_util::sync::CancellationToken;
 
 /// Counts the allocations of each thread, and what all of them take.
 struct Counting;
@@ -218,4 +220,105 @@ fn a_limit_makes_no_allocation() {
         drop(limits.wait(client(number), 10));
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+}
+
+/// Notes what its thread has allocated so far, each time it is told of a query.
+struct Meter(Arc<[AtomicUsize; 2]>);
+
+impl EventSink for Meter {
+    fn writer(&self) -> Box<dyn EventWriter> {
+        Box::new(Self(Arc::clone(&self.0)))
+    }
+}
+
+impl EventWriter for Meter {
+    fn write(&mut self, told: &Told<'_>) {
+        let [allocations, answers] = &*self.0;
+        // What had to wait for an upstream is told by another thread.
+        if matches!(told.answered, AnsweredBy::Sinkhole | AnsweredBy::Cache) {
+            allocations.store(usize::try_from(ALLOCATIONS.with(Cell::get)).unwrap(), Ordering::Relaxed);
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn query(name: &DomainName, rtype: u8, edns: bool) -> Vec<u8> {
+    let mut packet = vec![7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
+    packet.extend(name.as_ref().as_wire());
+    packet.extend([0, rtype, 0, 1]);
+    if edns {
+        packet.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    }
+    packet
+}
+
+#[test]
+fn a_thread_that_answers_makes_no_allocation() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let name = |text: &str| DomainName::parse(text).unwrap();
+    let mut builder = Builder::new(BuildOptions::default());
+    for text in ["||tracker.example^", "||nx.example^$dnsrewrite=NXDOMAIN;;", "||tv.example^$client=10.9.9.9"]
+    {
+        let rules = parse(text.as_bytes(), ParseOptions::default()).rules;
+        rules.iter().for_each(|rule| builder.add(SourceId(0), false, rule).unwrap());
+    }
+    let lists = Rules {
+        ruleset: Arc::new(builder.finish_in_memory().unwrap().0),
+        sources: [Arc::from("list")].into(),
+    };
+    let policy = Arc::new(LivePolicy::default());
+    policy.update(|policy| policy.lists = lists.clone());
+    let counts = Arc::new([const { AtomicUsize::new(0) }; 2]);
+    let access = Access {
+        allow_from: vec!["127.0.0.0/8".parse().unwrap()],
+        allow_local_networks: false,
+        queries_per_second: 1_000_000,
+        responses_per_second: 20,
+        in_flight_per_client: 256,
+        tcp_connections: 8,
+        tcp_connections_per_client: 8,
+    };
+    let (listener, stop) = runtime.block_on(async {
+        let resolver = Arc::new(resolver(1 << 20));
+        let clock = Arc::new(SystemClock);
+        let sink = Arc::new(Meter(Arc::clone(&counts)));
+        let responder = Responder::new(clock, Arc::default(), policy, resolver, sink, access);
+        (
+            Listener::bind("127.0.0.1:0".parse().unwrap(), 1, Arc::new(responder)).unwrap(),
+            CancellationToken::new(),
+        )
+    });
+    let address = listener.address();
+    let serving = runtime.spawn(listener.serve(stop.clone()));
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(address).unwrap();
+    client.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let questions: Vec<_> =
+        ["a.tracker.example", "b.nx.example", "c.tv.example", "d.plain.example", "e.plain.example"]
+            .into_iter()
+            .flat_map(|text| {
+                [(1, false), (1, true), (28, true), (65, false)]
+                    .map(|(rtype, edns)| query(&name(text), rtype, edns))
+            })
+            .collect();
+    let ask_all = || {
+        for question in &questions {
+            client.send(question).unwrap();
+            let mut answer = [0; 1500];
+            client.recv(&mut answer).unwrap();
+        }
+    };
+    // Once to fill the cache, once for whatever is made when it is first needed.
+    ask_all();
+    ask_all();
+    let [allocations, answers] = [0, 1].map(|at| counts[at].load(Ordering::Relaxed));
+    for _ in 0..100 {
+        ask_all();
+    }
+    let [allocations, answers] =
+        [counts[0].load(Ordering::Relaxed) - allocations, counts[1].load(Ordering::Relaxed) - answers];
+    assert_eq!((allocations, answers), (0, 100 * questions.len()));
+    stop.cancel();
+    runtime.block_on(serving).unwrap();
 }

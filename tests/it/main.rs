@@ -18,4 +18,5 @@ mod scenarios;
 mod shipped;
 mod support;
 mod tcp;
+mod transports;
 mod web;
