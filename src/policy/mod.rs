@@ -3,6 +3,10 @@
 //! Immediate and without I/O. Shared state is a value replaced whole ([`LivePolicy`]): a query takes one generation and
 //! keeps it to its end. It knows rulesets and devices; it never knows packets, upstreams or the history.
 
+mod memo;
+
+pub use memo::Memo;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -12,7 +16,8 @@ use arc_swap::{ArcSwap, Guard};
 use crate::device::Device;
 use crate::list::{Action, Answer};
 use crate::name::{DomainName, NameRef};
-use crate::ruleset::{Asked, Client, Match, Role, Ruleset, SourceId};
+use crate::ruleset::{Asked, Client, Match, Role, Ruleset, SourceId, Trace};
+use memo::Remembered;
 
 /// A question as it is judged.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +217,35 @@ impl Policy {
         self.own.decide(&asked).or_else(|| self.lists.decide(&asked))
     }
 
+    /// The same, by what `memo` remembers of the name or else for it to remember.
+    pub fn decide_by<'a>(&'a self, question: &Question<'a>, memo: &mut Memo) -> Option<Decisive<'a>> {
+        let place = memo.place(question.name, self.generation);
+        let recall = |rules: &'a Rules, found| {
+            rules.ruleset.recall(question.name, found).map(|found| Decisive { rules, found })
+        };
+        match memo.recall(place) {
+            Remembered::Unknown => {}
+            Remembered::Pass => return None,
+            Remembered::Own(found) => return recall(&self.own, found),
+            Remembered::Lists(found) => return recall(&self.lists, found),
+        }
+        let asked = question.asked(question.name, Role::Question);
+        let decided = match self.own.ruleset.trace(&asked) {
+            (Some(found), trace) => (Some(Decisive { rules: &self.own, found }), trace.map(Remembered::Own)),
+            (None, Trace::Varies) => (self.lists.decide(&asked), None),
+            (None, _) => match self.lists.ruleset.trace(&asked) {
+                (Some(found), trace) => {
+                    (Some(Decisive { rules: &self.lists, found }), trace.map(Remembered::Lists))
+                }
+                (None, trace) => (None, (trace == Trace::Nothing).then_some(Remembered::Pass)),
+            },
+        };
+        if let (_, Some(remembered)) = decided {
+            memo.remember(place, remembered);
+        }
+        decided.0
+    }
+
     /// The verdict on a question, to keep.
     pub fn judge(&self, question: &Question<'_>) -> Verdict {
         self.decide(question).map_or(Verdict::Pass, |decisive| decisive.verdict())
@@ -344,6 +378,38 @@ mod tests {
             Verdict::Pass => "pass".to_owned(),
             Verdict::Allow(rule) => format!("allow {} {}", rule.list, rule.rule),
             Verdict::Block(rule) => format!("block {} {}", rule.list, rule.rule),
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_decided() {
+        let list = "||a.example^\n@@||b.a.example^\n||c.example^$dnstype=AAAA\n||d.example^$client=10.0.0.1\n\
+                    =e.example\n*.f.example\n/^g[0-9]/\n||a.example^$important,dnsrewrite=NXDOMAIN;;\n||h.example^";
+        let mut memo = Memo::default();
+        let mut policy = policy(&[("list", list)], &["own.example", "=x.h.example"], &["y.h.example"]);
+        for round in 0..4 {
+            // A changed policy is not answered for by what was remembered.
+            if round == 2 {
+                policy.lists = Rules::default();
+                policy.generation += 1;
+            }
+            for zone in ["a", "b.a", "c", "d", "e", "f", "g1", "h", "x.h", "y.h", "own", "none"] {
+                for below in ["", "z.", "z.z."] {
+                    for (qtype, address) in
+                        [(1, "10.0.0.1"), (28, "10.0.0.1"), (1, "10.0.0.2"), (28, "10.0.0.2")]
+                    {
+                        let name = DomainName::parse(&format!("{below}{zone}.example")).unwrap();
+                        let address = Some(address.parse().unwrap());
+                        let question =
+                            Question { name: name.as_ref(), qtype, device: "", address, tags: &[] };
+                        let decided =
+                            policy.decide(&question).map(|found| (found.verdict(), found.answer().cloned()));
+                        let by_memo = policy.decide_by(&question, &mut memo);
+                        let by_memo = by_memo.map(|found| (found.verdict(), found.answer().cloned()));
+                        assert_eq!(by_memo, decided, "{name} {qtype} {address:?}");
+                    }
+                }
+            }
         }
     }
 

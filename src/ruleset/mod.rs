@@ -114,6 +114,7 @@ pub enum Role {
 #[derive(Clone, Copy, Debug)]
 pub struct Match<'a> {
     place: Place<'a>,
+    found: Found,
     said: Said<'a>,
     modifiers: Option<&'a Modified>,
 }
@@ -128,6 +129,37 @@ struct Modified {
 impl Modified {
     fn tells_clients_apart(&self) -> bool {
         self.modifiers.clients.is_some() || self.modifiers.tags.is_some()
+    }
+}
+
+/// Where in a ruleset a rule about a name, or about one of its ancestors, was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Found {
+    attribute: u32,
+    /// Which rule of the attribute it is.
+    number: u8,
+    /// By how many octets the name is longer than the one that the rule is about.
+    behind: u8,
+}
+
+/// How what was found depends on more than the name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trace {
+    /// Another client, or another type, may have another answer.
+    Varies,
+    /// No rule covers the name, whoever asks.
+    Nothing,
+    /// This rule decides about the name, whoever asks.
+    Rule(Found),
+}
+
+impl Trace {
+    /// What `make` makes of the rule, if there is one.
+    pub fn map<T>(self, make: impl FnOnce(Found) -> T) -> Option<T> {
+        match self {
+            Self::Rule(found) => Some(make(found)),
+            Self::Varies | Self::Nothing => None,
+        }
     }
 }
 
@@ -388,11 +420,35 @@ impl Ruleset {
         self.bytes.len()
     }
 
-    /// The strongest rule that covers what is asked, or `None` when no rule does. Allocates only where there are patterns.
+    /// The strongest rule that covers what is asked, or `None` when no rule does. Allocates only where a pattern may match.
     pub fn lookup<'a>(&'a self, asked: &Asked<'a>) -> Option<Match<'a>> {
+        self.strongest(asked, &mut false)
+    }
+
+    /// As [`Ruleset::lookup`], and how much of that holds for everybody who asks for the name.
+    pub fn trace<'a>(&'a self, asked: &Asked<'a>) -> (Option<Match<'a>>, Trace) {
+        let mut varies = false;
+        let found = self.strongest(asked, &mut varies);
+        let trace = match found {
+            _ if varies => Trace::Varies,
+            Some(found) => Trace::Rule(found.found),
+            None => Trace::Nothing,
+        };
+        (found, trace)
+    }
+
+    /// The rule that [`Ruleset::trace`] of this ruleset told of the same name.
+    pub fn recall<'a>(&'a self, name: NameRef<'a>, found: Found) -> Option<Match<'a>> {
+        let said = self.attribute(found.attribute).nth(found.number.into())?;
+        let place = Place::Name(name.ancestor_at(found.behind.into()));
+        Some(Match { place, found, said, modifiers: None })
+    }
+
+    /// `varies`: set when another client or another type may have another answer, or one that is not found again by its name.
+    fn strongest<'a>(&'a self, asked: &Asked<'a>, varies: &mut bool) -> Option<Match<'a>> {
         let mut best: Option<Match<'a>> = None;
         let mut takes_answers_back = false;
-        self.covering(asked, &mut |found| {
+        self.covering(asked, varies, &mut |found| {
             takes_answers_back |= found.takes_answer_back();
             if best.as_ref().is_none_or(|best| self.order(&found, best).is_lt()) {
                 best = Some(found);
@@ -408,7 +464,7 @@ impl Ruleset {
     /// those that take an answer back and do nothing else are the last.
     pub fn matches<'a>(&'a self, asked: &Asked<'a>) -> Vec<Match<'a>> {
         let mut matches = Vec::new();
-        self.covering(asked, &mut |found| matches.push(found));
+        self.covering(asked, &mut false, &mut |found| matches.push(found));
         let taken_back: Vec<&Answer> =
             matches.iter().filter(|found| found.takes_answer_back()).filter_map(Match::answer).collect();
         if !taken_back.is_empty() {
@@ -427,7 +483,7 @@ impl Ruleset {
         let octets = self.bytes.get(self.addresses.clone()).unwrap_or_default();
         let mut matches = Vec::new();
         for (net, attribute) in addresses::covering(octets, address) {
-            self.said(attribute, Place::Addresses(net), asked, &mut |found| matches.push(found));
+            self.said(attribute, Place::Addresses(net), asked, &mut false, &mut |found| matches.push(found));
         }
         matches.sort_by(|one, other| self.order(one, other));
         matches
@@ -443,7 +499,7 @@ impl Ruleset {
         8 < self.addresses.len()
     }
 
-    fn covering<'a>(&'a self, asked: &Asked<'a>, take: &mut impl FnMut(Match<'a>)) {
+    fn covering<'a>(&'a self, asked: &Asked<'a>, varies: &mut bool, take: &mut impl FnMut(Match<'a>)) {
         let wire = asked.name.as_wire();
         let labels = Labels::of(wire);
         let filter = self.bytes.get(self.filter.clone()).unwrap_or_default();
@@ -459,11 +515,12 @@ impl Ruleset {
             let found = self.find(key.ancestor(count)).filter(|_| key.is_of_a_list(count));
             let Some(attribute) = found else { continue };
             let name = asked.name.ancestor_at(labels.ancestor(wire, count));
-            self.said(attribute, Place::Name(name), asked, take);
+            self.said(attribute, Place::Name(name), asked, varies, take);
         }
         if !self.patterns.is_empty() && !asked.name.is_root() {
             for (pattern, attribute) in self.patterns.matching(asked.name) {
-                self.said(attribute, Place::Pattern(pattern), asked, take);
+                *varies = true;
+                self.said(attribute, Place::Pattern(pattern), asked, varies, take);
             }
         }
     }
@@ -474,11 +531,15 @@ impl Ruleset {
         attribute: u32,
         place: Place<'a>,
         asked: &Asked<'a>,
+        varies: &mut bool,
         take: &mut impl FnMut(Match<'a>),
     ) {
-        let is_ancestor =
-            matches!(place, Place::Name(name) if name.as_wire().len() < asked.name.as_wire().len());
-        for said in self.attribute(attribute) {
+        let behind = match place {
+            Place::Name(name) => asked.name.as_wire().len() - name.as_wire().len(),
+            Place::Pattern(_) | Place::Addresses(_) => 0,
+        };
+        let is_ancestor = 0 < behind;
+        for (number, said) in self.attribute(attribute).enumerate() {
             let covers = match (place, said.flags.scope()) {
                 (Place::Name(_), Scope::Exact) => !is_ancestor,
                 (Place::Name(_), Scope::Below) => is_ancestor,
@@ -487,6 +548,7 @@ impl Ruleset {
             if !covers || (said.flags.targets_only() && asked.role == Role::Question) {
                 continue;
             }
+            *varies |= said.modifiers.is_some();
             let modifiers = match said.modifiers {
                 None => None,
                 Some(number) => match self.modifiers.get(number as usize) {
@@ -494,7 +556,10 @@ impl Ruleset {
                     _ => continue,
                 },
             };
-            take(Match { place, said, modifiers });
+            // A name has 255 octets. An attribute with more rules than that has modifiers, and is not found again by this.
+            let number = u8::try_from(number).unwrap_or(u8::MAX);
+            let found = Found { attribute, number, behind: u8::try_from(behind).unwrap_or_default() };
+            take(Match { place, found, said, modifiers });
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -22,7 +22,7 @@ use crate::device::{DeviceTable, LiveDevices};
 use crate::event::{AnsweredBy, Decided, EventSink, EventWriter, RuleText, Told};
 use crate::list::{Action, Answer};
 use crate::name::{DomainName, NameRef};
-use crate::policy::{self, Decisive, LivePolicy, Policy};
+use crate::policy::{self, Decisive, LivePolicy, Memo, Policy};
 use crate::resolve::{
     Asked, Cached, Freshness, Known, Origin, Question, Resolver, Unresolved, UnresolvedKind,
 };
@@ -45,7 +45,7 @@ pub struct Responder {
     resolver: Arc<Resolver>,
     sink: Arc<dyn EventSink>,
     /// For those who have none of their own.
-    events: Mutex<Box<dyn EventWriter>>,
+    shared: Mutex<Own>,
     access: ArcSwap<Access>,
     networks: ArcSwap<Vec<IpNet>>,
     limits: Limits,
@@ -61,6 +61,12 @@ pub(super) struct Moment {
     networks: Guard<Arc<Vec<IpNet>>>,
     at: Timestamp,
     begun: Instant,
+}
+
+/// What a thread that answers has for itself.
+pub(super) struct Own {
+    events: Box<dyn EventWriter>,
+    memo: Memo,
 }
 
 /// What became of a packet at once.
@@ -95,7 +101,7 @@ impl Responder {
     ) -> Self {
         Self {
             limits: Limits::new(clock.instant()),
-            events: Mutex::new(events.writer()),
+            shared: Mutex::new(Own { events: events.writer(), memo: Memo::default() }),
             sink: events,
             access: ArcSwap::from_pointee(access),
             networks: ArcSwap::default(),
@@ -149,9 +155,13 @@ impl Responder {
         self.unsent.fetch_add(answers as u64, Ordering::Relaxed);
     }
 
-    /// A writer for a thread that answers.
-    pub(super) fn event_writer(&self) -> Box<dyn EventWriter> {
-        self.sink.writer()
+    /// What a thread that answers has for itself.
+    pub(super) fn own(&self) -> Own {
+        Own { events: self.sink.writer(), memo: Memo::default() }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Own> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What holds now.
@@ -171,8 +181,7 @@ impl Responder {
         let mut out = Vec::with_capacity(wire::UDP_PAYLOAD_PLAIN);
         let at_once = {
             let moment = self.moment();
-            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-            self.answer_at_once(&moment, packet, client.ip(), transport, &mut out, &mut **events)
+            self.answer_at_once(&moment, packet, client.ip(), transport, &mut out, &mut self.shared())
         };
         match at_once {
             AtOnce::Done => Some(out).filter(|out| !out.is_empty()),
@@ -188,8 +197,9 @@ impl Responder {
         client: IpAddr,
         transport: Transport,
         out: &mut Vec<u8>,
-        events: &mut dyn EventWriter,
+        own: &mut Own,
     ) -> AtOnce {
+        let Own { events, memo } = own;
         if !moment.access.allows(client, &moment.networks) {
             // Over UDP the sender's address may be forged: whoever is not of the house hears nothing.
             return AtOnce::Done;
@@ -228,7 +238,7 @@ impl Responder {
             return AtOnce::Done;
         }
         let turn = Turn::new(&query, &moment.policy, &moment.devices, client, transport);
-        let decisive = turn.decide();
+        let decisive = turn.policy.decide_by(&turn.question, memo);
         let known;
         let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
             Some(decisive) => turn.block(decisive, out),
@@ -256,7 +266,7 @@ impl Responder {
             }
         };
         if let Some(outcome) = outcome {
-            self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
+            self.finish(&turn, &outcome, moment.at, moment.begun, out, &mut **events);
             return AtOnce::Done;
         }
         let Some(waiting) = self.limits.wait(client, moment.access.in_flight_per_client) else {
@@ -272,7 +282,7 @@ impl Responder {
                 let why = format!("{IN_FLIGHT_MAX} questions wait for upstreams already").into();
                 let unresolved = Unresolved { why, kind: UnresolvedKind::Overload };
                 let outcome = turn.fail(decisive, &unresolved, out);
-                self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
+                self.finish(&turn, &outcome, moment.at, moment.begun, out, &mut **events);
                 AtOnce::Done
             }
         }
@@ -346,8 +356,7 @@ impl Responder {
                 }
             }
         };
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        self.finish(&turn, &outcome, at, begun, &mut out, &mut **events);
+        self.finish(&turn, &outcome, at, begun, &mut out, &mut *self.shared().events);
         Some(out).filter(|out| !out.is_empty())
     }
 
