@@ -10,6 +10,7 @@
     reason = "a table for whoever runs it"
 )]
 
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 use pixelsink::clock::{Clock, SystemClock};
 use pixelsink::device::DeviceTable;
 use pixelsink::event::{
-    AnsweredBy, Batch, Decided, EventSource, EventWriter, Gatherer, Moment, RingWriter, RuleText, Told, ring,
+    AnsweredBy, Batch, Decided, EventSource, EventWriter, Gatherer, Moment, RuleText, Told, ring,
 };
 use pixelsink::history::{History, HistoryOptions};
 use pixelsink::metrics::Metrics;
@@ -56,6 +57,15 @@ impl EventSource for House {
     }
 }
 
+/// Hears, and writes nothing: the floor.
+struct Nobody;
+
+impl EventWriter for Nobody {
+    fn write(&mut self, told: &Told<'_>) {
+        black_box(told);
+    }
+}
+
 /// Those who ask.
 struct Flood {
     names: Vec<DomainName>,
@@ -75,7 +85,7 @@ impl Flood {
         usize::try_from(self.state >> 33).unwrap() % below
     }
 
-    fn write(&mut self, writer: &mut RingWriter, at: Timestamp) {
+    fn write(&mut self, writer: &mut impl EventWriter, at: Timestamp) {
         let (name, device) = (self.number(NAMES), self.number(usize::from(DEVICES)));
         let rule = RuleText { list: "mine", rule: &"||example^" };
         writer.write(&Told {
@@ -105,21 +115,27 @@ fn parts() {
     let (mut writer, ring) = ring(Arc::clone(&source));
     house.gatherer.lock().unwrap().add(ring);
     let mut flood = Flood::new();
-    let (mut writing, mut gathering) = (Duration::ZERO, Duration::ZERO);
+    let (mut asking, mut writing, mut gathering) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     let rounds = 200;
     for round in 0..rounds {
         let at = SystemClock.now();
-        let begun = Instant::now();
-        (0..ROUND).for_each(|_| flood.write(&mut writer, at));
-        writing += begun.elapsed();
-        let begun = Instant::now();
-        house.gather();
-        gathering += begun.elapsed();
+        let timed = |work: &mut dyn FnMut()| {
+            let before = clock(ClockId::ThreadCPUTime);
+            work();
+            clock(ClockId::ThreadCPUTime).checked_sub(before).unwrap()
+        };
+        asking += timed(&mut || (0..ROUND).for_each(|_| flood.write(&mut Nobody, at)));
+        writing += timed(&mut || (0..ROUND).for_each(|_| flood.write(&mut writer, at)));
+        gathering += timed(&mut || house.gather());
         if round % 25 == 24 {
             drop(house.take());
         }
     }
     let queries = rounds * ROUND;
+    println!(
+        "asking      {:6.1} ns a query, which stands in all figures but the gatherer's",
+        nanoseconds(asking, queries)
+    );
     println!("writer      {:6.1} ns a query", nanoseconds(writing, queries));
     println!("gatherer    {:6.1} ns a query", nanoseconds(gathering, queries));
 
@@ -154,7 +170,7 @@ fn flood(per_second: u64, seconds: u64) {
     let history = open(dir.path(), source);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(history.health()).unwrap();
-    let (begun, before) = (Instant::now(), cpu());
+    let (begun, before) = (Instant::now(), clock(ClockId::ProcessCPUTime));
     let mut queries = 0;
     while begun.elapsed() < Duration::from_secs(seconds) {
         let due = u128::from(per_second) * begun.elapsed().as_millis() / 1000;
@@ -165,7 +181,7 @@ fn flood(per_second: u64, seconds: u64) {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    let spent = cpu().checked_sub(before).unwrap();
+    let spent = clock(ClockId::ProcessCPUTime).checked_sub(before).unwrap();
     let queries = usize::try_from(queries).unwrap();
     println!("all told    {:6.1} ns a query at {per_second} a second", nanoseconds(spent, queries));
     let health = runtime.block_on(history.health()).unwrap();
@@ -195,8 +211,8 @@ fn open(dir: &std::path::Path, source: Arc<dyn EventSource>) -> History {
     History::open(options, Arc::new(catalogue), Arc::new(SystemClock), source)
 }
 
-fn cpu() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap()
+fn clock(clock: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(clock)).unwrap()
 }
 
 fn nanoseconds(time: Duration, queries: usize) -> f64 {
