@@ -24,7 +24,7 @@ const PERIOD_LIVE: Duration = Duration::from_millis(100);
 pub(super) struct Events(Arc<Gathering>);
 
 struct Gathering {
-    /// Locked by whoever gathers, for as long as a full ring takes: about a millisecond.
+    /// Locked by whoever gathers, for as long as full rings take: well below a millisecond each.
     gatherer: Mutex<Gatherer>,
     metrics: Arc<Metrics>,
     live: broadcast::Sender<Heard>,

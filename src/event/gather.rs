@@ -153,6 +153,11 @@ impl Gatherer {
         !self.held.is_empty()
     }
 
+    /// What was gathered since the last time, left where it is.
+    pub const fn peek(&self) -> &Batch {
+        &self.batch
+    }
+
     /// What was gathered since the last time.
     pub fn take(&mut self) -> Batch {
         // Their slots are those of the batch that goes.

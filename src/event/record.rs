@@ -55,13 +55,13 @@ impl Draft {
         let name = told.name.as_wire();
         // Behind the length, which is known at the end.
         self.length = 2;
-        self.push(&told.at.as_millisecond().to_ne_bytes());
-        self.push(&client.octets());
-        self.push(&told.latency_us.to_ne_bytes());
-        self.push(&told.qtype.to_ne_bytes());
-        self.push(&told.rcode.to_ne_bytes());
+        self.push_number(told.at.as_millisecond().to_ne_bytes());
+        self.push_number(client.octets());
+        self.push_number(told.latency_us.to_ne_bytes());
+        self.push_number(told.qtype.to_ne_bytes());
+        self.push_number(told.rcode.to_ne_bytes());
         // A name has at most 255 octets.
-        self.push(&[marks, u8::try_from(name.len()).unwrap_or_default()]);
+        self.push_number([marks, u8::try_from(name.len()).unwrap_or_default()]);
         self.push(name);
         if detailed {
             let upstream = if let AnsweredBy::Upstream(upstream) = told.answered { upstream } else { "" };
@@ -76,6 +76,15 @@ impl Draft {
             *place = length.to_ne_bytes();
         }
         self.octets.get(..self.length).unwrap_or_default()
+    }
+
+    /// [`Self::push`] for a length that is known when this is compiled: a store instead of a call.
+    #[inline(always)]
+    fn push_number<const N: usize>(&mut self, octets: [u8; N]) {
+        if let Some(place) = self.octets.get_mut(self.length..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = octets;
+            self.length += N;
+        }
     }
 
     fn push(&mut self, octets: &[u8]) {

@@ -16,7 +16,7 @@ use crate::name::NAME_LEN_MAX;
 
 /// Pairs that have room: as many as a table of 2^18 places takes, 3.4 MB.
 const PAIRS_MAX: usize = (1 << 18) / 8 * 7;
-/// Distinct names that have room: as many as a table of 2^17 places takes, 0.7 MB, and their places in the arena.
+/// Distinct names that have room: as many as a table of 2^17 places takes, 1.2 MB, and their places in the arena.
 const NAMES_MAX: usize = (1 << 17) / 8 * 7;
 /// Octets of names that have room. Names of homes have 25 on average.
 const ARENA_LEN_MAX: usize = 3 << 20;
@@ -55,6 +55,19 @@ pub struct Pair {
     pub queries: u32,
 }
 
+/// A name, as the table of names has it: where it begins stands beside it, to save a look at `starts`.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    name: u32,
+    start: u32,
+}
+
+impl Known {
+    fn begins(self, arena: &[u8], name: &[u8]) -> bool {
+        arena.get(self.start as usize..).is_some_and(|rest| rest.starts_with(name))
+    }
+}
+
 /// The counts.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -63,7 +76,7 @@ pub struct Tally {
     arena: Vec<u8>,
     /// Where each name begins in the arena; one ends where the next begins.
     starts: Vec<u32>,
-    names: HashTable<u32>,
+    names: HashTable<Known>,
     slots: Vec<Slot>,
     slot_ids: HashMap<(DeviceKey, i64, VerdictKind), SlotId>,
     pairs: HashTable<Pair>,
@@ -110,19 +123,20 @@ impl Tally {
     fn intern(&mut self, name: &[u8]) -> Option<u32> {
         let Self { hasher, arena, starts, names, .. } = self;
         let hash = hasher.hash_one(name);
-        let found = names.find(hash, |&known| name_at(arena, starts, known) == name);
-        if found.is_some() {
-            return found.copied();
+        // No name in wire form is the beginning of another, so its end need not be looked up.
+        let found = names.find(hash, |known| known.begins(arena, name));
+        if let Some(known) = found {
+            return Some(known.name);
         }
         if NAMES_MAX <= starts.len() || ARENA_LEN_MAX < arena.len() + name.len() || NAME_LEN_MAX < name.len()
         {
             return None;
         }
-        let new = index(starts.len());
-        starts.push(index(arena.len()));
+        let known = Known { name: index(starts.len()), start: index(arena.len()) };
+        starts.push(known.start);
         arena.extend_from_slice(name);
-        names.insert_unique(hash, new, |&known| hasher.hash_one(name_at(arena, starts, known)));
-        Some(new)
+        let rehash = |known: &Known| hasher.hash_one(name_at(arena, starts, known.name));
+        Some(names.insert_unique(hash, known, rehash).get().name)
     }
 
     /// Counts a query of a pair. Whether there was room.

@@ -26,11 +26,12 @@ impl Store {
         let rows = "SELECT id FROM main.event ORDER BY id LIMIT ?1";
         let removed =
             transaction.execute(&format!("DELETE FROM main.event WHERE id IN ({rows})"), [excess])?;
-        let crowded = trim_counts(&transaction)?;
+        let trimmed = trim_counts(&transaction)?;
         transaction.commit()?;
-        if crowded {
+        if trimmed.any {
             self.ids.forget();
         }
+        self.unnamed.add(trimmed.unnamed, self.clock.now());
         self.unflushed = self.unflushed.saturating_sub(removed as u64);
         self.crowded_out += removed as u64;
         Ok(())
@@ -47,32 +48,51 @@ impl Store {
         let transaction = self.db.unchecked_transaction()?;
         retention::expire(&transaction, "main", &kept)?;
         retention::delete_unused(&transaction, "main", &kept)?;
-        trim_counts(&transaction)?;
+        let trimmed = trim_counts(&transaction)?;
         let left: i64 = transaction.query_row("SELECT count(*) FROM main.event", [], |row| row.get(0))?;
         let counts: i64 =
             transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get(0))?;
         transaction.commit()?;
         self.ids.forget();
+        self.unnamed.add(trimmed.unnamed, self.clock.now());
         self.unflushed = u64::try_from(left).unwrap_or_default();
         self.uncounted_names = u64::try_from(counts).unwrap_or_default();
         Ok(())
     }
 }
 
-/// Forgets the names of the oldest hours when there are more counts than memory has room for. Whether there were.
-fn trim_counts(db: &Connection) -> Result<bool, Fault> {
-    let counts = || db.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get::<_, i64>(0));
+/// What was forgotten of the counts by name.
+struct Trimmed {
+    /// Whether anything was.
+    any: bool,
+    /// Queries of the latest hour that are counted for their device only from now on.
+    unnamed: u64,
+}
+
+/// Forgets the names of the oldest hours when there are more counts than memory has room for, and of the last one that is
+/// left the names that were asked for least.
+fn trim_counts(db: &Connection) -> Result<Trimmed, Fault> {
+    let number = |sql| db.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let counts = || number("SELECT count(*) FROM main.count_name");
     if counts()? <= COUNTS_MAX {
-        return Ok(false);
+        return Ok(Trimmed { any: false, unnamed: 0 });
     }
-    while COUNTS_MAX < counts()? {
+    while COUNTS_MAX < counts()? && 1 < number("SELECT count(DISTINCT hour) FROM main.count_name")? {
         let oldest = "SELECT min(hour) FROM main.count_name";
         db.execute(&format!("DELETE FROM main.count_name WHERE hour = ({oldest})"), [])?;
     }
+    let all = || number("SELECT coalesce(sum(n), 0) FROM main.count_name");
+    let (before, excess) = (all()?, counts()? - COUNTS_MAX);
+    if 0 < excess {
+        let least = "SELECT hour, device, name, verdict FROM main.count_name ORDER BY n LIMIT ?1";
+        let delete = format!("DELETE FROM main.count_name WHERE (hour, device, name, verdict) IN ({least})");
+        db.execute(&delete, [excess])?;
+    }
+    let unnamed = u64::try_from(before - all()?).unwrap_or_default();
     db.execute_batch(
         "DELETE FROM main.name
          WHERE id NOT IN (SELECT name FROM main.event UNION SELECT name FROM main.count_name);
          DELETE FROM main.rule WHERE id NOT IN (SELECT rule FROM main.event WHERE rule IS NOT NULL);",
     )?;
-    Ok(true)
+    Ok(Trimmed { any: true, unnamed })
 }

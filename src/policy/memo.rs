@@ -84,7 +84,6 @@ impl Memo {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are as good as any")]
 const fn set(hash: u128) -> usize {
     hash as usize % SETS
 }

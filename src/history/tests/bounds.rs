@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::event::Batch;
 use crate::event::Tally;
 use crate::event::VerdictKind;
@@ -352,4 +353,32 @@ fn a_flood_of_names_does_not_wait_in_memory() {
     assert!(!store.is_crowded());
     assert_eq!((count(&store, "main.count_name"), count(&store, "file.count_name")), (0, 60_000));
     assert_eq!(store.health().unlisted.queries % 60_000, 0);
+}
+
+#[test]
+fn names_that_memory_has_no_room_for_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&HistoryOptions { file: None, ..options(dir.path()) }, &clock);
+    let mut counts = Tally::default();
+    for number in 0..3 {
+        let device = crate::history::testkit::device(&format!("{number}"));
+        let hour = clock.now().as_second() / 3600;
+        let slot = counts.slot(hour, &device, VerdictKind::Pass).unwrap();
+        for number in 0..70_000 {
+            let name = DomainName::parse(&format!("n{number}.example")).unwrap();
+            // The first ones are asked for twice.
+            for _ in 0..1 + i32::from(number < 100) {
+                counts.add(slot, clock.now().as_millisecond(), name.as_ref().as_wire());
+            }
+        }
+    }
+    store.remember(&Batch { counts, ..Batch::default() });
+    assert!(store.is_crowded());
+    store.flush(Counts::Due).unwrap();
+    let (queries, unnamed) = (store.totals(ever(), None).unwrap().queries, store.health().unnamed.queries);
+    assert_eq!((queries, unnamed), (210_300, 10_000));
+    let named: u64 =
+        store.names(ever(), None, false, u32::MAX).unwrap().iter().map(|name| name.totals.queries).sum();
+    assert_eq!(named, 200_300);
 }
