@@ -55,6 +55,10 @@ impl EventSource for House {
     fn take(&self) -> Batch {
         self.gatherer.lock().unwrap().take()
     }
+
+    fn is_nearly_full(&self) -> bool {
+        self.gatherer.lock().unwrap().peek().counts.is_nearly_full()
+    }
 }
 
 /// Hears, and writes nothing: the floor.

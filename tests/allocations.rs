@@ -185,6 +185,10 @@ impl EventSource for Nobody {
     fn take(&self) -> Batch {
         Batch::default()
     }
+
+    fn is_nearly_full(&self) -> bool {
+        false
+    }
 }
 
 #[test]

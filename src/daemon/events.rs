@@ -119,4 +119,8 @@ impl EventSource for Gathering {
     fn take(&self) -> Batch {
         self.lock().take()
     }
+
+    fn is_nearly_full(&self) -> bool {
+        self.lock().peek().counts.is_nearly_full()
+    }
 }

@@ -306,6 +306,10 @@ mod tests {
         fn take(&self) -> Batch {
             Batch::default()
         }
+
+        fn is_nearly_full(&self) -> bool {
+            false
+        }
     }
 
     /// A house with one thread that answers.

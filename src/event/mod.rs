@@ -123,6 +123,8 @@ pub trait EventSource: Send + Sync {
     fn gather(&self);
     /// Takes what was gathered since the last time.
     fn take(&self) -> Batch;
+    /// Whether what was gathered should be taken soon: there is little room left for names.
+    fn is_nearly_full(&self) -> bool;
 }
 
 /// What the policy said, in a word.

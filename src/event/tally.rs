@@ -156,6 +156,13 @@ impl Tally {
         true
     }
 
+    /// Whether half of the room for names or pairs is taken: at 100,000 new pairs a second, the rest lasts for one.
+    pub fn is_nearly_full(&self) -> bool {
+        PAIRS_MAX / 2 <= self.pairs.len()
+            || NAMES_MAX / 2 <= self.starts.len()
+            || ARENA_LEN_MAX / 2 <= self.arena.len()
+    }
+
     /// All queries that were counted.
     pub const fn queries(&self) -> u64 {
         self.queries

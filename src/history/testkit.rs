@@ -132,6 +132,10 @@ impl EventSource for Waiting {
     fn take(&self) -> Batch {
         Batch::of(std::mem::take(&mut self.0.lock().unwrap()))
     }
+
+    fn is_nearly_full(&self) -> bool {
+        false
+    }
 }
 
 /// An event in words: `block tv a.pixel.example`. A name may be escaped (`a\.b`, `\000`).

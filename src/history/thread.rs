@@ -94,7 +94,8 @@ impl Worker {
     }
 
     fn take_if_rested(&mut self) {
-        if self.rests_until <= self.store.clock.instant() {
+        // Counts of names are exact as long as they are taken before their room is full: that goes before rest.
+        if self.rests_until <= self.store.clock.instant() || self.source.is_nearly_full() {
             self.take();
         }
     }

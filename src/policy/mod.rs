@@ -218,7 +218,7 @@ impl Policy {
     }
 
     /// The same, by what `memo` remembers of the name or else for it to remember.
-    pub fn decide_by<'a>(&'a self, question: &Question<'a>, memo: &mut Memo) -> Option<Decisive<'a>> {
+    pub fn decide_by<'a>(&'a self, question: &Question<'a>, memo: &Memo) -> Option<Decisive<'a>> {
         let place = memo.place(question.name, self.generation);
         let recall = |rules: &'a Rules, found| {
             rules.ruleset.recall(question.name, found).map(|found| Decisive { rules, found })
@@ -385,7 +385,7 @@ mod tests {
     fn what_is_remembered_is_what_would_be_decided() {
         let list = "||a.example^\n@@||b.a.example^\n||c.example^$dnstype=AAAA\n||d.example^$client=10.0.0.1\n\
                     =e.example\n*.f.example\n/^g[0-9]/\n||a.example^$important,dnsrewrite=NXDOMAIN;;\n||h.example^";
-        let mut memo = Memo::default();
+        let memo = Memo::default();
         let mut policy = policy(&[("list", list)], &["own.example", "=x.h.example"], &["y.h.example"]);
         for round in 0..4 {
             // A changed policy is not answered for by what was remembered.
@@ -404,7 +404,7 @@ mod tests {
                             Question { name: name.as_ref(), qtype, device: "", address, tags: &[] };
                         let decided =
                             policy.decide(&question).map(|found| (found.verdict(), found.answer().cloned()));
-                        let by_memo = policy.decide_by(&question, &mut memo);
+                        let by_memo = policy.decide_by(&question, &memo);
                         let by_memo = by_memo.map(|found| (found.verdict(), found.answer().cloned()));
                         assert_eq!(by_memo, decided, "{name} {qtype} {address:?}");
                     }

@@ -142,6 +142,19 @@ pub struct Found {
     behind: u8,
 }
 
+impl Found {
+    /// All of it in 48 bits, to be put aside.
+    pub const fn to_bits(self) -> u64 {
+        (self.attribute as u64) << 16 | (self.number as u64) << 8 | self.behind as u64
+    }
+
+    /// What [`Found::to_bits`] made bits of.
+    #[expect(clippy::cast_possible_truncation, reason = "each part is as wide as its field")]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { attribute: (bits >> 16) as u32, number: (bits >> 8) as u8, behind: bits as u8 }
+    }
+}
+
 /// How what was found depends on more than the name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Trace {

@@ -45,7 +45,8 @@ pub struct Responder {
     resolver: Arc<Resolver>,
     sink: Arc<dyn EventSink>,
     /// For those who have none of their own.
-    shared: Mutex<Own>,
+    events: Mutex<Box<dyn EventWriter>>,
+    memo: Memo,
     access: ArcSwap<Access>,
     networks: ArcSwap<Vec<IpNet>>,
     limits: Limits,
@@ -61,12 +62,6 @@ pub(super) struct Moment {
     networks: Guard<Arc<Vec<IpNet>>>,
     at: Timestamp,
     begun: Instant,
-}
-
-/// What a thread that answers has for itself.
-pub(super) struct Own {
-    events: Box<dyn EventWriter>,
-    memo: Memo,
 }
 
 /// What became of a packet at once.
@@ -101,7 +96,8 @@ impl Responder {
     ) -> Self {
         Self {
             limits: Limits::new(clock.instant()),
-            shared: Mutex::new(Own { events: events.writer(), memo: Memo::default() }),
+            events: Mutex::new(events.writer()),
+            memo: Memo::default(),
             sink: events,
             access: ArcSwap::from_pointee(access),
             networks: ArcSwap::default(),
@@ -155,13 +151,13 @@ impl Responder {
         self.unsent.fetch_add(answers as u64, Ordering::Relaxed);
     }
 
-    /// What a thread that answers has for itself.
-    pub(super) fn own(&self) -> Own {
-        Own { events: self.sink.writer(), memo: Memo::default() }
+    /// A writer for a thread that answers.
+    pub(super) fn event_writer(&self) -> Box<dyn EventWriter> {
+        self.sink.writer()
     }
 
-    fn shared(&self) -> MutexGuard<'_, Own> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn events(&self) -> MutexGuard<'_, Box<dyn EventWriter>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What holds now.
@@ -181,7 +177,7 @@ impl Responder {
         let mut out = Vec::with_capacity(wire::UDP_PAYLOAD_PLAIN);
         let at_once = {
             let moment = self.moment();
-            self.answer_at_once(&moment, packet, client.ip(), transport, &mut out, &mut self.shared())
+            self.answer_at_once(&moment, packet, client.ip(), transport, &mut out, &mut **self.events())
         };
         match at_once {
             AtOnce::Done => Some(out).filter(|out| !out.is_empty()),
@@ -197,9 +193,8 @@ impl Responder {
         client: IpAddr,
         transport: Transport,
         out: &mut Vec<u8>,
-        own: &mut Own,
+        events: &mut dyn EventWriter,
     ) -> AtOnce {
-        let Own { events, memo } = own;
         if !moment.access.allows(client, &moment.networks) {
             // Over UDP the sender's address may be forged: whoever is not of the house hears nothing.
             return AtOnce::Done;
@@ -238,7 +233,7 @@ impl Responder {
             return AtOnce::Done;
         }
         let turn = Turn::new(&query, &moment.policy, &moment.devices, client, transport);
-        let decisive = turn.policy.decide_by(&turn.question, memo);
+        let decisive = turn.decide(&self.memo);
         let known;
         let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
             Some(decisive) => turn.block(decisive, out),
@@ -266,7 +261,7 @@ impl Responder {
             }
         };
         if let Some(outcome) = outcome {
-            self.finish(&turn, &outcome, moment.at, moment.begun, out, &mut **events);
+            self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
             return AtOnce::Done;
         }
         let Some(waiting) = self.limits.wait(client, moment.access.in_flight_per_client) else {
@@ -282,7 +277,7 @@ impl Responder {
                 let why = format!("{IN_FLIGHT_MAX} questions wait for upstreams already").into();
                 let unresolved = Unresolved { why, kind: UnresolvedKind::Overload };
                 let outcome = turn.fail(decisive, &unresolved, out);
-                self.finish(&turn, &outcome, moment.at, moment.begun, out, &mut **events);
+                self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
                 AtOnce::Done
             }
         }
@@ -331,7 +326,7 @@ impl Responder {
         let (at, begun) = (self.clock.now(), self.clock.instant());
         let (policy, devices) = (Arc::clone(&self.policy.current()), Arc::clone(&self.devices.current()));
         let turn = Turn::new(&query, &policy, &devices, client, transport);
-        let decisive = turn.decide();
+        let decisive = turn.decide(&self.memo);
         let mut out = Vec::with_capacity(wire::UDP_PAYLOAD_PLAIN);
         let resolved;
         let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
@@ -356,7 +351,7 @@ impl Responder {
                 }
             }
         };
-        self.finish(&turn, &outcome, at, begun, &mut out, &mut *self.shared().events);
+        self.finish(&turn, &outcome, at, begun, &mut out, &mut **self.events());
         Some(out).filter(|out| !out.is_empty())
     }
 
@@ -416,8 +411,8 @@ impl<'a> Turn<'a> {
         Self { query, policy, question, client, transport }
     }
 
-    fn decide(&self) -> Option<Decisive<'a>> {
-        self.policy.decide(&self.question)
+    fn decide(&self, memo: &Memo) -> Option<Decisive<'a>> {
+        self.policy.decide_by(&self.question, memo)
     }
 
     fn sinkhole<'b>(&'b self, decisive: Decisive<'b>) -> Sinkhole<'b> {

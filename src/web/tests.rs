@@ -92,6 +92,10 @@ impl EventSource for Nothing {
     fn take(&self) -> Batch {
         Batch::default()
     }
+
+    fn is_nearly_full(&self) -> bool {
+        false
+    }
 }
 
 /// A page that is served until it is dropped.

@@ -169,7 +169,7 @@ impl Thread {
     fn answer<P: Packets>(&self) -> io::Result<()> {
         const ENOSYS: i32 = 38;
         let mut packets = P::new();
-        let mut own = self.responder.own();
+        let mut events = self.responder.event_writer();
         let mut waiting = Vec::new();
         loop {
             let count = match packets.receive(&self.socket) {
@@ -193,7 +193,7 @@ impl Thread {
                         client.ip(),
                         Transport::Udp,
                         answer,
-                        &mut own,
+                        &mut *events,
                     );
                     if let AtOnce::Later(in_flight) = at_once {
                         waiting.push(Waiting { packet: packet.into(), peer: *peer, client, in_flight });
