@@ -23,7 +23,7 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
-use super::{data_dir, socket};
+use super::{counters, data_dir, socket};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, FlushedName, Refused};
@@ -154,7 +154,8 @@ impl Running {
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
-            let cached = Arc::clone(&resolver);
+            let (cached, asked) = (Arc::clone(&resolver), Arc::clone(&resolver));
+            let counted = Arc::clone(&responder);
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
@@ -171,7 +172,7 @@ impl Running {
                 cache: Arc::new(move || cache::status(&cached)),
                 metrics: Arc::new(move || {
                     gathered.gather();
-                    metrics.text()
+                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status()))
                 }),
             });
             api = web::control_router(Arc::clone(&parts));

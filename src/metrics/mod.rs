@@ -12,7 +12,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::MetricEncoder;
 use prometheus_client::encoding::NoLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -80,13 +80,37 @@ impl Metrics {
         self.unlisted.inc_by(sums.unlisted);
     }
 
-    /// All counters, in the OpenMetrics text format.
-    pub fn text(&self) -> String {
+    /// All counters and those of `elsewhere`, in the OpenMetrics text format.
+    pub fn text(&self, elsewhere: &[Elsewhere]) -> String {
+        let mut registry = Registry::with_prefix("pixelsink");
+        for counters in elsewhere.chunk_by(|one, other| one.name == other.name) {
+            let family = Family::<Vec<(&str, &str)>, Counter<u64, AtomicU64>>::default();
+            for Elsewhere { label, value, .. } in counters {
+                family.get_or_create(&label.iter().copied().collect()).inc_by(*value);
+            }
+            if let Some(Elsewhere { name, help, .. }) = counters.first() {
+                registry.register(*name, *help, family);
+            }
+        }
         let mut text = String::new();
         // Writing to a string can't fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry);
+        let _ = encode(&mut text, &registry);
         text
     }
+}
+
+/// A counter that somebody else keeps. Those with the same name stand behind one another.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere {
+    /// What is counted.
+    pub name: &'static str,
+    /// The same in a sentence.
+    pub help: &'static str,
+    /// A label and its value, where there are several.
+    pub label: Option<(&'static str, &'static str)>,
+    /// How many.
+    pub value: u64,
 }
 
 impl EncodeMetric for Shown {
@@ -136,10 +160,15 @@ mod tests {
         metrics.add(&sums);
         sums.latencies[9] = 1;
         metrics.add(&sums);
-        let text = metrics.text();
+        let counter =
+            |label, value| Elsewhere { name: "kept", help: "Kept", label: Some(("what", label)), value };
+        let text = metrics.text(&[counter("one", 7), counter("other", 8)]);
         for line in [
             r#"pixelsink_queries_total{verdict="pass",answered="upstream"} 4"#,
             "pixelsink_queries_unlisted_total 2",
+            r#"pixelsink_kept_total{what="one"} 7"#,
+            r#"pixelsink_kept_total{what="other"} 8"#,
+            "# EOF",
             r#"pixelsink_latency_seconds_bucket{le="0.001"} 0"#,
             r#"pixelsink_latency_seconds_bucket{le="0.005"} 4"#,
             r#"pixelsink_latency_seconds_bucket{le="+Inf"} 5"#,
