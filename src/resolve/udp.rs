@@ -63,7 +63,7 @@ struct Port {
 
 /// What a port and its reader share.
 struct Shared {
-    /// It is watched for packets only: to be told of each packet that has left would cost as much as to send one.
+    /// It is watched for packets and errors only: to be told of each packet that has left would cost as much as to send one.
     socket: AsyncFd<UdpSocket>,
     questions: Mutex<Questions>,
 }
@@ -164,7 +164,7 @@ impl Port {
             deprecated,
             reason = "types that change their descriptor are what it warns of; this socket keeps its own"
         )]
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE | Interest::ERROR)?;
         let shared = Arc::new(Shared { socket, questions: Mutex::default() });
         let reader = tokio::spawn(read(Arc::clone(&shared))).abort_handle();
         Ok(Self { shared, reader, opened: now })
@@ -222,7 +222,7 @@ impl Drop for OnItsWay {
 
 /// Reads what comes on a port, until an error or the end of the port.
 async fn read(shared: Arc<Shared>) {
-    while let Ok(ready) = shared.socket.readable().await {
+    while let Ok(ready) = shared.socket.ready(Interest::READABLE | Interest::ERROR).await {
         if let Err(error) = shared.read_ready(ready) {
             shared.fail(error);
             return;
@@ -461,17 +461,14 @@ mod tests {
     #[tokio::test]
     async fn a_thousand_at_once_need_few_sockets() {
         let house = House::new().await;
-        let asking: Vec<_> = (0..1_000).map(|number| house.ask(&format!("n{number}.example"))).collect();
-        let mut on_their_way = HashSet::new();
-        let mut queries = Vec::new();
-        // The buffer of one socket would not hold them all.
-        for _ in 0..asking.len() {
+        let (mut asking, mut queries, mut on_their_way) = (Vec::new(), Vec::new(), HashSet::new());
+        for number in 0..1_000 {
+            asking.push(house.ask(&format!("n{number}.example")));
             let (query, from) = house.next().await;
             let id = u16::from_be_bytes([query[0], query[1]]);
             assert!(on_their_way.insert((from.port(), id)), "an ID twice on one port");
             queries.push((query, from));
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
         for (query, from) in &queries {
             house.upstream.send_to(&answer(query), from).await.unwrap();
             tokio::task::yield_now().await;
