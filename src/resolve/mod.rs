@@ -1,7 +1,7 @@
 //! Answers from the cache and from upstreams.
 //!
 //! It knows questions and how to get them answered; it never knows who asks, what is blocked, or how an answer is shown.
-//! Protocols are hickory's; the order in which upstreams are tried, what counts as an answer, what is kept of it and for how
+//! Message types and TCP are hickory's, UDP is our own; the order in which upstreams are tried, what counts as an answer, what is kept of it and for how
 //! long are decided here.
 
 mod address;
@@ -11,6 +11,7 @@ mod flight;
 mod kept;
 mod question;
 mod snapshot;
+mod udp;
 mod upstream;
 
 pub use address::{Transport, UpstreamAddress, UpstreamAddressError};

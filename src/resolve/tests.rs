@@ -196,6 +196,24 @@ async fn a_stale_answer_is_served_at_once_when_the_upstream_says_that_it_fails()
 }
 
 #[tokio::test]
+async fn when_a_port_is_closed_the_next_upstream_is_asked_at_once() {
+    let house = House::new().await;
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = UpstreamAddress { transport: Transport::Udp, socket: closed };
+    let servers = vec![closed, house.options.servers[0]];
+    house.resolver.reconfigure(&ResolveOptions { servers, ..house.options.clone() });
+    let begun = tokio::time::Instant::now();
+    house.ask("a.example").await.unwrap().unwrap();
+    // Milliseconds; the machine may be busy, but no try of two seconds is waited for.
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    house.resolver.reconfigure(&ResolveOptions { servers: vec![closed], ..house.options.clone() });
+    let begun = tokio::time::Instant::now();
+    assert_eq!(house.ask("b.example").await.unwrap().unwrap_err().kind, UnresolvedKind::Unreachable);
+    let after = begun.elapsed();
+    assert!(Duration::from_millis(400) <= after && after < Duration::from_secs(2), "asked again: {after:?}");
+}
+
+#[tokio::test]
 async fn a_slow_upstream_still_brings_the_new_answer() {
     let house = House::new().await;
     house.ask("a.example").await.unwrap().unwrap();

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant as StdInstant};
 use hickory_net::NetError;
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::tcp::TcpClientStream;
-use hickory_net::udp::UdpClientStream;
 use hickory_net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
 use hickory_proto::op::{DnsRequest, DnsRequestOptions, Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::address::{Transport, UpstreamAddress};
 use super::check;
+use super::udp::Ports;
 use super::{Question, Unresolved, UnresolvedKind};
 use crate::clock::Clock;
 use crate::wire::{Stored, UDP_PAYLOAD_MAX};
@@ -29,9 +29,11 @@ const TRIES_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// How many tries a question gets over all upstreams, and from one of them, so that no outage multiplies the questions.
 const TRIES_MAX: usize = 3;
 const TRIES_OF_ONE_MAX: usize = 2;
-/// The first packet of a question, if it seems lost, is sent again after this long, in milliseconds.
-const RESEND_AFTER_MS: u64 = 400;
-/// How many questions may wait for upstreams at once: each holds a socket or two, and what comes beyond is told at once.
+/// The first packet of a question, if it seems lost, is sent again after this long. An upstream that can't be reached is asked
+/// again at the earliest then: it may be starting anew.
+const RESEND_AFTER: Duration = Duration::from_millis(400);
+/// How many questions may wait for upstreams at once: each holds memory and a part of a socket, and what comes beyond is told
+/// at once.
 const ASKS_MAX: usize = 4096;
 /// An upstream is taken for down, and that is told, after so many tries in a row without an answer; a single lost
 /// question may be the fault of a name whose own servers are slow.
@@ -78,6 +80,8 @@ pub(super) struct Pool {
 struct Upstream {
     address: UpstreamAddress,
     label: Arc<str>,
+    /// From where it is asked over UDP.
+    ports: Ports,
     /// hickory ends every connection when the last clone of its provider goes; it lives as long as the upstream.
     provider: TokioRuntimeProvider,
     /// The TCP connection and when it last brought an answer.
@@ -99,7 +103,7 @@ struct Upstream {
 
 /// Why a try gave no answer.
 #[derive(Debug, thiserror::Error)]
-enum TryError {
+pub(super) enum TryError {
     #[error("no answer in time")]
     TimedOut,
     #[error("{0}")]
@@ -144,7 +148,8 @@ impl Pool {
         let mut kind = UnresolvedKind::Refused;
         for number in 0..tries_max {
             let Some(&upstream) = order.first() else { break };
-            let patience = TRY_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
+            let begun = Instant::now();
+            let patience = TRY_TIMEOUT.min(deadline.saturating_duration_since(begun));
             match upstream.ask(question, patience, number == 0).await {
                 Ok(answer) => {
                     let upstream = Arc::clone(&upstream.label);
@@ -160,6 +165,10 @@ impl Pool {
                     order.rotate_left(1);
                     if matches!(error, TryError::Rcode(_)) {
                         order.pop();
+                    }
+                    let is_next_too = order.first().is_some_and(|&next| std::ptr::eq(next, upstream));
+                    if is_next_too && error.is_silence() && number + 1 < tries_max {
+                        sleep(RESEND_AFTER.saturating_sub(begun.elapsed())).await;
                     }
                 }
             }
@@ -177,6 +186,7 @@ impl Upstream {
         Self {
             address,
             label: address.to_string().into(),
+            ports: Ports::new(address.socket),
             provider: TokioRuntimeProvider::new(),
             tcp: Mutex::new(None),
             started: clock.instant(),
@@ -207,20 +217,21 @@ impl Upstream {
     }
 
     async fn exchange(&self, question: &Question, first: bool) -> Result<Stored, TryError> {
-        let sent = self.send(request(question, true)?, self.address.transport, first).await;
+        let transport = self.address.transport;
+        let sent = self.send(question, true, transport, first).await;
         let mut answer = match sent {
             // What can't be read over UDP may have been cut by somebody who does not say so.
-            Err(TryError::Network(NetError::Proto(_))) if self.address.transport == Transport::Udp => {
-                self.send(request(question, true)?, Transport::Tcp, false).await?
+            Err(TryError::Network(NetError::Proto(_))) if transport == Transport::Udp => {
+                self.send(question, true, Transport::Tcp, false).await?
             }
             sent => sent?,
         };
         // A server that does not know EDNS is asked without it, this once (RFC 6891 section 7).
         if answer.metadata.response_code == ResponseCode::FormErr && answer.edns.is_none() {
-            answer = self.send(request(question, false)?, self.address.transport, false).await?;
+            answer = self.send(question, false, transport, false).await?;
         }
-        if answer.metadata.truncation && self.address.transport == Transport::Udp {
-            answer = self.send(request(question, true)?, Transport::Tcp, false).await?;
+        if answer.metadata.truncation && transport == Transport::Udp {
+            answer = self.send(question, true, Transport::Tcp, false).await?;
         }
         if answer.metadata.op_code != OpCode::Query {
             return Err(TryError::NotAboutIt);
@@ -241,24 +252,18 @@ impl Upstream {
 
     async fn send(
         &self,
-        request: DnsRequest,
+        question: &Question,
+        edns: bool,
         transport: Transport,
         resend: bool,
     ) -> Result<Message, TryError> {
-        let answer = match transport {
+        Ok(match transport {
             Transport::Udp => {
-                // A socket of its own for each question, on a random port (RFC 5452 section 9.2).
-                let exchange = UdpClientStream::builder(self.address.socket, self.provider.clone())
-                    .with_timeout(Some(TRY_TIMEOUT))
-                    // hickory counts packets here, not repetitions.
-                    .with_max_retries(if resend { 2 } else { 1 })
-                    .with_retry_interval_floor(RESEND_AFTER_MS)
-                    .exchange();
-                exchange.send(request).first_answer().await?
+                let resend_after = resend.then_some(RESEND_AFTER);
+                self.ports.ask(question, edns, resend_after, self.clock.instant()).await?
             }
-            Transport::Tcp => self.send_tcp(request).await?,
-        };
-        Ok(answer.into_message())
+            Transport::Tcp => self.send_tcp(request(question, edns)?).await?.into_message(),
+        })
     }
 
     /// Sends over the connection that is there, or over a new one when that one turns out to be dead or full.
@@ -382,8 +387,8 @@ fn query_of(question: &Question) -> Result<Query, TryError> {
     Ok(query)
 }
 
-/// The question as it is sent: nothing of the client's own options goes along.
-fn request(question: &Question, edns: bool) -> Result<DnsRequest, TryError> {
+/// The question as it is sent over TCP: nothing of the client's own options goes along.
+pub(super) fn request(question: &Question, edns: bool) -> Result<DnsRequest, TryError> {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
     message.metadata.checking_disabled = question.checking_disabled;
