@@ -6,6 +6,7 @@ mod cache;
 mod counters;
 mod data_dir;
 mod events;
+mod heap;
 mod hosts;
 mod listeners;
 mod lists;
@@ -24,14 +25,18 @@ use crate::config::ConfigError;
 
 /// The binary: arguments in, exit status out.
 pub fn main() -> ExitCode {
+    let Arguments { options, command } = Arguments::parse();
+    let command = command.unwrap_or(Subcommands::Run);
+    if matches!(command, Subcommands::Run) {
+        heap::share();
+    }
     // TLS for downloads; refused only when it has been installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Arguments { options, command } = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the system gives no threads or no event queue: {error}")),
     };
-    let outcome = match command.unwrap_or(Subcommands::Run) {
+    let outcome = match command {
         Subcommands::Run => runtime.block_on(run(&options)),
         command => runtime.block_on(cli::execute(command, &options)).map_err(|error| match error {
             CliError::Config(error) => Failure::Config(error),

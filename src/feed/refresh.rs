@@ -8,12 +8,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+use super::HostLookup;
+use super::background::{self, Haste};
 use super::disk::{self, Mark};
 use super::download::{self, Failure, Fetched, Request};
 use super::guard::{self, Intake, Refusal, Taken};
 use super::meter::Meter;
 use super::revision::Validator;
-use super::{HostLookup, background};
 use crate::clock::Clock;
 use crate::list::ParseOptions;
 
@@ -29,6 +30,8 @@ pub(super) struct Means {
     pub(super) downloads: Arc<Semaphore>,
     pub(super) size_max: u64,
     pub(super) timeout: Duration,
+    /// Whether rules are in force while files are read.
+    pub(super) haste: Haste,
 }
 
 /// What a look is about.
@@ -117,7 +120,7 @@ pub(super) async fn file(
     let Subject { options, directory, .. } = subject;
     let (size_max, timeout) = (means.size_max, means.timeout);
     let place = path.clone();
-    let read = background::run(move || match turn.try_lock() {
+    let read = background::run_with(means.haste, move || match turn.try_lock() {
         Err(TryLockError::WouldBlock) => {
             (None, Err("is still being read; check the drive it lies on, which does not answer".to_owned()))
         }

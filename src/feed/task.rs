@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::accepted::AcceptedFile;
+use super::background::{self, Haste};
 use super::compile::{self, Compiled, Input, Outcome};
 use super::download::Failure;
 use super::meter::Meter;
@@ -26,7 +27,7 @@ use super::shelf::{self, Kept};
 use super::source::Source;
 use super::text::Text;
 use super::watch::{Watch, Watching};
-use super::{FeedError, FeedOptions, HostLookup, Origin, OwnChange, SourceOptions, SourceStatus, background};
+use super::{FeedError, FeedOptions, HostLookup, Origin, OwnChange, SourceOptions, SourceStatus};
 use crate::clock::Clock;
 use crate::list::{Action, OwnRule};
 use crate::policy::LivePolicy;
@@ -189,7 +190,7 @@ impl Task {
     ) -> Self {
         let downloads = Arc::new(Semaphore::new(DOWNLOADS_MAX));
         let (size_max, timeout) = (options.size_max, options.timeout);
-        let means = Means { hosts, clock, downloads, size_max, timeout };
+        let means = Means { hosts, clock, downloads, size_max, timeout, haste: Haste::Urgent };
         let own = Own::open(&options);
         let accepted = AcceptedFile::open(options.data_dir.as_deref());
         let changed = Arc::new(Notify::new());
@@ -220,6 +221,9 @@ impl Task {
         task.publish_own();
         task.set_sources(options.sources).await;
         let is_served = task.serve_kept().await;
+        if is_served {
+            task.means.haste = Haste::GivesWay;
+        }
         task.look_at_files().await;
         let patience = Instant::now() + START_WAIT;
         while !is_served
@@ -237,6 +241,7 @@ impl Task {
             let Some(done) = task.work.join_next_with_id().await else { break };
             task.done(done);
         }
+        task.means.haste = Haste::GivesWay;
         if let Some(data_dir) = task.options.data_dir.clone() {
             let lists: Vec<_> = task.sources.iter().map(|source| Arc::clone(&source.options.name)).collect();
             let now = task.means.clock.now();
@@ -713,11 +718,12 @@ impl Task {
         let generation = self.generation;
         let inputs = self.inputs();
         let data_dir = self.options.data_dir.clone();
-        self.compiling = Some(self.work.spawn_blocking(move || {
+        let compile = background::long(self.means.haste, move || {
             let result = compile::ruleset(&inputs, data_dir.as_deref());
             let names = inputs.into_iter().map(|input| input.name).collect();
             Work::Compiled { generation, names, result }
-        }));
+        });
+        self.compiling = Some(self.work.spawn(compile));
     }
 
     /// Has the lines accounted for that a kept ruleset was compiled from, and that one checked as a whole.
@@ -725,12 +731,12 @@ impl Task {
         let inputs = self.inputs();
         let data_dir = self.options.data_dir.clone();
         self.accounting = true;
-        self.work.spawn_blocking(move || {
+        self.work.spawn(background::long(Haste::GivesWay, move || {
             let is_whole = data_dir.is_none_or(|data_dir| compile::is_whole(&data_dir));
             let outcomes = compile::account(&inputs);
             let names = inputs.into_iter().map(|input| input.name).collect();
             Work::Accounted { generation, names, outcomes, is_whole }
-        });
+        }));
     }
 
     /// Something of the compile failed for all lists alike; what was in force stays.

@@ -294,13 +294,19 @@ impl Builder {
         if self.spill.is_some() {
             self.put_aside()?;
         }
+        let keys_max = self.run.len() + self.spill.as_ref().map_or(0, Spill::len);
+        if self.spill.is_some() {
+            // All of it is on the disk, and its memory is better used for what is made of it.
+            self.run = Run::default();
+        }
         let mut emitter = Emitter {
             file: FileWriter::new(out)?,
             block: BlockWriter::default(),
             symbols,
             octets: Vec::new(),
             index: IndexWriter::default(),
-            hashes: Vec::new(),
+            // At once, since growing would need the old room and the new one.
+            hashes: Vec::with_capacity(keys_max),
             labels: (u8::MAX, 0),
             attributes: Attributes::new(&self.kinds),
         };

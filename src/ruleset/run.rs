@@ -10,8 +10,9 @@ use super::block::shared_len;
 use super::bytes::{Reader, put_varint};
 use super::key::digest;
 
-/// How many octets of keys are sorted at once. With what sorting needs, a run takes twice as much memory.
-const RUN_LEN: usize = 24 * 1024 * 1024;
+/// How many octets of keys are sorted at once. With what sorting needs, a run takes twice as much memory. It is what a compile
+/// adds to the memory of a daemon, so it is small: merging the runs of a million names costs little time.
+const RUN_LEN: usize = 6 * 1024 * 1024;
 /// The longest key with its length before it, in octets.
 const KEY_LEN_MAX: usize = 256;
 /// How much of a run is read from the disk at a time, in octets.
@@ -54,6 +55,11 @@ impl Run {
         (u32::MAX as usize) - KEY_LEN_MAX < self.keys.len()
     }
 
+    /// How many keys there are, each as often as it came.
+    pub(super) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn sort(&mut self) {
         let keys = &self.keys;
         self.entries.sort_unstable_by(|one, other| {
@@ -91,11 +97,13 @@ pub(super) struct Spill {
     file: Arc<File>,
     /// Where each run ends.
     ends: Vec<u64>,
+    /// How many keys were written, each as often as it was.
+    count: usize,
 }
 
 impl Spill {
     pub(super) fn new(directory: &Path) -> io::Result<Self> {
-        Ok(Self { file: Arc::new(tempfile::tempfile_in(directory)?), ends: Vec::new() })
+        Ok(Self { file: Arc::new(tempfile::tempfile_in(directory)?), ends: Vec::new(), count: 0 })
     }
 
     /// Writes a sorted run out and empties it. A key that comes twice with the same kind is written once.
@@ -117,12 +125,18 @@ impl Spill {
             line.extend_from_slice(rest);
             out.write_all(&line)?;
             last = Some((key, entry.kind));
+            self.count += 1;
         }
         out.flush()?;
         drop(out);
         self.ends.push((&*self.file).stream_position()?);
         run.clear();
         Ok(())
+    }
+
+    /// How many keys there are, at most.
+    pub(super) const fn len(&self) -> usize {
+        self.count
     }
 
     /// Each run, to be read from its beginning.
