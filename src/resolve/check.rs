@@ -16,7 +16,7 @@ pub(super) fn is_about_the_name(rcode: ResponseCode) -> bool {
 }
 
 /// Keeps what answers the question that was asked. `None`: the answer is about another one, or has records but none of
-/// this one's. hickory compares the question of UDP answers only.
+/// this one's. Over TCP nobody else compares the question.
 pub(super) fn keep_what_answers(mut message: Message, question: &Query, dnssec_ok: bool) -> Option<Message> {
     if message.queries.len() != 1 || message.queries.first() != Some(question) {
         return None;

@@ -151,7 +151,8 @@ fn read_answer(
 
 impl Port {
     fn open(upstream: SocketAddr, now: Instant) -> io::Result<Self> {
-        // The kernel picks an ephemeral port at random.
+        // The kernel picks an ephemeral port at random, one of 28,232 as Linux comes. Others, down to 1024, would be a bit more to
+        // guess; but a port is held while nobody asks, and one of those may be a service's that starts later.
         let any = match upstream {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
