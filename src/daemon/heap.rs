@@ -2,7 +2,7 @@
 //!
 //! glibc reads how its allocator is to be from the environment, once, before `main`; so the daemon begins anew with what it
 //! wants there. Threads that answer hardly allocate and need no heap of their own, while what a compile or the history
-//! gave back to theirs could be used by nobody else: 20 MB of 80 with a list of a million names.
+//! gave back to theirs could be used by nobody else: 10 to 20 MB of 80 with a list of a million names.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(super) fn share() {
