@@ -1,7 +1,7 @@
 //! One heap for all threads, where the C library would give each its own.
 //!
 //! Threads that answer hardly allocate and need no heap of their own, while what a compile or the history gave back to theirs
-//! could be used by nobody else: 20 MB of 80 with a list of a million names.
+//! could be used by nobody else: 10 to 20 MB of 80 with a list of a million names.
 
 /// Has glibc do so, which must be before any thread is started.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
