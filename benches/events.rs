@@ -57,7 +57,7 @@ impl EventSource for House {
     }
 
     fn is_nearly_full(&self) -> bool {
-        self.gatherer.lock().unwrap().peek().counts.is_nearly_full()
+        self.gatherer.lock().unwrap().peek().is_nearly_full()
     }
 }
 

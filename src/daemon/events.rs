@@ -121,6 +121,6 @@ impl EventSource for Gathering {
     }
 
     fn is_nearly_full(&self) -> bool {
-        self.lock().peek().counts.is_nearly_full()
+        self.lock().peek().is_nearly_full()
     }
 }

@@ -56,6 +56,14 @@ pub struct Batch {
     pub lost: u64,
 }
 
+impl Batch {
+    /// Whether it should be taken soon: half of the room for names, pairs or single events is taken. At 100,000 new pairs a
+    /// second the rest lasts for one.
+    pub fn is_nearly_full(&self) -> bool {
+        self.counts.is_nearly_full() || EVENTS_MAX / 2 <= self.events.len()
+    }
+}
+
 /// Sums for the metrics.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sums {

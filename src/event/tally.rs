@@ -156,7 +156,7 @@ impl Tally {
         true
     }
 
-    /// Whether half of the room for names or pairs is taken: at 100,000 new pairs a second, the rest lasts for one.
+    /// Whether half of the room for names or pairs is taken.
     pub fn is_nearly_full(&self) -> bool {
         PAIRS_MAX / 2 <= self.pairs.len()
             || NAMES_MAX / 2 <= self.starts.len()

@@ -22,9 +22,6 @@ use crate::event::EventSource;
 
 /// How often is looked for what was gathered when nobody asks. Whoever answers never wakes the thread.
 const TICK: Duration = Duration::from_secs(1);
-/// For each moment of writing, so many pass before the thread writes again unasked: in a flood the history takes a
-/// hundredth of a core, at home it writes with every tick.
-const PASSES_PER_WRITING: u32 = 100;
 
 /// Something that the thread is asked to do.
 pub(super) type Task = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -34,16 +31,14 @@ pub(super) struct Worker {
     store: Store,
     source: Arc<dyn EventSource>,
     flushed: Instant,
-    /// From when on something is taken that nobody asks for.
-    rests_until: Instant,
     /// Whether the last flush went well, once the history is closed.
     closed: Option<End>,
 }
 
 impl Worker {
     pub(super) fn new(store: Store, source: Arc<dyn EventSource>) -> Self {
-        let now = store.clock.instant();
-        Self { store, source, flushed: now, rests_until: now, closed: None }
+        let flushed = store.clock.instant();
+        Self { store, source, flushed, closed: None }
     }
 
     /// Answers a question from what was handed over so far.
@@ -78,7 +73,6 @@ impl Worker {
         if batch.is_empty() {
             return;
         }
-        let begun = self.store.clock.instant();
         self.store.remember(&batch);
         drop(batch);
         if let Err(fault) = self.store.trim_memory() {
@@ -88,14 +82,12 @@ impl Worker {
             // The store has told what is wrong.
             let _ = self.store.flush(Counts::Due);
         }
-        let ended = self.store.clock.instant();
-        let rest = PASSES_PER_WRITING * ended.saturating_duration_since(begun);
-        self.rests_until = ended + rest.min(self.store.options.flush_interval);
     }
 
-    fn take_if_rested(&mut self) {
-        // Counts of names are exact as long as they are taken before their room is full: that goes before rest.
-        if self.rests_until <= self.store.clock.instant() || self.source.is_nearly_full() {
+    /// Otherwise it lies until somebody asks or the next flush: what is counted together is written once. Counts of names are
+    /// exact as long as they are taken before their room is full.
+    fn take_if_nearly_full(&mut self) {
+        if self.source.is_nearly_full() {
             self.take();
         }
     }
@@ -143,7 +135,7 @@ fn serve(worker: &mut Worker, requests: &Receiver<Task>) -> Result<End, Fault> {
                 worker.take();
                 task(worker);
             }
-            Err(RecvTimeoutError::Timeout) => worker.take_if_rested(),
+            Err(RecvTimeoutError::Timeout) => worker.take_if_nearly_full(),
             Err(RecvTimeoutError::Disconnected) => {
                 worker.source.gather();
                 worker.take();

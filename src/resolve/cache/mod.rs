@@ -49,7 +49,7 @@ pub struct CacheOptions {
 impl Default for CacheOptions {
     fn default() -> Self {
         Self {
-            size: 16 << 20,
+            size: 8 << 20,
             ttl_min_secs: 0,
             ttl_max_secs: 86_400,
             negative_ttl_max_secs: 3_600,
