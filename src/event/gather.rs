@@ -171,7 +171,10 @@ impl Gatherer {
         // Their slots are those of the batch that goes.
         self.askers.clear();
         self.announced = 0;
-        std::mem::take(&mut self.batch)
+        let mut batch = std::mem::take(&mut self.batch);
+        // One ring was emptied after the other.
+        batch.events.sort_by_key(|event| event.at);
+        batch
     }
 
     /// What there is to count since the last time.
@@ -193,7 +196,8 @@ impl Gatherer {
             return count(asker, batch, sums, &record);
         }
         let address = record.address();
-        if self.is_stranger(address, record.at_ms, moment) && self.held.len() + octets.len() <= HELD_LEN_MAX {
+        if self.is_stranger(address, record.at_ms(), moment) && self.held.len() + octets.len() <= HELD_LEN_MAX
+        {
             self.held.extend_from_slice(octets);
             return;
         }
@@ -235,11 +239,11 @@ impl Gatherer {
 
 fn count(asker: &mut Asker, batch: &mut Batch, sums: &mut Sums, record: &Record<'_>) {
     sums.add(record);
-    let Some(slot) = asker.slot(&mut batch.counts, record.at_ms, record.verdict) else {
+    let Some(slot) = asker.slot(&mut batch.counts, record.at_ms(), record.verdict) else {
         batch.lost += 1;
         return;
     };
-    batch.counts.add(slot, record.at_ms, record.name);
+    batch.counts.add(slot, record.at_ms(), record.name);
     let detail = record.detail.filter(|_| batch.events.len() < EVENTS_MAX);
     match detail.and_then(|detail| event_of(record, &detail, &asker.device)) {
         Some(event) => batch.events.push(event),
@@ -272,7 +276,7 @@ fn event_of(record: &Record<'_>, detail: &Detail<'_>, device: &Device) -> Option
         AnsweredKind::Nobody => Answered::Nobody,
     };
     Some(QueryEvent {
-        at: Timestamp::from_millisecond(record.at_ms).ok()?,
+        at: Timestamp::from_microsecond(record.at_us).ok()?,
         device: device.clone(),
         name: DomainName::from_wire(record.name).ok()?,
         qtype: record.qtype,

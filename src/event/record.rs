@@ -55,7 +55,7 @@ impl Draft {
         let name = told.name.as_wire();
         // Behind the length, which is known at the end.
         self.length = 2;
-        self.push_number(told.at.as_millisecond().to_ne_bytes());
+        self.push_number(told.at.as_microsecond().to_ne_bytes());
         self.push_number(client.octets());
         self.push_number(told.latency_us.to_ne_bytes());
         self.push_number(told.qtype.to_ne_bytes());
@@ -127,7 +127,7 @@ impl fmt::Write for Bounded<'_> {
 /// A record as it is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Record<'a> {
-    pub(super) at_ms: i64,
+    pub(super) at_us: i64,
     /// The octets of the address, as they lie; one of IPv4 is mapped.
     pub(super) client: u128,
     pub(super) qtype: u16,
@@ -151,10 +151,14 @@ pub(super) struct Detail<'a> {
 }
 
 impl<'a> Record<'a> {
+    pub(super) const fn at_ms(&self) -> i64 {
+        self.at_us.div_euclid(1000)
+    }
+
     /// Reads what [`Draft::compose`] wrote.
     pub(super) fn read(octets: &'a [u8]) -> Option<Self> {
         let mut rest = Rest(octets.get(2..)?);
-        let at_ms = i64::from_ne_bytes(rest.take()?);
+        let at_us = i64::from_ne_bytes(rest.take()?);
         let client = u128::from_ne_bytes(rest.take()?);
         let latency_us = u32::from_ne_bytes(rest.take()?);
         let qtype = u16::from_ne_bytes(rest.take()?);
@@ -175,7 +179,7 @@ impl<'a> Record<'a> {
                 if verdict == VerdictKind::Pass { ("", "") } else { (rest.text()?, rest.text()?) };
             Some(Detail { upstream, list, rule })
         };
-        Some(Self { at_ms, client, qtype, rcode, latency_us, verdict, answered, name, detail })
+        Some(Self { at_us, client, qtype, rcode, latency_us, verdict, answered, name, detail })
     }
 
     /// From which address the query came.
@@ -247,7 +251,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_told_is_read(
-            at_ms in 0_i64..4_000_000_000_000,
+            at_us in 0_i64..4_000_000_000_000_000,
             client: IpAddr,
             labels in proptest::collection::vec("[a-z]{1,20}", 0..8),
             numbers: (u16, u16, u32),
@@ -259,7 +263,7 @@ mod tests {
             let name = DomainName::parse(&labels.join(".")).unwrap_or_else(|_| DomainName::root());
             let rule = RuleText { list: &texts.1, rule: &texts.2 };
             let told = Told {
-                at: Timestamp::from_millisecond(at_ms).unwrap(),
+                at: Timestamp::from_microsecond(at_us).unwrap(),
                 client,
                 name: name.as_ref(),
                 qtype: numbers.0,
@@ -285,7 +289,7 @@ mod tests {
             prop_assert_eq!(split_first(&mut rest), Some(&*octets));
             prop_assert!(rest.is_empty());
             let record = Record::read(&octets).unwrap();
-            prop_assert_eq!((record.at_ms, record.address()), (at_ms, client.to_canonical()));
+            prop_assert_eq!((record.at_us, record.address()), (at_us, client.to_canonical()));
             prop_assert_eq!((record.qtype, record.rcode, record.latency_us), numbers);
             prop_assert_eq!((record.verdict as u8, record.answered), (verdict, answered));
             prop_assert_eq!(record.name, name.as_ref().as_wire());

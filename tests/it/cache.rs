@@ -141,7 +141,7 @@ fn answers_are_forgotten_when_a_person_says_so() {
     assert_eq!((status, &*body), (422, "{\"error\":\"Say below which name.\"}"));
     assert_eq!(daemon.request("POST", "/api/v1/cache/flush", &json, "{}").0, 200);
     let shown = daemon.run(&["cache"]);
-    assert!(shown.contains("0 answers") && shown.contains("16,384 KiB"), "{shown}");
+    assert!(shown.contains("0 answers") && shown.contains("8,192 KiB"), "{shown}");
     let shown: serde_json::Value =
         serde_json::from_str(&daemon.run(&["cache", "status", "--output", "json"])).unwrap();
     assert_eq!((shown["misses"].as_u64(), shown["hits"].as_u64()), (Some(9), Some(6)));
