@@ -29,10 +29,15 @@ impl Packets for Plain {
     }
 
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        let (len, peer) = socket.recv_from(&mut self.packet)?;
-        (self.len, self.peer) = (len, Some(peer));
-        // Nobody sends from port 0; a socket that was shut down says so.
-        Ok(usize::from(0 < len || peer.port() != 0))
+        match socket.recv_from(&mut self.packet) {
+            Ok((len, peer)) => {
+                (self.len, self.peer) = (len, Some(peer));
+                Ok(1)
+            }
+            // A packet from nobody, which a socket gives that was shut down, has no address that std knows.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     fn received(&mut self, count: usize) -> impl Iterator<Item = Received<'_, SocketAddr>> {
@@ -55,5 +60,44 @@ impl Packets for Plain {
 impl Peer for SocketAddr {
     fn address(&self) -> Option<SocketAddr> {
         Some(*self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn packets_are_answered_one_after_the_other() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(server.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut packets = Plain::new();
+        let mut buffer = [0; 16];
+        for text in [&b"one"[..], b"two"] {
+            client.send(text).unwrap();
+            let count = packets.receive(&server).unwrap();
+            for Received { packet, peer, answer } in packets.received(count) {
+                assert_eq!(peer.address(), client.local_addr().ok());
+                answer.extend_from_slice(packet);
+            }
+            assert_eq!(packets.send(&server, count), 0);
+            let len = client.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..len], text);
+        }
+        Plain::send_one(&server, &mut b"late".to_owned(), &client.local_addr().unwrap()).unwrap();
+        assert_eq!(client.recv(&mut buffer).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_socket_that_is_shut_down_gives_nothing() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let _ = SockRef::from(&server).shutdown(std::net::Shutdown::Both);
+        assert_eq!(Plain::new().receive(&server).unwrap(), 0);
     }
 }
