@@ -1,6 +1,6 @@
 //! Every event, to whoever wants to know: the history, live views, the counters.
 //!
-//! Threads that answer write into rings (see `event`). The rings are emptied once a second, more often while somebody
+//! Threads that answer write into rings (see `event`). The rings are emptied twice a second, more often while somebody
 //! watches, at once when the history is asked something, and by a thread itself when its ring is nearly full.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -15,8 +15,8 @@ use crate::event::{
 };
 use crate::metrics::Metrics;
 
-/// How often rings are emptied when nobody asks. A ring holds a second of a busy house.
-const PERIOD: Duration = Duration::from_secs(1);
+/// How often rings are emptied when nobody asks: a page that begins to listen hears of the first question within that.
+const PERIOD: Duration = Duration::from_millis(500);
 /// How often while live views listen: what comes within a tenth of a second comes at once for a person.
 const PERIOD_LIVE: Duration = Duration::from_millis(100);
 

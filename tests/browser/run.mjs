@@ -246,7 +246,7 @@ const tests = {
     assert.match(await row.innerText(), /2\s+it would block google\.com/);
     await row.getByRole("button", { name: "Accept ||google.com^ of mine" }).click();
     await tab.getByText(/was accepted and is in force/).waitFor();
-    assert.equal(await row.count(), 0);
+    await row.waitFor({ state: "detached" });
     await isAnswered("www.google.com", "0.0.0.0");
     await tab.goto(`${daemon.page}/explain?name=www.google.com`);
     assert.match(await tab.locator("main").innerText(), /Without mine it would pass/);
