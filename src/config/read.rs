@@ -19,7 +19,7 @@ use crate::feed::{Origin, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
 use crate::resolve::{CacheOptions, ResolveOptions, UpstreamAddress};
-use crate::server::{Access, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, ServerOptions};
+use crate::server::{Access, IN_FLIGHT_MAX, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, ServerOptions};
 use crate::tracker::Level;
 
 /// A list that is downloaded more often than this is a burden for who serves it.
@@ -40,8 +40,6 @@ const NEGATIVE_TTL_MAX_MAX: Duration = Duration::from_secs(3600);
 /// RFC 8767 section 5 suggests one to three days for stale answers; after a week they are rather wrong than right.
 const STALE_MAX_MAX: Duration = Duration::from_secs(7 * 86_400);
 const REFRESH_DEFAULT: Duration = Duration::from_secs(86_400);
-/// So many questions wait for upstreams at most, of whomever.
-const IN_FLIGHT_MAX: u32 = 4096;
 /// Each connection takes one of the files that a process may have open.
 const TCP_CONNECTIONS_MAX: u32 = 16_384;
 

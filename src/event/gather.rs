@@ -298,31 +298,15 @@ mod tests {
     use crate::event::AnsweredBy;
     use crate::event::DETAILED_MAX;
     use crate::event::Decided;
-    use crate::event::EventSource;
     use crate::event::EventWriter;
     use crate::event::RingWriter;
     use crate::event::RuleText;
+    use crate::event::Silence;
     use crate::event::Told;
     use crate::event::ring;
     use crate::event::tally::SLOTS_MAX;
 
     const START_MS: i64 = 1_800_000_000_000;
-
-    struct Nobody;
-
-    impl EventSource for Nobody {
-        fn try_gather(&self) {}
-
-        fn gather(&self) {}
-
-        fn take(&self) -> Batch {
-            Batch::default()
-        }
-
-        fn is_nearly_full(&self) -> bool {
-            false
-        }
-    }
 
     /// A house with one thread that answers.
     struct House {
@@ -335,7 +319,7 @@ mod tests {
 
     impl House {
         fn new() -> Self {
-            let (writer, ring) = ring(Arc::new(Nobody));
+            let (writer, ring) = ring(Arc::new(Silence));
             let mut gatherer = Gatherer::default();
             gatherer.add(ring);
             Self { gatherer, writer, table: Arc::default(), began: Instant::now(), passed: Duration::ZERO }

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Question;
 use crate::name::DomainName;
-use crate::wire::Stored;
+use crate::wire::{HEADER_LEN, Stored};
 
 const MAGIC: &[u8; 8] = b"PXSCACHE";
 const VERSION: u32 = 1;
@@ -22,9 +22,6 @@ const VERSION: u32 = 1;
 pub(super) const SIZE_MAX: usize = 64 << 20;
 /// What stands around the answers, in octets.
 const FRAME_LEN: usize = MAGIC.len() + 4 + 8 + 4 + 8;
-
-/// A message's header (RFC 1035 section 4.1.1), in octets.
-const HEADER_LEN: usize = 12;
 
 const DNSSEC_OK: u8 = 1;
 const CHECKING_DISABLED: u8 = 2;

@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::Question;
-use crate::wire::{UDP_PAYLOAD_MAX, qtype};
+use crate::wire::{HEADER_LEN, UDP_PAYLOAD_MAX, qtype};
 
 /// Among so many ports chance picks. More would cost a household sockets that hardly ask.
 const PORTS_IN_USE: usize = 8;
@@ -37,7 +37,6 @@ const IN_USE_MAX: Duration = Duration::from_secs(10);
 /// So many packets are read before others get their turn.
 const READS_AT_ONCE: usize = 64;
 
-const HEADER_LEN: usize = 12;
 /// RD and AD, in the third and the fourth octet: recursion is wanted, and so is a word on authenticity (RFC 6840 section 5.7).
 const RD: u8 = 0x01;
 const AD: u8 = 0x20;

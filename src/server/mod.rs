@@ -16,7 +16,7 @@ mod udp;
 pub use access::{Access, is_of_the_house};
 pub use limits::{LimitCounts, Limits, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, Rate, Waiting};
 pub use listener::{BindError, Listener};
-pub use responder::{Responder, Transport};
+pub use responder::{IN_FLIGHT_MAX, Responder, Transport};
 
 use std::net::SocketAddr;
 

@@ -3,8 +3,9 @@
 //! It has two halves that share every decision: [`Responder::answer_at_once`], which answers from memory and neither waits nor
 //! allocates, and [`Responder::answer_later`], which asks upstreams.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -50,7 +51,7 @@ pub struct Responder {
     access: ArcSwap<Access>,
     networks: ArcSwap<Vec<IpNet>>,
     limits: Limits,
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<AtomicU32>,
     unsent: AtomicU64,
 }
 
@@ -82,7 +83,7 @@ struct Outcome<'a> {
 /// Transfers of zones and the like are not questions for a resolver (RFC 6895 section 3.1: QTYPEs 128 to 254 are no data).
 const META_TYPES: std::ops::RangeInclusive<u16> = 128..=254;
 /// So many questions may wait for upstreams, each with its packet and a task; whoever asks more is told SERVFAIL at once.
-const IN_FLIGHT_MAX: usize = 4096;
+pub const IN_FLIGHT_MAX: u32 = 4096;
 
 impl Responder {
     /// Puts the parts together.
@@ -138,7 +139,7 @@ impl Responder {
     }
 
     /// How many queries wait for their answer.
-    pub fn in_flight(&self) -> usize {
+    pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
@@ -227,10 +228,8 @@ impl Responder {
             return AtOnce::Done;
         }
         if !self.limits.admits(client, moment.access.queries_per_second, moment.begun) {
-            let text = format_args!("more than {} questions a second", moment.access.queries_per_second);
-            let ede = Ede { code: Ede::PROHIBITED, text: &text };
-            wire::compose_error(&query, Rcode::Refused, Some(ede), out);
-            return AtOnce::Done;
+            let limit = moment.access.queries_per_second;
+            return refuse(&query, format_args!("more than {limit} questions a second"), out);
         }
         let turn = Turn::new(&query, &moment.policy, &moment.devices, client, transport);
         let decisive = turn.decide(&self.memo);
@@ -245,14 +244,9 @@ impl Responder {
                         if cached.wants_refresh() {
                             self.resolver.refresh(question(&query, query.name().to_owned()));
                         }
-                        let answered = if cached.freshness() == Freshness::Stale {
-                            AnsweredBy::Stale
-                        } else {
-                            AnsweredBy::Cache
-                        };
                         match turn.decide_answer(decisive, cached) {
                             Some(found) => turn.block(found, out),
-                            None => Some(turn.serve(decisive, cached, answered, out)),
+                            None => Some(turn.serve(decisive, cached, from_cache(cached), out)),
                         }
                     }
                     Some(Known::Failure(unresolved)) => Some(turn.fail(decisive, unresolved, out)),
@@ -266,10 +260,8 @@ impl Responder {
         }
         let Some(waiting) = self.limits.wait(client, moment.access.in_flight_per_client) else {
             // Not SERVFAIL, after which a stub resolver asks the same again at once.
-            let text = format_args!("more than {} questions at once", moment.access.in_flight_per_client);
-            let ede = Ede { code: Ede::PROHIBITED, text: &text };
-            wire::compose_error(&query, Rcode::Refused, Some(ede), out);
-            return AtOnce::Done;
+            let limit = moment.access.in_flight_per_client;
+            return refuse(&query, format_args!("more than {limit} questions at once"), out);
         };
         match InFlight::begin(&self.in_flight, waiting) {
             Some(in_flight) => AtOnce::Later(in_flight),
@@ -336,10 +328,7 @@ impl Responder {
                 match &resolved {
                     Ok(resolved) => {
                         let answered = match &resolved.origin {
-                            Origin::Cache if resolved.answer.freshness() == Freshness::Stale => {
-                                AnsweredBy::Stale
-                            }
-                            Origin::Cache => AnsweredBy::Cache,
+                            Origin::Cache => from_cache(&resolved.answer),
                             Origin::Upstream(upstream) => AnsweredBy::Upstream(upstream),
                         };
                         match turn.decide_answer(decisive, &resolved.answer) {
@@ -491,6 +480,21 @@ impl<'a> Turn<'a> {
     }
 }
 
+/// Who answered with what the cache holds.
+fn from_cache(cached: &Cached) -> AnsweredBy<'static> {
+    match cached.freshness() {
+        Freshness::Fresh => AnsweredBy::Cache,
+        Freshness::Stale => AnsweredBy::Stale,
+    }
+}
+
+/// Refuses a query because of a limit.
+fn refuse(query: &Query<'_>, why: fmt::Arguments<'_>, out: &mut Vec<u8>) -> AtOnce {
+    let ede = Ede { code: Ede::PROHIBITED, text: &why };
+    wire::compose_error(query, Rcode::Refused, Some(ede), out);
+    AtOnce::Done
+}
+
 /// The error with which a query is refused for what it is.
 fn refusal(query: &Query<'_>) -> Option<Rcode> {
     if query.edns.is_some_and(|edns| edns.version != 0) {
@@ -525,13 +529,13 @@ fn joined(name: NameRef<'_>, behind: NameRef<'_>) -> Option<DomainName> {
 
 /// A query that waits for its answer, also when its task is ended.
 pub(super) struct InFlight {
-    all: Arc<AtomicUsize>,
+    all: Arc<AtomicU32>,
     _of_client: Waiting,
 }
 
 impl InFlight {
     /// `None`: as many as may be are waiting already.
-    fn begin(all: &Arc<AtomicUsize>, of_client: Waiting) -> Option<Self> {
+    fn begin(all: &Arc<AtomicU32>, of_client: Waiting) -> Option<Self> {
         if IN_FLIGHT_MAX <= all.fetch_add(1, Ordering::Relaxed) {
             all.fetch_sub(1, Ordering::Relaxed);
             return None;

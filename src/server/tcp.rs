@@ -25,6 +25,7 @@ use tracing::{debug, warn};
 
 use super::connections::Seat;
 use super::responder::{Responder, Transport};
+use crate::wire;
 
 /// A client that asks nothing for so long is left, and so is one that does not end a message that it began, or does not take an
 /// answer, within that time (RFC 7766 section 6.2.3 has the server choose; a client that goes on connects again).
@@ -39,9 +40,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Failed accepts are told once in this time.
 const ACCEPT_TOLD_EVERY: Duration = Duration::from_secs(60);
-
-/// The length of a message's header.
-const HEADER_LEN: usize = 12;
 
 /// Accepts connections until `cancel`. Then no more are accepted, and those that are open may answer what is in work.
 pub(super) async fn serve(listener: TcpListener, responder: Arc<Responder>, cancel: CancellationToken) {
@@ -146,11 +144,11 @@ async fn converse(
                 }
             }
             message = messages.next(), if reads_on && has_room => match message.transpose()? {
-                Some(packet) if is_query(&packet) => {
+                Some(packet) if wire::is_query(&packet) => {
                     seat.is_busy();
                     in_work.push(async move { responder.respond(&packet, client, Transport::Tcp).await });
                 }
-                // The client has asked all, or it is none.
+                // The client has asked all, or it does not speak DNS.
                 _ => reads_on = false,
             },
             () = leave.cancelled(), if reads_on => reads_on = false,
@@ -161,13 +159,6 @@ async fn converse(
         }
     }
     Ok(())
-}
-
-/// Whether a packet can be a query: a whole header that is not a response's. To anything else there is no answer, and who sends
-/// that does not speak DNS.
-fn is_query(packet: &[u8]) -> bool {
-    const QR: u8 = 0x80;
-    HEADER_LEN <= packet.len() && packet.get(2).is_some_and(|flags| flags & QR == 0)
 }
 
 /// Answers that wait to be sent, with their length before them.
@@ -200,19 +191,5 @@ impl Unsent {
             self.answers.pop_front();
         }
         Ok(is_through)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_query_is_told_by_its_header() {
-        let mut packet = [0; HEADER_LEN];
-        assert!(is_query(&packet));
-        assert!(!is_query(&packet[..HEADER_LEN - 1]) && !is_query(&[]));
-        packet[2] = 0x80;
-        assert!(!is_query(&packet));
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::clock::SystemClock;
 use crate::device::DeviceTable;
-use crate::event::{Answered, Batch, EventSource, Heard, QueryEvent};
+use crate::event::{Answered, Heard, QueryEvent, Silence};
 use crate::feed::{FeedOptions, HostLookup};
 use crate::history::HistoryOptions;
 use crate::list::{Action, OwnRule};
@@ -64,7 +64,7 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let policy = Arc::new(LivePolicy::default());
     let feed = Feed::start(feed, Arc::clone(&policy), Arc::new(NoHosts), Arc::clone(&clock)).await;
     Arc::new(Parts {
-        history: History::open(history, Arc::clone(&catalogue), Arc::clone(&clock), Arc::new(Nothing)),
+        history: History::open(history, Arc::clone(&catalogue), Arc::clone(&clock), Arc::new(Silence)),
         feed,
         policy,
         devices: Arc::default(),
@@ -79,23 +79,6 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         cache: Arc::new(api::CacheStatus::default),
         metrics: Arc::new(|| "# EOF\n".to_owned()),
     })
-}
-
-/// A house in which nobody asks anything.
-struct Nothing;
-
-impl EventSource for Nothing {
-    fn try_gather(&self) {}
-
-    fn gather(&self) {}
-
-    fn take(&self) -> Batch {
-        Batch::default()
-    }
-
-    fn is_nearly_full(&self) -> bool {
-        false
-    }
 }
 
 /// A page that is served until it is dropped.

@@ -11,7 +11,7 @@ mod types;
 pub use answer::{
     AnswerRecord, Ede, compose_addresses, compose_error, compose_negative, compose_records, compose_truncated,
 };
-pub use query::{Edns, Malformed, Query, parse};
+pub use query::{Edns, Malformed, Query, is_query, parse};
 pub use stored::{OwnedRecord, Served, Stored, StoredError};
 pub use types::{type_by_name, type_name};
 
@@ -55,7 +55,7 @@ pub const UDP_PAYLOAD_PLAIN: usize = 512;
 pub const TCP_PAYLOAD_MAX: usize = 65535;
 
 /// The length of a message header, in octets.
-const HEADER_LEN: usize = 12;
+pub const HEADER_LEN: usize = 12;
 
 /// The answer was cut short (RFC 1035 section 4.1.1).
 const TC: u16 = 0x0200;
@@ -289,6 +289,15 @@ mod tests {
         let soa = SOA::new(Name::root(), Name::root(), 1, 1, 1, 1, 60);
         message.add_authority(Record::from_rdata(name("example."), 900, RData::SOA(soa)));
         assert_eq!(Stored::new(message.to_vec().unwrap(), 0).unwrap().ttl_secs(), 60);
+    }
+
+    #[test]
+    fn what_is_no_query_is_told_by_its_header() {
+        let mut packet = [0; HEADER_LEN];
+        assert!(is_query(&packet));
+        assert!(!is_query(&packet[..HEADER_LEN - 1]) && !is_query(&[]));
+        packet[2] = 0x80;
+        assert!(!is_query(&packet));
     }
 
     #[test]

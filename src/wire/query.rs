@@ -45,15 +45,20 @@ const RD: u16 = 0x0100;
 const AD: u16 = 0x0020;
 const CD: u16 = 0x0010;
 
+/// Whether a packet can be a query: a whole header that is not a response's. There is no answer to anything else.
+pub fn is_query(packet: &[u8]) -> bool {
+    HEADER_LEN <= packet.len() && read_u16(packet, 2).is_some_and(|flags| flags & QR == 0)
+}
+
 /// Reads a packet.
 pub fn parse(packet: &[u8]) -> Result<Query<'_>, Malformed> {
+    if !is_query(packet) {
+        return Err(Malformed::Silent);
+    }
     let header = |at| read_u16(packet, at).ok_or(Malformed::Silent);
     let (id, flags) = (header(0)?, header(2)?);
     let (questions, answers) = (header(4)?, header(6)?);
     let (authorities, additionals) = (header(8)?, header(10)?);
-    if flags & QR != 0 {
-        return Err(Malformed::Silent);
-    }
     let refuse = |rcode: Rcode| Malformed::Answer(bare_header(id, flags, rcode));
     if flags & OPCODE != 0 {
         return Err(refuse(Rcode::NotImp));
