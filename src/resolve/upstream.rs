@@ -17,8 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::address::{Transport, UpstreamAddress};
 use super::check;
-use super::udp::Ports;
-use super::{Question, Unresolved, UnresolvedKind};
+use super::{Question, Unresolved, UnresolvedKind, udp};
 use crate::clock::Clock;
 use crate::wire::{Stored, UDP_PAYLOAD_MAX};
 
@@ -81,7 +80,6 @@ struct Upstream {
     address: UpstreamAddress,
     label: Arc<str>,
     /// From where it is asked over UDP.
-    ports: Ports,
     /// hickory ends every connection when the last clone of its provider goes; it lives as long as the upstream.
     provider: TokioRuntimeProvider,
     /// The TCP connection and when it last brought an answer.
@@ -186,7 +184,6 @@ impl Upstream {
         Self {
             address,
             label: address.to_string().into(),
-            ports: Ports::new(address.socket),
             provider: TokioRuntimeProvider::new(),
             tcp: Mutex::new(None),
             started: clock.instant(),
@@ -260,7 +257,7 @@ impl Upstream {
         Ok(match transport {
             Transport::Udp => {
                 let resend_after = resend.then_some(RESEND_AFTER);
-                self.ports.ask(question, edns, resend_after, self.clock.instant()).await?
+                udp::ask(self.address.socket, question, edns, resend_after).await?
             }
             Transport::Tcp => self.send_tcp(request(question, edns)?).await?.into_message(),
         })
