@@ -279,6 +279,7 @@ fn event_of(record: &Record<'_>, detail: &Detail<'_>, device: &Device) -> Option
         at: Timestamp::from_microsecond(record.at_us).ok()?,
         device: device.clone(),
         name: DomainName::from_wire(record.name).ok()?,
+        behind: None,
         qtype: record.qtype,
         verdict: match record.verdict {
             VerdictKind::Pass => Verdict::Pass,
@@ -382,6 +383,7 @@ mod tests {
             at: house.now(),
             device: house.table.identify([127, 0, 0, 1].into()),
             name: DomainName::parse("a.example").unwrap(),
+            behind: None,
             qtype: 28,
             verdict: Verdict::Block(RuleRef { list: "mine".into(), rule: "||example^".into() }),
             answered: Answered::Upstream("udp://192.0.2.53:53".into()),

@@ -199,6 +199,9 @@ pub struct QueryEvent {
     pub device: Device,
     /// The QNAME.
     pub name: DomainName,
+    /// The name that the answer led to (a CNAME or SVCB target) and because of which it was blocked: the tracker hid
+    /// behind `name`.
+    pub behind: Option<DomainName>,
     /// The QTYPE.
     pub qtype: u16,
     /// What the policy said, and because of which rule.

@@ -60,7 +60,10 @@ impl Store {
             let attribution = self.attribution(row.name, &name);
             let (id, qtype, rcode) = (row.id.0, sixteen_bits(row.meta >> 2), sixteen_bits(row.meta >> 18));
             let verdict = verdict(row.meta & 3, rule);
-            events.push(Remembered { id, at, device, name, qtype, verdict, rcode, attribution });
+            if filter.company.as_ref().is_some_and(|company| attribution.company() != *company) {
+                continue;
+            }
+            events.push(Remembered { id, at, device, name, behind: None, qtype, verdict, rcode, attribution });
         }
         Ok(events)
     }

@@ -19,6 +19,7 @@ mod events;
 mod fault;
 mod flush;
 mod memory;
+mod questions;
 mod read;
 mod retention;
 mod schema;
@@ -38,17 +39,23 @@ use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tracing::error;
 
+pub use self::view::BlockedLately;
+pub use self::view::CompanyCount;
+pub use self::view::CompanyDetail;
 pub use self::view::DeviceCount;
 pub use self::view::EventFilter;
+pub use self::view::FirstMeeting;
 pub use self::view::Gap;
 pub use self::view::Health;
 pub use self::view::HourCount;
 pub use self::view::NameCount;
+pub use self::view::News;
 pub use self::view::Remembered;
 pub use self::view::RememberedVerdict;
 pub use self::view::Span;
@@ -188,6 +195,42 @@ impl History {
         limit: u32,
     ) -> Result<Vec<NameCount>, HistoryError> {
         self.read(move |store| store.names(span, device, hits_only, limit)).await
+    }
+
+    /// The companies with the most hits, each compared with the span `before`.
+    pub async fn companies(
+        &self,
+        span: Span,
+        before: Option<Span>,
+        device: Option<DeviceKey>,
+        limit: u32,
+    ) -> Result<Vec<CompanyCount>, HistoryError> {
+        self.read(move |store| store.companies(span, before, device, limit)).await
+    }
+
+    /// One company, by its name; `None` when it had no hit within the span.
+    pub async fn company(
+        &self,
+        span: Span,
+        before: Option<Span>,
+        name: String,
+    ) -> Result<Option<CompanyDetail>, HistoryError> {
+        self.read(move |store| store.company(span, before, &name)).await
+    }
+
+    /// What happened within `span` for the first time, as far as the days before it are remembered that `known` has.
+    pub async fn news(&self, span: Span, known: Duration) -> Result<News, HistoryError> {
+        self.read(move |store| store.news(span, known)).await
+    }
+
+    /// The names that were blocked on a device since a moment ago: those for the first time before the others, then the
+    /// latest first.
+    pub async fn blocked_lately(
+        &self,
+        device: DeviceKey,
+        since: Timestamp,
+    ) -> Result<Vec<BlockedLately>, HistoryError> {
+        self.read(move |store| store.blocked_lately(device, since)).await
     }
 
     /// Single events, the latest first.

@@ -81,7 +81,7 @@ impl Store {
         for (id, totals) in rows {
             let Some(name) = self.name(id)? else { continue };
             let attribution = self.attribution(id, &name);
-            names.push(NameCount { name, attribution, totals });
+            names.push(NameCount { name, behind: None, attribution, totals });
         }
         Ok(names)
     }

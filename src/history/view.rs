@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::device::{Device, DeviceKey};
+use crate::event::VerdictKind;
 use crate::name::DomainName;
 use crate::policy::RuleRef;
 use crate::tracker::Attribution;
@@ -68,10 +69,83 @@ pub struct DeviceCount {
 pub struct NameCount {
     /// The name.
     pub name: DomainName,
-    /// Whose it is.
+    /// The tracker's name that hid behind it, if one did.
+    pub behind: Option<DomainName>,
+    /// Whose it is; that of `behind` where there is one.
     pub attribution: Attribution,
     /// What was asked of it within the span.
     pub totals: Totals,
+}
+
+/// One company, by the hits of its trackers. Where the catalogue knows nobody, a registrable domain stands for one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CompanyCount {
+    /// What it is called: [`Attribution::company`].
+    pub name: String,
+    /// Its trackers, those with the most hits first.
+    pub trackers: Vec<TrackerCount>,
+    /// How often they were blocked within the span.
+    pub hits: u64,
+    /// The same within the span that is compared with; 0 where none is.
+    pub hits_before: u64,
+    /// Those of `hits` that hid behind a name of somebody else.
+    pub cloaked: u64,
+    /// On how many devices.
+    pub devices: u64,
+}
+
+/// What is known of one company.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CompanyDetail {
+    /// How much.
+    pub count: CompanyCount,
+    /// Every device that met it, with the hits of this company only, those with the most first.
+    pub devices: Vec<(Device, u64)>,
+    /// Its names that were blocked, those with the most hits first.
+    pub names: Vec<NameCount>,
+    /// Its hits in every hour of the span, in order.
+    pub hours: Vec<(Timestamp, u64)>,
+}
+
+/// A tracker that met a device for the first time.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FirstMeeting {
+    /// Who it is.
+    pub attribution: Attribution,
+    /// The device.
+    pub device: Device,
+    /// How often it was blocked since.
+    pub hits: u64,
+    /// Whether no device of the home had met it before.
+    pub is_new_to_all: bool,
+}
+
+/// What is new.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct News {
+    /// Devices that asked for the first time.
+    pub devices: Vec<DeviceCount>,
+    /// Trackers that met a device for the first time, those with the most hits first.
+    pub meetings: Vec<FirstMeeting>,
+}
+
+/// A name that was blocked lately on one device.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BlockedLately {
+    /// The name.
+    pub name: DomainName,
+    /// The tracker's name that hid behind it, if one did.
+    pub behind: Option<DomainName>,
+    /// Whose it is.
+    pub attribution: Attribution,
+    /// The rule that blocked it last.
+    pub rule: RuleRef,
+    /// How often.
+    pub hits: u64,
+    /// When it was blocked last.
+    pub last: Timestamp,
+    /// Whether it had never been blocked on this device before, as far as counts are kept.
+    pub is_first_time: bool,
 }
 
 /// Which events are wanted.
@@ -81,6 +155,16 @@ pub struct EventFilter {
     pub device: Option<DeviceKey>,
     /// Hits only.
     pub hits_only: bool,
+    /// Those with this verdict.
+    pub verdict: Option<VerdictKind>,
+    /// Those of this QTYPE.
+    pub qtype: Option<u16>,
+    /// Those for names of this company ([`Attribution::company`]).
+    pub company: Option<String>,
+    /// Those from this moment on.
+    pub from: Option<Timestamp>,
+    /// Those before this moment.
+    pub until: Option<Timestamp>,
     /// Names that contain this text.
     pub name_contains: Option<String>,
     /// Those before this one, for the next page: [`Remembered::id`].
@@ -111,6 +195,8 @@ pub struct Remembered {
     pub device: Device,
     /// The QNAME.
     pub name: DomainName,
+    /// The tracker's name that hid behind it, if one did.
+    pub behind: Option<DomainName>,
     /// The QTYPE.
     pub qtype: u16,
     /// What the policy said.

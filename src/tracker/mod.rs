@@ -158,6 +158,16 @@ pub enum Attribution {
     Domain(DomainName),
 }
 
+impl Attribution {
+    /// The company behind it; the domain where nobody knows one. It stands in the page's addresses too.
+    pub fn company(&self) -> String {
+        match self {
+            Self::Tracker(tracker) => tracker.company.clone(),
+            Self::Domain(domain) => domain.to_string(),
+        }
+    }
+}
+
 impl Catalogue {
     /// Reads a catalogue. Lines that can't be read are left out and told.
     pub fn parse(text: &str) -> (Self, Vec<CatalogueError>) {

@@ -385,7 +385,7 @@ fn event(name: &str, verdict: Verdict) -> QueryEvent {
     let device = DeviceTable::default().identify(Ipv4Addr::LOCALHOST.into());
     let (name, at) = (DomainName::parse(name).unwrap(), Timestamp::UNIX_EPOCH);
     let answered = Answered::Sinkhole;
-    QueryEvent { at, device, name, qtype: 1, verdict, answered, rcode: 0, latency_us: 1 }
+    QueryEvent { at, device, name, behind: None, qtype: 1, verdict, answered, rcode: 0, latency_us: 1 }
 }
 
 /// Reads a stream up to a line that contains `text`.

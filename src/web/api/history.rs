@@ -95,6 +95,7 @@ impl AskedEvents {
             name_contains: name.filter(|name| !name.is_empty()),
             before: self.before,
             limit: rows(self.limit),
+            ..EventFilter::default()
         })
     }
 }

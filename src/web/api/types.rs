@@ -278,7 +278,7 @@ pub struct NameCount {
 
 impl From<&history::NameCount> for NameCount {
     fn from(count: &history::NameCount) -> Self {
-        let history::NameCount { name, attribution, totals } = count;
+        let history::NameCount { name, attribution, totals, .. } = count;
         Self { name: name.to_string(), who: attribution.into(), queries: totals.queries, hits: totals.hits }
     }
 }

@@ -95,6 +95,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         name_contains: (!name.is_empty()).then(|| name.to_ascii_lowercase()),
         before: asked.before,
         limit: PAGE_LEN,
+        ..EventFilter::default()
     };
     let history = &web.parts.history;
     // Only who there is, not what they asked: within an empty span nothing is counted.
