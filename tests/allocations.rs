@@ -277,6 +277,7 @@ fn a_thread_that_answers_makes_no_allocation() {
     let access = Access {
         allow_from: vec!["127.0.0.0/8".parse().unwrap()],
         allow_local_networks: false,
+        trusted_forwarders: Vec::new(),
         queries_per_second: 1_000_000,
         responses_per_second: 20,
         in_flight_per_client: 256,

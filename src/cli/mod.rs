@@ -90,8 +90,12 @@ pub enum Subcommands {
         /// The rule, as it was written.
         rule: String,
     },
-    /// Show every device and how it was tracked in the last day.
-    Devices,
+    /// Show every device and how it was tracked in the last day; name devices, say what they are, merge and forget them.
+    Devices {
+        /// What to do with them; without one, they are shown.
+        #[command(subcommand)]
+        command: Option<DevicesCommand>,
+    },
     /// Show the latest questions.
     Log {
         /// Those of one device: its MAC or IP address.
@@ -129,6 +133,47 @@ pub enum CacheCommand {
         /// Those about names below it too.
         #[arg(long, requires = "name")]
         below: bool,
+    },
+}
+
+/// What to do with devices. A device is its MAC, one of its IP addresses, or its name.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DevicesCommand {
+    /// Show every device.
+    Status,
+    /// Call a device by a name.
+    Rename {
+        /// The device.
+        device: String,
+        /// Its name; without one, it is called as it comes.
+        name: Option<String>,
+    },
+    /// Say what a device is.
+    Kind {
+        /// The device.
+        device: String,
+        /// Such as `phone` or `television`; without one, it is what it seems to be.
+        kind: Option<String>,
+    },
+    /// Take two devices for one, also in what is remembered of them.
+    Merge {
+        /// The one that goes.
+        from: String,
+        /// The one that it becomes a part of.
+        into: String,
+    },
+    /// Take a part of a device for one of its own again.
+    Split {
+        /// The MAC or IP address that was merged into it.
+        device: String,
+    },
+    /// Forget a device and all that is remembered of it.
+    Forget {
+        /// The device.
+        device: String,
+        /// Yes, for good.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -278,7 +323,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Allow { rule } => rules::write(rules::Wish::Allow, &rule, &config, output).await?,
         Subcommands::Block { rule } => rules::write(rules::Wish::Block, &rule, &config, output).await?,
         Subcommands::Forget { rule } => rules::write(rules::Wish::Forget, &rule, &config, output).await?,
-        Subcommands::Devices => devices::run(&config, output).await?,
+        Subcommands::Devices { command } => {
+            devices::run(command.unwrap_or(DevicesCommand::Status), &config, output).await?;
+        }
         Subcommands::Log { device, blocked, name, limit } => {
             let filter = log::Filter { device: device.as_deref(), blocked, name: name.as_deref(), limit };
             log::run(&filter, &config, output).await?;

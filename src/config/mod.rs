@@ -4,12 +4,14 @@
 //! used at all. `config/pixelsink.toml` has every key with its default.
 
 mod added;
+mod book;
 mod problem;
 mod quantity;
 mod read;
 mod reader;
 
 pub use added::{AddedList, AddedLists};
+pub use book::BookFile;
 pub use problem::{ConfigError, Problem};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +22,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::device::NamedDevice;
+use crate::discovery::DiscoveryOptions;
 use crate::feed::SourceOptions;
 use crate::list::{Action, OwnRule};
 use crate::policy::Blocking;
@@ -67,6 +70,8 @@ pub struct Config {
     pub own_rules: Vec<(Action, OwnRule, u32)>,
     /// The devices that have a name.
     pub devices: Vec<NamedDevice>,
+    /// Where else names of devices are looked for.
+    pub discovery: DiscoveryOptions,
     /// How the history is kept.
     pub history: HistorySection,
 }
@@ -105,6 +110,7 @@ impl Default for Config {
                 access: Access {
                     allow_from: read::private_networks(),
                     allow_local_networks: true,
+                    trusted_forwarders: Vec::new(),
                     queries_per_second: 1000,
                     responses_per_second: 20,
                     in_flight_per_client: 256,
@@ -130,6 +136,7 @@ impl Default for Config {
             keep_revisions: 5,
             own_rules: Vec::new(),
             devices: Vec::new(),
+            discovery: DiscoveryOptions::default(),
             history: HistorySection {
                 flush: Duration::from_secs(60),
                 events: 14 * DAY,

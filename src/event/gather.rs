@@ -22,6 +22,7 @@ use super::ring::Ring;
 use super::tally::SlotId;
 use super::tally::Tally;
 use crate::device::Device;
+use crate::device::DeviceKey;
 use crate::device::DeviceTable;
 use crate::name::DomainName;
 use crate::policy::RuleRef;
@@ -195,16 +196,18 @@ impl Gatherer {
         if let Some(asker) = askers.get_mut(&record.client) {
             return count(asker, batch, sums, &record);
         }
-        let address = record.address();
-        if self.is_stranger(address, record.at_ms(), moment) && self.held.len() + octets.len() <= HELD_LEN_MAX
-        {
+        let key = record.key();
+        // A MAC is known as what it is.
+        let may_be_known_soon =
+            matches!(key, DeviceKey::Address(address) if self.is_stranger(address, record.at_ms(), moment));
+        if may_be_known_soon && self.held.len() + octets.len() <= HELD_LEN_MAX {
             self.held.extend_from_slice(octets);
             return;
         }
         if ASKERS_MAX <= self.askers.len() {
             self.askers.clear();
         }
-        let asker = Asker::new(self.table.identify(address));
+        let asker = Asker::new(self.table.identify_key(key));
         let Self { askers, batch, sums, .. } = self;
         count(askers.entry(record.client).or_insert(asker), batch, sums, &record);
     }
@@ -439,6 +442,16 @@ mod tests {
         house.ask("192.0.2.1", "a.example");
         house.gather();
         assert_eq!(house.take().0, ["192.0.2.1 1", "02:00:00:00:00:01 1"]);
+    }
+
+    #[test]
+    fn a_mac_that_a_forwarder_told_is_a_device() {
+        let mut house = House::new();
+        let key: DeviceKey = "02:00:00:00:00:09".parse().unwrap();
+        house.ask(&key.to_address().to_string(), "a.example");
+        house.gather();
+        assert!(!house.gatherer.waits());
+        assert_eq!(house.take(), (vec![format!("{key} 1")], vec![key.to_string()]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod actions;
 mod assets;
 mod chart;
 mod connection;
+mod device_actions;
 mod errors;
 mod format;
 mod guard;
@@ -27,7 +28,7 @@ mod view;
 pub use serve::{serve, serve_unix};
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +123,8 @@ pub struct About {
     pub dns_listen: Vec<SocketAddr>,
     /// Whom it asks.
     pub upstreams: Vec<String>,
+    /// The routers that lead out of the networks it is on.
+    pub gateways: Vec<IpAddr>,
     /// What is wrong with the daemon and what to do about it, each in one or two sentences.
     pub problems: Vec<String>,
 }
@@ -167,6 +170,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .merge(pages::routes())
         .merge(actions::rule_routes())
         .merge(actions::list_routes())
+        .merge(device_actions::routes())
         .merge(api::routes())
         .merge(operations())
         .route("/assets/{version}/{file}", get(assets::serve))

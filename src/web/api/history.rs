@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::types::timestamp;
-use super::{Answer, DeviceCount, Error, Event, HourCount, NameCount, Totals, TrackerCount};
+use super::{Answer, Error, Event, HourCount, NameCount, Totals, TrackerCount};
 use crate::device::DeviceKey;
 use crate::history::{EventFilter, Span};
 use crate::web::Web;
@@ -62,7 +62,7 @@ pub(in crate::web) struct AskedEvents {
 }
 
 impl Asked {
-    fn span(&self, web: &Web) -> Result<Span, Failure> {
+    pub(super) fn span(&self, web: &Web) -> Result<Span, Failure> {
         let times = Times::new(web);
         let Some(from) = &self.from else {
             return Ok(times.last_hours(self.hours.unwrap_or(24).clamp(1, HOURS_MAX)));
@@ -77,7 +77,7 @@ impl Asked {
         Ok(span)
     }
 
-    fn device(&self) -> Result<Option<DeviceKey>, Failure> {
+    pub(super) fn device(&self) -> Result<Option<DeviceKey>, Failure> {
         device_key(self.device.as_deref())
     }
 
@@ -137,22 +137,6 @@ pub(super) async fn trackers(
 ) -> Answer<Vec<TrackerCount>> {
     let trackers = web.parts.history.trackers(asked.span(&web)?, asked.device()?, asked.limit()).await?;
     Ok(Json(trackers.iter().map(Into::into).collect()))
-}
-
-/// Every device, those with the most hits first.
-#[utoipa::path(get, path = "/api/v1/devices", params(Asked), responses((status = 200, body = Vec<DeviceCount>), (status = 400, body = Error), (status = 503, body = Error)))]
-pub(super) async fn devices(
-    State(web): State<Arc<Web>>,
-    Query(asked): Query<Asked>,
-) -> Answer<Vec<DeviceCount>> {
-    let wanted = asked.device()?;
-    let mut counts = web.parts.history.devices(asked.span(&web)?).await?;
-    counts.retain(|count| wanted.is_none_or(|key| count.device.key == key));
-    let on_network = web.parts.devices.current().devices();
-    let addresses =
-        |key| on_network.iter().find(|(device, _)| device.key == key).map_or(&[][..], |(_, it)| it);
-    let with_addresses = |count| DeviceCount::new(count, addresses(count.device.key));
-    Ok(Json(counts.iter().map(with_addresses).collect()))
 }
 
 /// The names with the most questions, or with the most hits.

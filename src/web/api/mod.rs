@@ -3,6 +3,7 @@
 //! The types here are written for this boundary and converted from the inner ones; what they say stays said. The
 //! description at `/api/v1/openapi.json` is made from them.
 
+pub(super) mod devices;
 pub(super) mod lists;
 
 mod cache;
@@ -12,6 +13,7 @@ mod rules;
 mod types;
 
 pub use super::format::percent_encoded;
+pub use devices::{DeviceKindWish, DeviceMergeWish, DeviceNameWish, DeviceWish};
 pub(super) use history::AskedEvents;
 pub use list_types::*;
 pub use types::*;
@@ -51,7 +53,12 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/totals", get(history::totals))
         .route("/api/v1/hours", get(history::hours))
         .route("/api/v1/trackers", get(history::trackers))
-        .route("/api/v1/devices", get(history::devices))
+        .route("/api/v1/devices", get(devices::devices))
+        .route("/api/v1/devices/name", post(devices::name))
+        .route("/api/v1/devices/kind", post(devices::kind))
+        .route("/api/v1/devices/merge", post(devices::merge))
+        .route("/api/v1/devices/split", post(devices::split))
+        .route("/api/v1/devices/forget", post(devices::forget))
         .route("/api/v1/names", get(history::names))
         .route("/api/v1/events", get(history::events))
         .route("/api/v1/events/live", get(live::stream))
@@ -77,7 +84,12 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         history::totals,
         history::hours,
         history::trackers,
-        history::devices,
+        devices::devices,
+        devices::name,
+        devices::kind,
+        devices::merge,
+        devices::split,
+        devices::forget,
         history::names,
         history::events,
         live::stream,
@@ -172,7 +184,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 20, "{paths:?}");
+        assert_eq!(paths.len(), 25, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
+use super::device_settings::DeviceSettings;
 use super::overview::TrackerRow;
 use super::{Page, page};
 use crate::device::DeviceKey;
@@ -38,6 +39,7 @@ pub(super) struct DevicePage {
     pub(super) trackers: Vec<TrackerRow>,
     pub(super) names: Vec<NameRow>,
     pub(super) latest: Vec<EventRow>,
+    pub(super) settings: DeviceSettings,
 }
 
 /// One name that was asked for.
@@ -99,6 +101,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<
         trackers: TrackerRow::all(&trackers),
         names,
         latest: latest.iter().map(|event| EventRow::new(event, &web, &times, &frame.here)).collect(),
+        settings: DeviceSettings::new(&web, key, &frame.here),
         frame,
     })
 }

@@ -1,6 +1,7 @@
 //! The pages: one file each gathers what is to be shown and hands it to its template.
 
 mod device;
+mod device_settings;
 mod devices;
 mod explain;
 mod known_lists;

@@ -141,7 +141,13 @@ pub(super) async fn show(
         headline: trackers.first().map(headline),
         trackers: TrackerRow::all(&trackers),
         router: lone_asker(&devices),
-        devices: devices.iter().map(|device| DeviceRow::new(device, &times)).collect(),
+        devices: {
+            let table = web.parts.devices.current();
+            devices
+                .iter()
+                .map(|count| DeviceRow::new(count, table.find_key(count.device.key), &times))
+                .collect()
+        },
         latest: latest.iter().map(|event| EventRow::new(event, &web, &times, &frame.here)).collect(),
         frame,
     })

@@ -96,7 +96,7 @@ fn device_row() -> devices::DeviceRow {
         first_seen: Timestamp::UNIX_EPOCH,
         last_seen: Timestamp::UNIX_EPOCH,
     };
-    devices::DeviceRow::new(&count, &times())
+    devices::DeviceRow::new(&count, None, &times())
 }
 
 fn tracker_rows() -> Vec<TrackerRow> {
