@@ -37,6 +37,8 @@ const ASKED_AT_ONCE: usize = 4;
 /// A device that told its name is asked again after this long, one that did not after that.
 const NAME_KEPT: Duration = Duration::from_secs(3600);
 const SILENCE_KEPT: Duration = Duration::from_secs(15 * 60);
+/// So many devices behind forwarders are told apart by more than their MAC.
+const TOLD_MAX: usize = 4096;
 /// Answers are kept for so many devices.
 const HEARD_MAX: usize = 4096;
 
@@ -46,6 +48,8 @@ pub(super) struct Devices {
     state: Mutex<State>,
     /// Rung when there may be somebody new.
     changed: Notify,
+    /// Rung when other files of leases may be wanted.
+    reconfigured: Notify,
 }
 
 /// What the table is built from.
@@ -56,6 +60,8 @@ struct State {
     config_file: Arc<str>,
     options: DiscoveryOptions,
     observed: Observed,
+    /// MACs that forwarders told.
+    told: HashSet<Mac>,
     /// Where the book is kept; `None`: in memory.
     book_path: Option<PathBuf>,
     book: BookFile,
@@ -102,7 +108,12 @@ impl Devices {
                 state.book = last;
             }
         }
-        let devices = Self { live: Arc::default(), state: Mutex::new(state), changed: Notify::new() };
+        let devices = Self {
+            live: Arc::default(),
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            reconfigured: Notify::new(),
+        };
         devices.publish(&devices.lock());
         devices
     }
@@ -127,6 +138,7 @@ impl Devices {
         state.take_config(config);
         state.look();
         self.publish(&state);
+        self.reconfigured.notify_one();
     }
 
     /// What is wrong, for the page.
@@ -169,7 +181,7 @@ impl Devices {
             let devices = Arc::clone(&self);
             // Files may lie on a slow disk.
             let _ = spawn_blocking(move || devices.read_leases()).await;
-            sleep(LEASES_PAUSE).await;
+            let _ = timeout(LEASES_PAUSE, self.reconfigured.notified()).await;
         }
     }
 
@@ -219,6 +231,16 @@ impl Devices {
         }
     }
 
+    /// Takes notice of MACs that forwarders told.
+    pub(super) fn meet(&self, macs: Vec<Mac>) {
+        let mut state = self.lock();
+        if TOLD_MAX < state.told.len() + macs.len() {
+            state.told.clear();
+        }
+        state.told.extend(macs);
+        self.publish(&state);
+    }
+
     /// Looks up who made devices that are new, and asks those that have no name.
     pub(super) async fn find_names(self: Arc<Self>) {
         loop {
@@ -233,11 +255,16 @@ impl Devices {
         let macs: Vec<Mac> = {
             let state = self.lock();
             let on_network = state.observed.neighbours.iter().map(|(_, mac)| *mac);
+            let told = state.told.iter().copied();
             let keys = state.book.book().entries().iter().flat_map(|entry| &entry.keys);
             let said = keys.filter_map(|key| if let DeviceKey::Mac(mac) = key { Some(*mac) } else { None });
             let configured = state.named.iter().flat_map(|device| device.macs.iter().copied());
-            let all: HashSet<Mac> =
-                on_network.chain(said).chain(configured).chain(state.leases.by_mac.keys().copied()).collect();
+            let all: HashSet<Mac> = on_network
+                .chain(told)
+                .chain(said)
+                .chain(configured)
+                .chain(state.leases.by_mac.keys().copied())
+                .collect();
             all.into_iter().filter(|mac| !state.looked_up.contains(mac)).collect()
         };
         if macs.is_empty() {
@@ -429,8 +456,8 @@ impl State {
                 names.entry(*key).or_insert_with(|| found.clone());
             }
         }
-        let Self { named, book, observed, vendors, .. } = self;
-        Knowledge { named, book: book.book(), neighbours: &observed.neighbours, names: &names, vendors }
+        let Self { named, book, observed, told, vendors, .. } = self;
+        Knowledge { named, book: book.book(), neighbours: &observed.neighbours, told, names: &names, vendors }
             .table()
     }
 

@@ -118,7 +118,8 @@ impl Running {
         let policy = Arc::new(LivePolicy::default());
         policy.update(|policy| policy.blocking = config.blocking);
         let devices = Arc::new(Devices::open(&config, data.path.as_deref()));
-        let events = Events::new(Arc::clone(&metrics), live.clone(), devices.live(), Arc::clone(&clock));
+        let events =
+            Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
         let history = History::open(
             history_options(&config, data.path.as_deref()),
             Arc::clone(&catalogue),

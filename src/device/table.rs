@@ -3,7 +3,7 @@
 //! It is built whole, outside of the query path, and replaced whole ([`LiveDevices`]). On the query path it is one look-up by
 //! hash that allocates nothing.
 
-use std::collections::HashMap as Map;
+use std::collections::{HashMap as Map, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -75,6 +75,8 @@ pub struct Knowledge<'a> {
     pub book: &'a Book,
     /// Which address is which MAC now.
     pub neighbours: &'a [(IpAddr, Mac)],
+    /// MACs that a forwarder told, which are no neighbours.
+    pub told: &'a HashSet<Mac>,
     /// The best name that the network has for each.
     pub names: &'a Map<DeviceKey, FoundName>,
     /// Who made the interface with this MAC.
@@ -173,8 +175,9 @@ impl Knowledge<'_> {
                 })
             });
         }
-        // Those whose name is known though they are away: the history shows them.
-        for &key in self.names.keys().filter(|key| matches!(key, DeviceKey::Mac(_))) {
+        // Those that are not on this link, and those whose name is known though they are away: the history shows them.
+        let named = self.names.keys().copied().filter(|key| matches!(key, DeviceKey::Mac(_)));
+        for key in self.told.iter().copied().map(DeviceKey::Mac).chain(named) {
             by_key.entry(key).or_insert_with(|| {
                 drafts.push(Draft { keys: vec![key], ..Draft::default() });
                 drafts.len() - 1
@@ -260,14 +263,13 @@ impl Knowledge<'_> {
 /// What the machine that pixelsink runs on is called, unless a person says otherwise.
 const THIS_MACHINE: &str = "this machine";
 
+fn private_name(mac: Mac) -> String {
+    format!("Device with a private address ({})", mac.end())
+}
+
 /// All loopback addresses are one device.
 const fn this_machine() -> DeviceKey {
     DeviceKey::Address(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
-fn plain(address: IpAddr) -> IpAddr {
-    let address = address.to_canonical();
-    if address.is_loopback() { Ipv4Addr::LOCALHOST.into() } else { address }
 }
 
 /// Enters a device under those of its keys that are no other's.
@@ -299,8 +301,9 @@ fn with_tag(tags: &Arc<[Box<str>]>, kind: Option<DeviceKind>) -> Arc<[Box<str>]>
 impl DeviceTable {
     /// Builds the table from what a person has named and from the neighbours that the kernel knows.
     pub fn build(named: &[NamedDevice], neighbours: &[(IpAddr, Mac)]) -> Self {
-        let (book, names, vendors) = (Book::default(), Map::new(), Map::new());
-        Knowledge { named, book: &book, neighbours, names: &names, vendors: &vendors }.table()
+        let (book, told) = (Book::default(), HashSet::new());
+        let (names, vendors) = (Map::new(), Map::new());
+        Knowledge { named, book: &book, neighbours, told: &told, names: &names, vendors: &vendors }.table()
     }
 
     fn at(&self, index: Option<&u32>) -> Option<&KnownDevice> {
@@ -309,7 +312,12 @@ impl DeviceTable {
 
     /// What the table knows of whoever asks from `source`.
     pub fn find(&self, source: IpAddr) -> Option<&KnownDevice> {
-        self.at(self.by_address.get(&plain(source)))
+        let source = source.to_canonical();
+        let found = self.by_address.get(&source);
+        if found.is_none() && source.is_loopback() {
+            return self.find_key(this_machine());
+        }
+        self.at(found)
     }
 
     /// What the table knows of the device that `key` belongs to.
@@ -319,7 +327,7 @@ impl DeviceTable {
 
     /// The device that asks from `source`; an unknown one is named after its address.
     pub fn identify(&self, source: IpAddr) -> Device {
-        let source = plain(source);
+        let source = source.to_canonical();
         match self.find(source) {
             Some(known) => known.device.clone(),
             None if source.is_loopback() => Device { key: this_machine(), name: THIS_MACHINE.into() },
@@ -332,7 +340,10 @@ impl DeviceTable {
         match (self.find_key(key), key) {
             (Some(known), _) => known.device.clone(),
             (None, DeviceKey::Address(address)) => self.identify(address),
-            (None, DeviceKey::Mac(mac)) => Device { key, name: mac.to_string().into() },
+            (None, DeviceKey::Mac(mac)) => {
+                let name = if mac.is_private() { private_name(mac) } else { mac.to_string() };
+                Device { key, name: name.into() }
+            }
         }
     }
 
@@ -449,8 +460,14 @@ mod tests {
         let names: Map<DeviceKey, FoundName> = names.iter().map(found).collect();
         let vendors = vendor.map(|vendor| (MAC, vendor.into())).into_iter().collect();
         let neighbours = neighbours();
-        let knowledge =
-            Knowledge { named: &[], book, neighbours: &neighbours, names: &names, vendors: &vendors };
+        let knowledge = Knowledge {
+            named: &[],
+            book,
+            neighbours: &neighbours,
+            told: &HashSet::new(),
+            names: &names,
+            vendors: &vendors,
+        };
         let table = knowledge.table();
         let known = table.find("192.168.1.5".parse().unwrap()).unwrap();
         assert_eq!((&*known.device.name, known.name_from), expected);
@@ -490,10 +507,16 @@ mod tests {
         let [main, other, third]: [DeviceKey; 3] =
             [KEY, "d2:00:00:00:00:02", "10.0.0.7"].map(|key| key.parse().unwrap());
         let book = Book::default().renamed(main, Some("Phone".into())).merged(other, main).unwrap();
-        let (names, vendors) = (Map::new(), Map::new());
+        let (told, names, vendors) = (HashSet::new(), Map::new(), Map::new());
         let neighbours = neighbours();
-        let knowledge =
-            Knowledge { named: &[], book: &book, neighbours: &neighbours, names: &names, vendors: &vendors };
+        let knowledge = Knowledge {
+            named: &[],
+            book: &book,
+            neighbours: &neighbours,
+            told: &told,
+            names: &names,
+            vendors: &vendors,
+        };
         let table = knowledge.table();
         assert_eq!((table.same(other), table.same(main), table.same(third)), (main, main, third));
         assert_eq!(table.name_of(other).as_deref(), Some("Phone"));
@@ -508,12 +531,35 @@ mod tests {
     }
 
     #[test]
+    fn who_is_behind_a_forwarder_has_a_maker() {
+        let (told, vendors) = ([MAC].into(), [(MAC, Arc::from("Apple"))].into());
+        let (book, names) = (Book::default(), Map::new());
+        let knowledge = Knowledge {
+            named: &[],
+            book: &book,
+            neighbours: &[],
+            told: &told,
+            names: &names,
+            vendors: &vendors,
+        };
+        let table = knowledge.table();
+        assert_eq!(&*table.identify_key(DeviceKey::Mac(MAC)).name, "Apple device (…00:01)");
+        assert!(table.devices().is_empty(), "it is not on this network");
+    }
+
+    #[test]
     fn this_machine_can_be_named() {
         let key = "127.0.0.1".parse().unwrap();
         let book = Book::default().renamed(key, Some("Pi".into()));
-        let (names, vendors) = (Map::new(), Map::new());
-        let knowledge =
-            Knowledge { named: &[], book: &book, neighbours: &[], names: &names, vendors: &vendors };
+        let (told, names, vendors) = (HashSet::new(), Map::new(), Map::new());
+        let knowledge = Knowledge {
+            named: &[],
+            book: &book,
+            neighbours: &[],
+            told: &told,
+            names: &names,
+            vendors: &vendors,
+        };
         let table = knowledge.table();
         assert_eq!(&*table.identify("::1".parse().unwrap()).name, "Pi");
         assert_eq!(table.identify_key(key).key, key);

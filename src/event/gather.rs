@@ -24,6 +24,7 @@ use super::tally::Tally;
 use crate::device::Device;
 use crate::device::DeviceKey;
 use crate::device::DeviceTable;
+use crate::device::Mac;
 use crate::name::DomainName;
 use crate::policy::RuleRef;
 use crate::policy::Verdict;
@@ -38,6 +39,8 @@ const STRANGERS_MAX: usize = 1024;
 const HELD_LEN_MAX: usize = 1 << 18;
 /// Addresses whose devices are known without looking them up.
 const ASKERS_MAX: usize = 4096;
+/// MACs of a moment that may turn out to be somebody's.
+const TOLD_MAX: usize = 256;
 /// Single events that wait for the history, about 8 MB at worst: more than a minute of [`super::DETAILED_PER_SECOND`].
 const EVENTS_MAX: usize = 1 << 15;
 
@@ -95,6 +98,8 @@ pub struct Gatherer {
     /// Events of the batch that were told to live views.
     announced: usize,
     sums: Sums,
+    /// MACs that forwarders told and the table does not know.
+    told: Vec<Mac>,
 }
 
 /// The device behind an address, and where it is counted in this hour.
@@ -183,6 +188,11 @@ impl Gatherer {
         std::mem::take(&mut self.sums)
     }
 
+    /// MACs that the table does not know, met since the last time.
+    pub fn take_told(&mut self) -> Vec<Mac> {
+        std::mem::take(&mut self.told)
+    }
+
     /// The events that were gathered since the last time; they stay where they are.
     pub fn announce(&mut self) -> &[QueryEvent] {
         let from = std::mem::replace(&mut self.announced, self.batch.events.len());
@@ -206,6 +216,12 @@ impl Gatherer {
         }
         if ASKERS_MAX <= self.askers.len() {
             self.askers.clear();
+        }
+        if let DeviceKey::Mac(mac) = key
+            && self.told.len() < TOLD_MAX
+            && self.table.find_key(key).is_none()
+        {
+            self.told.push(mac);
         }
         let asker = Asker::new(self.table.identify_key(key));
         let Self { askers, batch, sums, .. } = self;
@@ -298,7 +314,6 @@ fn event_of(record: &Record<'_>, detail: &Detail<'_>, device: &Device) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Mac;
     use crate::event::AnsweredBy;
     use crate::event::DETAILED_MAX;
     use crate::event::Decided;
@@ -451,6 +466,7 @@ mod tests {
         house.ask(&key.to_address().to_string(), "a.example");
         house.gather();
         assert!(!house.gatherer.waits());
+        assert_eq!(house.gatherer.take_told(), [Mac([2, 0, 0, 0, 0, 9])]);
         assert_eq!(house.take(), (vec![format!("{key} 1")], vec![key.to_string()]));
     }
 

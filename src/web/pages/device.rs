@@ -54,6 +54,7 @@ pub(super) struct NameRow {
 pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<String>) -> Page {
     let unknown = || Failure::new(StatusCode::NOT_FOUND, "No device with this address has ever asked here.");
     let key: DeviceKey = key.parse().map_err(|_| unknown())?;
+    let key = web.parts.devices.current().same(key);
     let times = Times::new(&web);
     let history = &web.parts.history;
     let day = times.last_hours(24);
@@ -89,7 +90,13 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<
     };
     let names = names.iter().map(name_row).collect();
     page(&DevicePage {
-        name: device.name.to_string(),
+        name: web
+            .parts
+            .devices
+            .current()
+            .name_of(key)
+            .unwrap_or_else(|| Arc::clone(&device.name))
+            .to_string(),
         key: key.to_string(),
         addresses: addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         first_seen: count.as_ref().map(|count| times.ago(count.first_seen)),

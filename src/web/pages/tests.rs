@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::overview::TrackerRow;
 use super::*;
-use crate::device::{Device, DeviceKey};
+use crate::device::{Device, DeviceKey, DeviceKind, KnownDevice, NameSource};
 use crate::feed::{
     Choice, Diff, DiffRule, KnownList, KnownLists, Origin, OwnRuleStatus, QuarantineReason, QuarantinedRule,
     RevisionState, RevisionStatus, SourceOptions, SourceStatus, Waiting,
@@ -19,7 +19,7 @@ use crate::policy::{Explained, Policy, RuleRef};
 use crate::tracker::{Attribution, Kind, Tracker};
 use crate::web::chart::Chart;
 use crate::web::errors::ErrorPage;
-use crate::web::view::{EventRow, Frame, Prose, RuleButton, Tab, Times, Who};
+use crate::web::view::{EventRow, Frame, KindIcon, Prose, RuleButton, Tab, Times, Who};
 
 const HOSTILE: &str =
     "<img src=x onerror=alert(1)>\"onmouseover=\"x'onfocus='y&\u{0}\u{1b}[31m\r\n</title><script>`{{7*7}}";
@@ -89,14 +89,17 @@ fn event_row() -> EventRow {
 }
 
 fn device_row() -> devices::DeviceRow {
-    let count = DeviceCount {
+    devices::DeviceRow::new(&device_count(), None, &times())
+}
+
+fn device_count() -> DeviceCount {
+    DeviceCount {
         device: device(),
         totals: Totals { queries: 2, hits: 1 },
         trackers: 1,
         first_seen: Timestamp::UNIX_EPOCH,
         last_seen: Timestamp::UNIX_EPOCH,
-    };
-    devices::DeviceRow::new(&count, None, &times())
+    }
 }
 
 fn tracker_rows() -> Vec<TrackerRow> {
@@ -142,11 +145,55 @@ fn hostile_texts_stay_texts_on_the_overview() {
 #[test]
 fn hostile_texts_stay_texts_on_the_pages_of_devices() {
     let text = || HOSTILE.to_owned();
+    let known = KnownDevice {
+        device: device(),
+        name_from: NameSource::Mdns,
+        tags: [].into(),
+        kind: Some(DeviceKind::Camera),
+        kind_is_guess: true,
+        vendor: Some(HOSTILE.into()),
+        private_mac: true,
+        keys: vec![device().key],
+        addresses: Vec::new(),
+        line: None,
+    };
+    let count = |known| devices::DeviceRow::new(&device_count(), known, &times());
     check(&devices::Devices {
         frame: frame(),
-        devices: vec![device_row()],
-        silent: vec![devices::SilentDevice { name: text(), key: text(), addresses: text() }],
+        columns: Vec::new(),
+        devices: vec![device_row(), count(Some(&known))],
+        silent: vec![devices::SilentDevice {
+            device: (&device()).into(),
+            icon: KindIcon { kind: None },
+            about: text(),
+            addresses: text(),
+        }],
     });
+    for kind in DeviceKind::ALL {
+        let icon = KindIcon { kind: Some(kind) }.render().unwrap();
+        assert!(
+            icon.contains(kind.label()) && icon.matches("<path").count() + icon.matches("<rect").count() > 0,
+            "{icon}"
+        );
+    }
+    let settings = |configured| device_settings::DeviceSettings {
+        key: text(),
+        name: text(),
+        said_name: text(),
+        name_from: "by its maker",
+        vendor: Some(text()),
+        icon: KindIcon { kind: Some(DeviceKind::Television) },
+        kind_is_guess: true,
+        kinds: vec![device_settings::KindChoice { word: "phone", label: "Phone", is_chosen: true }],
+        others: vec![(text(), text())],
+        merged: vec![text()],
+        private_mac: true,
+        configured,
+        is_gateway: true,
+        back: text(),
+    };
+    check(&settings(None));
+    check(&settings(Some((text(), 3))));
     let name = device::NameRow {
         name: (&hostile_name()).into(),
         who: Some((&tracker()).into()),
@@ -168,6 +215,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         trackers: tracker_rows(),
         names: vec![name],
         latest: vec![event_row()],
+        settings: settings(None),
     });
 }
 
