@@ -47,8 +47,19 @@ fn the_shipped_file_has_every_key() {
         }
     }
     let sections = [
-        "dns", "limits", "upstream", "cache", "blocking", "web", "builtin", "download", "lists", "rules",
-        "devices", "history",
+        "dns",
+        "limits",
+        "upstream",
+        "cache",
+        "blocking",
+        "web",
+        "builtin",
+        "download",
+        "lists",
+        "rules",
+        "devices",
+        "discovery",
+        "history",
     ];
     let keys: std::collections::BTreeSet<String> = known
         .into_iter()
