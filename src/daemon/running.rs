@@ -37,7 +37,7 @@ use crate::metrics::Metrics;
 use crate::policy::LivePolicy;
 use crate::resolve::{Flush, Resolver};
 use crate::server::Responder;
-use crate::tracker::{self, Catalogue};
+use crate::tracker::{self, Catalogue, LiveCatalogue, Part};
 use crate::web;
 
 /// Live views that lag further behind than this many events are told that they missed some.
@@ -56,7 +56,7 @@ pub(super) struct Running {
     data_dir: Option<PathBuf>,
     /// Held to the end: see [`data_dir::DataDir::lock`].
     _data_lock: Option<File>,
-    catalogue: Arc<Catalogue>,
+    built_in: Arc<Part>,
     policy: Arc<LivePolicy>,
     devices: Arc<LiveDevices>,
     resolver: Arc<Resolver>,
@@ -107,11 +107,13 @@ impl Running {
         if let Some(problem) = &data.problem {
             error!("{problem}");
         }
-        let (catalogue, mistakes) = Catalogue::parse(tracker::BUILT_IN);
+        let (built_in, mistakes) = Part::parse(tracker::BUILT_IN);
         for mistake in mistakes {
             warn!("the built-in list: {mistake}");
         }
-        let catalogue = Arc::new(catalogue);
+        let built_in = Arc::new(built_in);
+        let catalogue = Catalogue::new(std::slice::from_ref(&*built_in), &[]);
+        let catalogue = Arc::new(LiveCatalogue::new(catalogue));
         for warning in config.warnings() {
             warn!("{warning}");
         }
@@ -145,7 +147,7 @@ impl Running {
         );
         let responder = Arc::new(responder);
         let added = Added::open(data.path.as_deref());
-        let feed_options = feed_options(&config, &added, data.path.clone(), &catalogue);
+        let feed_options = feed_options(&config, &added, data.path.clone(), &built_in);
         let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
         let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
         let started = clock.now();
@@ -181,7 +183,7 @@ impl Running {
                 options,
                 data_dir: data.path,
                 _data_lock: data.lock,
-                catalogue,
+                built_in,
                 policy,
                 devices,
                 resolver,
@@ -413,7 +415,7 @@ impl Running {
     /// Has the lists taken over as they are configured and added now.
     pub(super) async fn reconfigure_feed(&self, config: &Config, added: &Added) {
         self.added_problem.store(Arc::new(added.problem()));
-        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.catalogue);
+        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.built_in);
         if let Err(error) = self.feed.reconfigure(feed_options).await {
             // Only when the daemon stops.
             warn!(%error, "the lists did not take over the configuration");
@@ -626,15 +628,10 @@ fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> Histo
     }
 }
 
-fn feed_options(
-    config: &Config,
-    added: &Added,
-    data_dir: Option<PathBuf>,
-    catalogue: &Catalogue,
-) -> FeedOptions {
+fn feed_options(config: &Config, added: &Added, data_dir: Option<PathBuf>, built_in: &Part) -> FeedOptions {
     let mut sources = Vec::new();
     if !config.builtin_levels.is_empty() {
-        let entries = catalogue.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
+        let entries = built_in.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
         let rule = |entry: &tracker::Entry| {
             let scope = if entry.exact { Scope::Exact } else { Scope::Subtree };
             Rule::plain(entry.name.clone(), scope, Action::Block, entry.line)

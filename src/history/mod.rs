@@ -69,7 +69,7 @@ use self::thread::Worker;
 use crate::clock::Clock;
 use crate::device::DeviceKey;
 use crate::event::EventSource;
-use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// Questions that may wait to be answered; whoever asks more waits before asking.
 const REQUESTS_WAITING_MAX: usize = 64;
@@ -137,7 +137,7 @@ impl History {
     /// What happens is taken from `source`.
     pub fn open(
         options: HistoryOptions,
-        catalogue: Arc<Catalogue>,
+        catalogue: Arc<LiveCatalogue>,
         clock: Arc<dyn Clock>,
         source: Arc<dyn EventSource>,
     ) -> Self {

@@ -29,6 +29,7 @@ use crate::policy::RuleRef;
 use crate::policy::Verdict;
 use crate::tracker::Attribution;
 use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// The time at which tests begin.
 pub(super) const START: &str = "2026-01-14T12:30:00Z";
@@ -103,11 +104,11 @@ pub(super) fn options(dir: &Path) -> HistoryOptions {
     }
 }
 
-pub(super) fn catalogue() -> Arc<Catalogue> {
+pub(super) fn catalogue() -> Arc<LiveCatalogue> {
     let text = "[Pixel]\ncompany Meta\nkind conversion-pixel\npixel pixel.example\npixel beacon.example\n";
     let (catalogue, errors) = Catalogue::parse(text);
     assert_eq!(errors, []);
-    Arc::new(catalogue)
+    Arc::new(LiveCatalogue::new(catalogue))
 }
 
 pub(super) fn store(options: &HistoryOptions, clock: &Arc<TestClock>) -> Store {
@@ -152,7 +153,17 @@ pub(super) fn event(clock: &TestClock, words: &str) -> QueryEvent {
     let device = device(word());
     let name = name(word());
     let answered = Answered::Sinkhole;
-    QueryEvent { at: clock.now(), device, name, behind: None, qtype: 28, verdict, answered, rcode: 3, latency_us: 90 }
+    QueryEvent {
+        at: clock.now(),
+        device,
+        name,
+        behind: None,
+        qtype: 28,
+        verdict,
+        answered,
+        rcode: 3,
+        latency_us: 90,
+    }
 }
 
 /// A device whose address follows from its name.
@@ -289,7 +300,7 @@ pub(super) fn model(events: &[QueryEvent], span: Span) -> Vec<String> {
         lines.push(format!("hour {} {hits}/{queries}", Timestamp::from_second(at * 3600).unwrap()));
     }
     let mut more = std::collections::BTreeSet::new();
-    let owner_of = |event: &QueryEvent| owner(&catalogue.attribute(event.name.as_ref()));
+    let owner_of = |event: &QueryEvent| owner(&catalogue.current().attribute(event.name.as_ref()));
     for event in &within {
         let (hits, queries) = count(&|other| other.name == event.name);
         more.insert(format!("name {} {hits}/{queries}", event.name));

@@ -111,7 +111,7 @@ impl Live {
     }
 
     fn tell(&self, event: &QueryEvent) -> Event {
-        let attribution = self.web.parts.catalogue.attribute(event.name.as_ref());
+        let attribution = self.web.parts.catalogue.current().attribute(event.name.as_ref());
         named("query", &api::Event::live(event, &attribution, &self.web.parts.policy.current()))
     }
 }

@@ -56,7 +56,7 @@ use crate::feed::{Feed, OwnRuleStatus};
 use crate::history::History;
 use crate::list::FoundLine;
 use crate::policy::{Explained, LivePolicy};
-use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// The largest request body, in octets: a form with one rule is far smaller.
 const BODY_SIZE_MAX: usize = 64 * 1024;
@@ -88,7 +88,7 @@ pub struct Parts {
     /// The devices on the network.
     pub devices: Arc<LiveDevices>,
     /// Whose a name is.
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: Arc<LiveCatalogue>,
     /// Every event as it happens; live streams subscribe to it.
     pub live: broadcast::Sender<Heard>,
     /// Grants wishes.

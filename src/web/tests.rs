@@ -43,7 +43,7 @@ impl HostLookup for NoHosts {
 /// A daemon in whose configuration these rules stand.
 async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let catalogue = Arc::new(Catalogue::default());
+    let catalogue = Arc::<LiveCatalogue>::default();
     let minute = Duration::from_secs(60);
     let history = HistoryOptions {
         file: None,

@@ -193,6 +193,8 @@ pub(super) struct Who {
     pub(super) detail: Option<String>,
     /// What it reports about a person.
     pub(super) reports: Option<String>,
+    /// Where the company tells what it does with data, or how to object.
+    pub(super) privacy: Option<String>,
 }
 
 impl From<&Attribution> for Who {
@@ -205,9 +207,12 @@ impl From<&Attribution> for Who {
                     title: tracker.product.clone(),
                     detail: Some(detail),
                     reports: tracker.reports.clone(),
+                    privacy: tracker.privacy.clone(),
                 }
             }
-            Attribution::Domain(domain) => Self { title: domain.to_string(), detail: None, reports: None },
+            Attribution::Domain(domain) => {
+                Self { title: domain.to_string(), detail: None, reports: None, privacy: None }
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn explain(
     let name = DomainName::parse(asked.name.trim()).map_err(unreadable)?;
     let nobody = DeviceTable::default().identify(std::net::Ipv4Addr::UNSPECIFIED.into());
     let rules = web.parts.policy.current().explain(&Question::of(&nobody, name.as_ref()));
-    let attribution = web.parts.catalogue.attribute(name.as_ref());
+    let attribution = web.parts.catalogue.current().attribute(name.as_ref());
     let mut explanation = Explanation::new(&name, &rules, &attribution);
     for (explained, rule) in rules.iter().zip(&mut explanation.rules) {
         for place in &mut rule.places {

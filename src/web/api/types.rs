@@ -175,6 +175,8 @@ pub enum Who {
         kind: String,
         /// What it reports about a person.
         reports: Option<String>,
+        /// The page on which the company tells what it does with data, or how to object.
+        privacy: Option<String>,
     },
     /// Nobody that the catalogue knows.
     Domain {
@@ -192,6 +194,7 @@ impl From<&Attribution> for Who {
                 parent: tracker.parent.clone(),
                 kind: tracker.kind.as_str().to_owned(),
                 reports: tracker.reports.clone(),
+                privacy: tracker.privacy.clone(),
             },
             Attribution::Domain(domain) => Self::Domain { domain: domain.to_string() },
         }

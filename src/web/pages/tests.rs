@@ -63,6 +63,7 @@ fn tracker() -> Attribution {
         parent: Some(text()),
         kind: Kind::ConversionPixel,
         reports: Some(text()),
+        privacy: Some("https://meta.example/?a=1&b=2".to_owned()),
     };
     Attribution::Tracker(Arc::new(tracker))
 }
