@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::device::Device;
+use crate::device::{Device, DeviceKey, Mac};
 use crate::list::{Action, Answer};
 use crate::name::{DomainName, NameRef};
-use crate::ruleset::{Asked, Client, Match, Role, Ruleset, SourceId, Trace};
+use crate::ruleset::{Asked, Client, KnownBy, Match, Role, Ruleset, SourceId, Trace};
 use memo::Remembered;
 
 /// A question as it is judged.
@@ -30,6 +30,8 @@ pub struct Question<'a> {
     pub device: &'a str,
     /// From which address; `None` when no query is behind it.
     pub address: Option<IpAddr>,
+    /// Which device that is, whatever it is called; `None`: nobody in particular.
+    pub key: Option<DeviceKey>,
     /// What kinds of device that is.
     pub tags: &'a [Box<str>],
 }
@@ -37,11 +39,20 @@ pub struct Question<'a> {
 impl<'a> Question<'a> {
     /// What this device would ask about a name: its addresses.
     pub fn of(device: &'a Device, name: NameRef<'a>) -> Self {
-        Self { name, qtype: 1, device: &device.name, address: None, tags: &[] }
+        Self { name, qtype: 1, device: &device.name, address: None, key: Some(device.key), tags: &[] }
+    }
+
+    /// What anybody would ask about a name, for whom no rule for some devices counts.
+    pub const fn by_anyone(name: NameRef<'a>) -> Self {
+        Self { name, qtype: 1, device: "", address: None, key: None, tags: &[] }
     }
 
     fn asked(&self, name: NameRef<'a>, role: Role) -> Asked<'a> {
-        let client = Client { name: self.device, address: self.address, tags: self.tags };
+        let known_by = self.key.map(|key| match key {
+            DeviceKey::Mac(Mac(octets)) => KnownBy::Mac(octets),
+            DeviceKey::Address(address) => KnownBy::Address(address),
+        });
+        let client = Client { name: self.device, address: self.address, known_by, tags: self.tags };
         Asked { name, qtype: self.qtype, client, role }
     }
 }
@@ -401,7 +412,7 @@ mod tests {
                         let name = DomainName::parse(&format!("{below}{zone}.example")).unwrap();
                         let address = Some(address.parse().unwrap());
                         let question =
-                            Question { name: name.as_ref(), qtype, device: "", address, tags: &[] };
+                            Question { address, qtype, ..Question::by_anyone(name.as_ref()) };
                         let decided =
                             policy.decide(&question).map(|found| (found.verdict(), found.answer().cloned()));
                         let by_memo = policy.decide_by(&question, &memo);

@@ -342,7 +342,7 @@ pub(super) fn opposite(policy: &Policy, is_blocked: bool, name: &DomainName) -> 
     let is_exact =
         policy.own.ruleset.lookup(&Asked::by_anyone(name.as_ref())).is_some_and(|decides| decides.is_exact());
     let scope = if is_exact { Scope::Exact } else { Scope::Subtree };
-    let rule = OwnRule { subject: Subject::Name { name: name.clone(), scope } };
+    let rule = OwnRule { subject: Subject::Name { name: name.clone(), scope }, client: None };
     (OwnRule::parse(&rule.to_string()).as_ref() == Ok(&rule)).then_some((action, rule))
 }
 

@@ -241,6 +241,7 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
     let own = OwnRuleStatus {
         action: Action::Allow,
         rule: OwnRule {
+            client: None,
             subject: crate::list::Subject::Name { name: hostile_name(), scope: crate::list::Scope::Subtree },
         },
         file: HOSTILE.into(),
