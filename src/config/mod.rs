@@ -9,6 +9,7 @@ mod quantity;
 mod read;
 mod reader;
 
+pub use quantity::duration;
 pub use added::{AddedList, AddedLists};
 pub use problem::{ConfigError, Problem};
 

@@ -30,7 +30,7 @@ use crate::command::{Command, Done, FlushedName, Refused};
 use crate::config::{BUILT_IN_LIST, Config};
 use crate::device::{DeviceTable, LiveDevices};
 use crate::discovery::{self, Observed};
-use crate::feed::{Feed, FeedError, FeedOptions, Origin, OwnChange, SourceOptions};
+use crate::feed::{Feed, FeedError, FeedOptions, Origin, SourceOptions};
 use crate::history::{History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
@@ -57,8 +57,8 @@ pub(super) struct Running {
     /// Held to the end: see [`data_dir::DataDir::lock`].
     _data_lock: Option<File>,
     catalogue: Arc<Catalogue>,
-    policy: Arc<LivePolicy>,
-    devices: Arc<LiveDevices>,
+    pub(super) policy: Arc<LivePolicy>,
+    pub(super) devices: Arc<LiveDevices>,
     resolver: Arc<Resolver>,
     kept_answers: KeptAnswers,
     responder: Arc<Responder>,
@@ -474,32 +474,12 @@ impl Running {
     }
 
     async fn execute(&self, command: Command) -> Result<Done, Refused> {
-        let ttl = self.policy.current().blocking.ttl_secs;
         match command {
-            Command::Allow(rule) => {
-                let change = self.feed.write_own(Action::Allow, rule.clone()).await.map_err(refused)?;
-                Ok(Done(match change {
-                    OwnChange::Unchanged => format!("{rule} was let through already."),
-                    _ => format!(
-                        "{rule} is let through from now on. Devices may keep the old answer for {ttl} seconds."
-                    ),
-                }))
-            }
-            Command::Block(rule) => {
-                let change = self.feed.write_own(Action::Block, rule.clone()).await.map_err(refused)?;
-                Ok(Done(match change {
-                    OwnChange::Unchanged => format!("{rule} was blocked already."),
-                    _ => format!(
-                        "{rule} is blocked from now on. Devices may keep the old answer until its time is over."
-                    ),
-                }))
-            }
-            Command::Forget(rule) => match self.feed.forget_own(rule.clone()).await.map_err(refused)? {
-                OwnChange::Absent => Err(Refused::Unknown(format!(
-                    "There is no rule `{rule}` among those written on the page; rules of the configuration file are changed there."
-                ))),
-                _ => Ok(Done(format!("The rule {rule} was taken back."))),
-            },
+            Command::Allow(rule) => self.allow_own(rule).await,
+            Command::Block(rule) => self.block_own(rule).await,
+            Command::AllowFor { rule, duration } => self.allow_own_for(rule, duration).await,
+            Command::Keep(rule) => self.keep_own(rule).await,
+            Command::Forget(rule) => self.forget_own(rule).await,
             Command::Refresh(name) => {
                 let lists = self.feed.refresh(name.as_deref()).await.map_err(refused)?;
                 let failed: Vec<String> = lists

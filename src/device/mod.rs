@@ -192,6 +192,11 @@ impl DeviceTable {
         self.find(source).map_or_else(|| unknown(source), |known| known.device.key)
     }
 
+    /// What people call a device that the table knows.
+    pub fn name_of(&self, key: DeviceKey) -> Option<&Arc<str>> {
+        self.devices.values().find(|known| known.device.key == key).map(|known| &known.device.name)
+    }
+
     /// Whether the table has an entry for `source`.
     pub fn knows(&self, source: IpAddr) -> bool {
         self.find(source).is_some()

@@ -1,6 +1,7 @@
 //! How a source is.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 

@@ -88,6 +88,11 @@ impl OwnRule {
         Ok(Self { subject, client: None })
     }
 
+    /// What it is about, as a person writes it, whichever device it is for.
+    pub fn shown_subject(&self) -> String {
+        Self { client: None, ..self.clone() }.to_string()
+    }
+
     /// The rule as a list has it.
     pub fn into_rule(self, action: Action, line: u32) -> Rule {
         let for_one = |client| {

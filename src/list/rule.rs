@@ -1,6 +1,7 @@
 //! What a line of a list asks for, whatever its syntax.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use psl::Psl as _;
@@ -98,6 +99,21 @@ pub enum Client {
     /// By its hardware address (IEEE 802 MAC, 48 bits), which stays when name and address change. AdGuard Home knows names,
     /// addresses and prefixes only; this form is our own.
     Mac([u8; 6]),
+}
+
+impl Client {
+    /// By this address alone.
+    pub fn by_address(address: IpAddr) -> Self {
+        Self::Address(IpNet::from(address))
+    }
+
+    /// The one address by which it is meant.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(net) if net.prefix_len() == net.max_prefix_len() => Some(net.addr()),
+            Self::Address(_) | Self::Name(_) | Self::Mac(_) => None,
+        }
+    }
 }
 
 /// An answer that a rule asks for.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::device::{Device, DeviceKey, Mac};
-use crate::list::{Action, Answer};
+use crate::list::{self, Action, Answer};
 use crate::name::{DomainName, NameRef};
 use crate::ruleset::{Asked, Client, KnownBy, Match, Role, Ruleset, SourceId, Trace};
 use memo::Remembered;
@@ -54,6 +54,22 @@ impl<'a> Question<'a> {
         });
         let client = Client { name: self.device, address: self.address, known_by, tags: self.tags };
         Asked { name, qtype: self.qtype, client, role }
+    }
+}
+
+/// How rules speak of a device, so that they stay right when it is renamed.
+pub fn client_of(key: DeviceKey) -> list::Client {
+    match key {
+        DeviceKey::Mac(Mac(octets)) => list::Client::Mac(octets),
+        DeviceKey::Address(address) => list::Client::by_address(address),
+    }
+}
+
+/// The device that a rule speaks of; `None` when it does so by name or means a whole network.
+pub fn device_of(client: &list::Client) -> Option<DeviceKey> {
+    match client {
+        list::Client::Mac(octets) => Some(DeviceKey::Mac(Mac(*octets))),
+        client => client.address().map(|address| DeviceKey::Address(address.to_canonical())),
     }
 }
 
@@ -361,7 +377,7 @@ mod tests {
     use crate::list::{OwnRule, ParseOptions, parse};
     use crate::ruleset::{BuildOptions, Builder, Precedence};
 
-    fn rules(precedence: Precedence, lists: &[(&str, Vec<crate::list::Rule>)]) -> Rules {
+    fn rules(precedence: Precedence, lists: &[(&str, Vec<list::Rule>)]) -> Rules {
         let mut builder = Builder::new(BuildOptions { precedence, spill_dir: None });
         for (source, (_, rules)) in (0..).zip(lists) {
             rules.iter().for_each(|rule| builder.add(SourceId(source), false, rule).unwrap());

@@ -17,6 +17,7 @@ mod connection;
 mod errors;
 mod format;
 mod guard;
+mod known_devices;
 mod live;
 mod notes;
 mod pages;
@@ -30,7 +31,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -145,6 +146,12 @@ impl Web {
     fn new(parts: Arc<Parts>) -> Arc<Self> {
         let live_slots = Arc::new(Semaphore::new(LIVE_STREAMS_MAX));
         Arc::new(Self { parts, live_slots, comparing: Semaphore::new(1), notes: notes::Notes::default() })
+    }
+
+    /// What the clock on the wall will show at a moment of the clock that never jumps, if nobody sets it.
+    fn wall_time_at(&self, at: Instant) -> Timestamp {
+        let (now, instant) = (self.parts.clock.now(), self.parts.clock.instant());
+        now.checked_add(at.saturating_duration_since(instant)).unwrap_or(Timestamp::MAX)
     }
 
     /// The lines of a list, or of the file of the person's own rules, that say this rule.

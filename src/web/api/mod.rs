@@ -63,6 +63,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/lists/follow", post(lists::follow))
         .route("/api/v1/lists/accept", post(lists::accept))
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
+        .route("/api/v1/rules/keep", post(rules::keep))
         .route("/api/v1/explain", get(rules::explain))
         .route("/api/v1/cache", get(cache::status))
         .route("/api/v1/cache/flush", post(cache::flush))
@@ -93,6 +94,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         lists::refresh,
         rules::rules,
         rules::write,
+        rules::keep,
         rules::forget,
         rules::explain,
         cache::status,
@@ -172,7 +174,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 20, "{paths:?}");
+        assert_eq!(paths.len(), 21, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

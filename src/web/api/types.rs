@@ -1,10 +1,14 @@
 //! What the API says and takes. Times are RFC 3339 in UTC.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::list_types::{Progress, QuarantinedRule, Waiting};
+use crate::device::DeviceKey;
 use crate::event::{QueryEvent, qtype_name};
 use crate::feed::{Origin, OwnRuleStatus, SourceStatus};
 use crate::history;
@@ -547,17 +551,39 @@ pub struct RefreshWish {
 pub struct RuleWish {
     /// What it asks for.
     pub action: Action,
-    /// `name` (and everything below it), `=name` (that name only) or `*.name` (what is below it).
+    /// `name` (and everything below it), `=name` (that name only) or `*.name` (what is below it); with `$client=` behind it
+    /// when it is for one device.
     pub rule: String,
+    /// The device that it is for, by name, MAC or address; all of them when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// For how many seconds it allows; for good when left out. Then what was said before counts again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_secs: Option<u64>,
+}
+
+/// A rule that a person wants to stay.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct KeepWish {
+    /// The rule, as it was written.
+    pub rule: String,
+    /// The device that it is for, by name, MAC or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 impl RuleWish {
+    /// For all devices and for good.
+    pub fn new(action: Action, rule: String) -> Self {
+        Self { action, rule, device: None, for_secs: None }
+    }
+
     /// Turns round what is said of `name` now.
     fn against(policy: &policy::Policy, device: &crate::device::Device, name: &DomainName) -> Option<Self> {
         let is_blocked =
             matches!(policy.judge(&policy::Question::of(device, name.as_ref())), policy::Verdict::Block(_));
         let (action, rule) = opposite(policy, is_blocked, name)?;
-        Some(Self { action: action.into(), rule: rule.to_string() })
+        Some(Self::new(action.into(), rule.to_string()))
     }
 }
 
@@ -568,6 +594,10 @@ pub struct OwnRule {
     pub action: Action,
     /// The rule, as a person writes it.
     pub rule: String,
+    /// The device that it is for; null when it is for all, or for those that `rule` names in another way.
+    pub device: Option<Device>,
+    /// When it is taken back by itself; null when it stays.
+    pub until: Option<String>,
     /// The file it stands in.
     pub file: String,
     /// Its line there, from 1.
@@ -576,11 +606,22 @@ pub struct OwnRule {
     pub removable: bool,
 }
 
-impl From<&OwnRuleStatus> for OwnRule {
-    fn from(status: &OwnRuleStatus) -> Self {
+impl OwnRule {
+    /// `name_of` tells what a device is called; `ends_at` what the clock on the wall will show at a moment.
+    pub(super) fn new(
+        status: &OwnRuleStatus,
+        name_of: impl Fn(DeviceKey) -> Option<Arc<str>>,
+        ends_at: impl Fn(Instant) -> Timestamp,
+    ) -> Self {
+        let device = status.rule.client.as_ref().and_then(policy::device_of).map(|key| Device {
+            key: key.to_string(),
+            name: name_of(key).map_or_else(|| key.to_string(), |name| name.to_string()),
+        });
         Self {
             action: status.action.into(),
             rule: status.rule.to_string(),
+            device,
+            until: status.ends.map(|at| timestamp(ends_at(at))),
             file: status.file.to_string(),
             line: status.line,
             removable: status.removable,

@@ -247,6 +247,7 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
         file: HOSTILE.into(),
         line: 1,
         removable: true,
+        ends: None,
     };
     let rules = vec![rules::RuleRow::new(&own, &[], HOSTILE)];
     check(&rules::Rules { frame: frame(), problem: Some(HOSTILE.into()), rules });
@@ -396,6 +397,7 @@ fn the_built_in_list_is_as_old_as_the_program() {
 #[test]
 fn a_configured_rule_tells_that_the_page_overrules_it() {
     let own = |action, rule: &str, removable| OwnRuleStatus {
+        ends: None,
         action,
         rule: OwnRule::parse(rule).unwrap(),
         file: "f".into(),
