@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod devices;
 mod explain;
+mod fix;
 mod lists;
 mod log;
 mod output;
@@ -113,6 +114,14 @@ pub enum Subcommands {
     },
     /// Show your own rules.
     Rules,
+    /// Something does not work on a device: show what was blocked on it lately, the likeliest cause first.
+    Fix {
+        /// Its name, MAC or IP address.
+        device: String,
+        /// How far to look back.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
     /// Show every device and how it was tracked in the last day.
     Devices,
     /// Show the latest questions.
@@ -314,6 +323,7 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Forget { rule, device } => {
             rules::write(rules::Wish::Forget, &rule, device, &config, output).await?;
         }
+        Subcommands::Fix { device, minutes } => fix::run(&device, minutes, &config, output).await?,
         Subcommands::Rules => rules::show(&config, output).await?,
         Subcommands::Devices => devices::run(&config, output).await?,
         Subcommands::Log { device, blocked, name, limit } => {

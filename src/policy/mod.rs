@@ -244,7 +244,12 @@ impl Policy {
         self.own.decide(&asked).or_else(|| self.lists.decide(&asked))
     }
 
-    /// The same, by what `memo` remembers of the name or else for it to remember.
+    /// The rule of the person's own that decides about a question, whatever lists say.
+    pub fn own_rule<'a>(&'a self, question: &Question<'a>) -> Option<Match<'a>> {
+        self.own.ruleset.lookup(&question.asked(question.name, Role::Question))
+    }
+
+    /// As [`Policy::decide`], by what `memo` remembers of the name or else for it to remember.
     pub fn decide_by<'a>(&'a self, question: &Question<'a>, memo: &Memo) -> Option<Decisive<'a>> {
         let place = memo.place(question.name, self.generation);
         let recall = |rules: &'a Rules, found| {

@@ -12,6 +12,7 @@ pub mod api;
 
 mod actions;
 mod assets;
+mod breakage;
 mod chart;
 mod connection;
 mod errors;

@@ -5,6 +5,7 @@
 
 pub(super) mod lists;
 
+mod breakage;
 mod cache;
 mod history;
 mod list_types;
@@ -52,6 +53,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/hours", get(history::hours))
         .route("/api/v1/trackers", get(history::trackers))
         .route("/api/v1/devices", get(history::devices))
+        .route("/api/v1/devices/{device}/blocked-lately", get(breakage::blocked_lately))
         .route("/api/v1/names", get(history::names))
         .route("/api/v1/events", get(history::events))
         .route("/api/v1/events/live", get(live::stream))
@@ -79,6 +81,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         history::hours,
         history::trackers,
         history::devices,
+        breakage::blocked_lately,
         history::names,
         history::events,
         live::stream,
@@ -174,7 +177,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 21, "{paths:?}");
+        assert_eq!(paths.len(), 22, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

@@ -16,6 +16,7 @@ use crate::list;
 use crate::name::DomainName;
 use crate::policy;
 use crate::tracker::Attribution;
+use crate::web::pages::fix::Suspect;
 use crate::web::view::opposite;
 
 /// A time as the API writes it.
@@ -582,7 +583,7 @@ impl RuleWish {
     fn against(policy: &policy::Policy, device: &crate::device::Device, name: &DomainName) -> Option<Self> {
         let is_blocked =
             matches!(policy.judge(&policy::Question::of(device, name.as_ref())), policy::Verdict::Block(_));
-        let (action, rule) = opposite(policy, is_blocked, name)?;
+        let (action, rule) = opposite(policy, Some(device), is_blocked, name)?;
         Some(Self::new(action.into(), rule.to_string()))
     }
 }
@@ -625,6 +626,55 @@ impl OwnRule {
             file: status.file.to_string(),
             line: status.line,
             removable: status.removable,
+        }
+    }
+}
+
+/// A name that was blocked lately on one device, and how likely it is why something does not work there.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct BlockedLately {
+    /// The name.
+    pub name: String,
+    /// The tracker's name that hid behind it, if one did.
+    pub behind: Option<String>,
+    /// Whose it is.
+    pub who: Who,
+    /// The rule that blocked it last.
+    pub rule: RuleRef,
+    /// How many lists block it.
+    pub lists: u64,
+    /// How often it was blocked.
+    pub hits: u64,
+    /// When it was blocked last.
+    pub last: String,
+    /// Whether it had never been blocked on this device before.
+    pub is_first_time: bool,
+    /// `likely`, `possible` or `unlikely`.
+    pub likelihood: String,
+    /// Why, in words.
+    pub why: Vec<String>,
+    /// Whether it is let through on this device now.
+    pub is_allowed: bool,
+    /// What to write to let it through there; null when no rule can be written with the name.
+    pub allow: Option<String>,
+}
+
+impl From<&Suspect> for BlockedLately {
+    fn from(suspect: &Suspect) -> Self {
+        let Suspect { blocked, likelihood, lists, is_allowed, rule } = suspect;
+        Self {
+            name: blocked.name.to_string(),
+            behind: blocked.behind.as_ref().map(ToString::to_string),
+            who: (&blocked.attribution).into(),
+            rule: (&blocked.rule).into(),
+            lists: *lists as u64,
+            hits: blocked.hits,
+            last: timestamp(blocked.last),
+            is_first_time: blocked.is_first_time,
+            likelihood: likelihood.word().to_owned(),
+            why: likelihood.why.clone(),
+            is_allowed: *is_allowed,
+            allow: rule.as_ref().map(ToString::to_string),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod device;
 mod devices;
 mod explain;
+pub(super) mod fix;
 mod known_lists;
 mod list;
 mod lists;
@@ -25,6 +26,8 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/", get(overview::show))
         .route("/devices", get(devices::show))
         .route("/devices/{key}", get(device::show))
+        .route("/devices/{key}/fix", get(fix::show))
+        .route("/fix", get(fix::pick))
         .route("/log", get(log::show))
         .route("/lists", get(lists::show))
         .route("/lists/{name}", get(list::show))

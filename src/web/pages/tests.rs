@@ -44,7 +44,7 @@ fn check(template: &impl Template) {
 }
 
 fn frame() -> Frame {
-    Frame { note: Some((false, HOSTILE.into())), here: HOSTILE.to_owned(), tab: Tab::Other, version: "0" }
+    Frame { note: Some((false, HOSTILE.into())), undo: Some(7), typed: Some(HOSTILE.to_owned()), here: HOSTILE.to_owned(), tab: Tab::Other, version: "0" }
 }
 
 fn times() -> Times {
