@@ -21,7 +21,8 @@ pub(super) async fn run(device: &str, minutes: u32, config: &Config, output: Out
         ));
         return Ok(());
     }
-    let mut rows = table(&["", "name", "why it may be this one", "times", "last", "list", "who is behind it"]);
+    let mut rows =
+        table(&["", "name", "why it may be this one", "times", "last", "list", "who is behind it"]);
     for suspect in &blocked {
         let word = if suspect.is_allowed { "allowed now" } else { &suspect.likelihood };
         rows.add_row([

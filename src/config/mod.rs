@@ -9,9 +9,9 @@ mod quantity;
 mod read;
 mod reader;
 
-pub use quantity::duration;
 pub use added::{AddedList, AddedLists};
 pub use problem::{ConfigError, Problem};
+pub use quantity::duration;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -21,7 +21,9 @@ impl Running {
         let what = self.told(&rule);
         Ok(Done(match self.feed.write_own(Action::Block, rule).await.map_err(refused)? {
             OwnChange::Unchanged => format!("{what} was blocked already."),
-            _ => format!("{what} is blocked from now on. Devices may keep the old answer until its time is over."),
+            _ => format!(
+                "{what} is blocked from now on. Devices may keep the old answer until its time is over."
+            ),
         }))
     }
 
@@ -98,9 +100,12 @@ mod tests {
 
     #[test]
     fn durations_are_told_in_words() {
-        for (seconds, expected) in
-            [(1, "1 second"), (900, "15 minutes"), (5_400, "1 hour 30 minutes"), (90_061, "1 day 1 hour 1 minute 1 second")]
-        {
+        for (seconds, expected) in [
+            (1, "1 second"),
+            (900, "15 minutes"),
+            (5_400, "1 hour 30 minutes"),
+            (90_061, "1 day 1 hour 1 minute 1 second"),
+        ] {
             assert_eq!(shown(Duration::from_secs(seconds)), expected);
         }
     }

@@ -23,7 +23,7 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
-use super::{counters, data_dir, socket};
+use super::{counters, data_dir, heap, socket};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, FlushedName, Refused};
@@ -35,7 +35,7 @@ use crate::history::{History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
 use crate::policy::LivePolicy;
-use crate::resolve::{Flush, Resolver};
+use crate::resolve::{Flush, Resolver, UpstreamStatus};
 use crate::server::Responder;
 use crate::tracker::{self, Catalogue};
 use crate::web;
@@ -448,7 +448,11 @@ impl Running {
                 .or_else(default_file),
             data_dir: self.data_dir.as_ref().map(|directory| directory.display().to_string()),
             dns_listen: self.reachable_addresses(),
-            upstreams: upstreams.into_iter().map(|upstream| upstream.address.to_string()).collect(),
+            web_listen: self.listeners.page_addresses(),
+            gateways: Vec::new(),
+            upstreams: upstreams.into_iter().map(upstream_status).collect(),
+            memory_bytes: heap::resident(),
+            refused: counters::refused(&self.responder),
             problems,
         }
     }
@@ -528,6 +532,12 @@ impl Running {
             "{answers}{about} {forgotten} forgotten. Devices may keep theirs until their time is over."
         )))
     }
+}
+
+/// An upstream, as the page tells of it.
+fn upstream_status(status: UpstreamStatus) -> web::Upstream {
+    let UpstreamStatus { address, answered, failed, latency_us, problem } = status;
+    web::Upstream { address: address.to_string(), answered, failed, latency_us, problem }
 }
 
 /// A wish about lists or rules that the feed refused.

@@ -450,7 +450,8 @@ mod tests {
     /// What is in force, with the seconds that are left of it.
     fn shown(own: &Own) -> Vec<String> {
         let now = own.clock.instant();
-        let left = |ends: Option<Instant>| ends.map_or(String::new(), |at| format!(" {}", (at - now).as_secs()));
+        let left =
+            |ends: Option<Instant>| ends.map_or(String::new(), |at| format!(" {}", (at - now).as_secs()));
         own.view().rules.iter().map(|it| format!("{:?} {}{}", it.action, it.rule, left(it.ends))).collect()
     }
 
@@ -462,7 +463,10 @@ mod tests {
         let rule = OwnRule::parse("a.example$client=192.168.1.7").unwrap();
         own.write(Action::Block, &rule).unwrap();
         assert_eq!(own.allow_for(&rule, Duration::from_secs(15 * MINUTES)), Ok(OwnChange::Written));
-        assert_eq!(shown(&own), ["Block a.example$client=192.168.1.7", "Allow a.example$client=192.168.1.7 900"]);
+        assert_eq!(
+            shown(&own),
+            ["Block a.example$client=192.168.1.7", "Allow a.example$client=192.168.1.7 900"]
+        );
         clock.pass(5 * MINUTES);
         for jump in ["2026-11-28T20:00:00Z", "2026-11-28T02:00:00Z", "1970-01-01T00:00:00Z"] {
             clock.set(jump);
@@ -471,7 +475,11 @@ mod tests {
             assert_eq!(shown(&own)[1], "Allow a.example$client=192.168.1.7 600", "{jump}");
         }
         clock.pass(10 * MINUTES);
-        assert_eq!(shown(&own), ["Block a.example$client=192.168.1.7"], "out of force before it is out of the file");
+        assert_eq!(
+            shown(&own),
+            ["Block a.example$client=192.168.1.7"],
+            "out of force before it is out of the file"
+        );
         assert!(own.take_back_ended() && !own.take_back_ended());
         let text = std::fs::read_to_string(path_in(directory.path())).unwrap();
         assert!(!text.contains("until"), "{text}");

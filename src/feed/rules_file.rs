@@ -120,7 +120,8 @@ impl RulesFile {
 
     /// The file with this rule until a moment, beside what it says of the same for good: that counts again afterwards.
     pub(super) fn with_until(&self, action: Action, rule: &OwnRule, until: Timestamp) -> Result<Self, Fault> {
-        let until = datetime(until).ok_or_else(|| Fault::at(&self.text, None, format!("{until} is no time")))?;
+        let until =
+            datetime(until).ok_or_else(|| Fault::at(&self.text, None, format!("{until} is no time")))?;
         self.change(|table| {
             remove_from_both(table, |written, until| written == rule && until.is_some());
             let fields = [("rule", Value::from(rule.to_string())), ("until", Value::from(until))];
@@ -431,11 +432,15 @@ mod tests {
         check(
             &both,
             "-a.example$client=192.168.1.7",
-            "[rules]\nblock = [\"a.example$client=192.168.1.7\"]\nallow = [\n    # for now\n # here\n]\n",
+            "[rules]\nblock = [\"a.example$client=192.168.1.7\"]\nallow = [\n    # for now\n    # here\n]\n",
         );
-        check(&both, "+allow a.example$client=192.168.1.7", &format!(
-            "[rules]\nblock = []\nallow = [\n    # for now # here\n    \"a.example$client=192.168.1.7\",\n]\n"
-        ));
+        check(
+            &both,
+            "+allow a.example$client=192.168.1.7",
+            &format!(
+                "[rules]\nblock = []\nallow = [\n    # for now\n    # here\n    \"a.example$client=192.168.1.7\",\n]\n"
+            ),
+        );
         let file = RulesFile::parse(both.clone()).unwrap();
         let until = Some("2026-11-28T14:35:00Z".parse().unwrap());
         let [block, allow] = file.rules() else { panic!("{file:?}") };
@@ -476,8 +481,14 @@ mod tests {
                 "line 2, column 10: expected a time with its zone: until = 2026-11-28T14:35:00Z",
             ),
             ("[rules]\nallow = [{ rule = \"a.example\" }]\n", "line 2, column 10: expected a time"),
-            ("[rules]\nallow = [{ until = 2026-11-28T14:35:00Z }]\n", "line 2, column 10: expected a name in quotes"),
-            ("[rules]\nallow = [{ rule = \"a.example\", unitl = 1 }]\n", "line 2, column 10: `unitl` is not known"),
+            (
+                "[rules]\nallow = [{ until = 2026-11-28T14:35:00Z }]\n",
+                "line 2, column 10: expected a name in quotes",
+            ),
+            (
+                "[rules]\nallow = [{ rule = \"a.example\", unitl = 1 }]\n",
+                "line 2, column 10: `unitl` is not known",
+            ),
         ] {
             let fault = RulesFile::parse(text.to_owned()).unwrap_err().to_string();
             assert!(fault.contains(expected), "{fault}");

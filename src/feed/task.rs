@@ -643,7 +643,12 @@ impl Task {
         let now = Instant::now();
         // One whose time has passed waits for the compile alone, which wakes by itself.
         let waiters = self.waiters.iter().filter_map(|waiter| waiter.until).filter(|until| now < *until);
-        due.map(|(at, _)| at).chain(compile).chain(look).chain(waiters).chain(self.own_ends).fold(self.poll_at, Instant::min)
+        due.map(|(at, _)| at)
+            .chain(compile)
+            .chain(look)
+            .chain(waiters)
+            .chain(self.own_ends)
+            .fold(self.poll_at, Instant::min)
     }
 
     /// Takes rules of the person's own back whose time is over.

@@ -2,7 +2,9 @@
 //!
 //! Unlike a line of a list it is refused when it can't be read, and a plain name covers everything below it.
 
-use super::{Action, Client, Modifiers, Pattern, PatternError, Picked, Rule, Scope, Subject, adblock, modifiers};
+use super::{
+    Action, Client, Modifiers, Pattern, PatternError, Picked, Rule, Scope, Subject, adblock, modifiers,
+};
 use crate::name::{DomainName, NameError};
 
 /// A person's rule, without the word whether it allows or blocks: the place it was written in says so.
@@ -183,7 +185,10 @@ mod tests {
             ("pixel.example$client=AA-bb-cc-dd-ee-ff", "pixel.example$client=aa:bb:cc:dd:ee:ff"),
             ("=pixel.example $client=192.168.1.7", "=pixel.example$client=192.168.1.7"),
             ("*.pixel.example$client=fd00::/64", "*.pixel.example$client=fd00::/64"),
-            ("pixel.example$client='Anna\\'s TV, \\| upstairs'", "pixel.example$client='Anna\\'s TV\\, \\| upstairs'"),
+            (
+                "pixel.example$client='Anna\\'s TV, \\| upstairs'",
+                "pixel.example$client='Anna\\'s TV\\, \\| upstairs'",
+            ),
             ("||ads*.example^$client=tv", "||ads*.example^$client='tv'"),
             ("/ads$/$client=tv", "/ads$/$client='tv'"),
             ("/^$client=/", "/^$client=/"),

@@ -432,8 +432,7 @@ mod tests {
                     {
                         let name = DomainName::parse(&format!("{below}{zone}.example")).unwrap();
                         let address = Some(address.parse().unwrap());
-                        let question =
-                            Question { address, qtype, ..Question::by_anyone(name.as_ref()) };
+                        let question = Question { address, qtype, ..Question::by_anyone(name.as_ref()) };
                         let decided =
                             policy.decide(&question).map(|found| (found.verdict(), found.answer().cloned()));
                         let by_memo = policy.decide_by(&question, &memo);

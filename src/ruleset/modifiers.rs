@@ -21,7 +21,9 @@ pub(super) fn apply(modifiers: &Modifiers, asked: &Asked<'_>) -> bool {
         Client::Address(net) => {
             // A device that is known by one of its addresses is meant whichever it asks from.
             let known_by = match asked.client.known_by {
-                Some(KnownBy::Address(address)) => net.prefix_len() == net.max_prefix_len() && net.addr() == address,
+                Some(KnownBy::Address(address)) => {
+                    net.prefix_len() == net.max_prefix_len() && net.addr() == address
+                }
                 Some(KnownBy::Mac(_)) | None => false,
             };
             known_by || asked.client.address.is_some_and(|address| net.contains(&address))

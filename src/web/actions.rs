@@ -361,6 +361,7 @@ fn answer(
 struct Acted {
     message: String,
     /// The number of what undoes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     undo: Option<u64>,
 }
 

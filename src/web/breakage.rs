@@ -11,17 +11,49 @@ use crate::tracker::{Catalogue, Level};
 
 /// Words of names that sites and apps need.
 const FUNCTION: [&str; 42] = [
-    "account", "accounts", "api", "app", "apps", "asset", "assets", "auth", "basket", "cart", "cdn", "checkout",
-    "config", "content", "download", "fonts", "gateway", "identity", "image", "images", "img", "launcher", "license",
-    "login", "maps", "media", "oauth", "pay", "payment", "payments", "player", "push", "session", "signin", "sso",
-    "static", "store", "stream", "update", "updates", "video", "videos",
+    "account", "accounts", "api", "app", "apps", "asset", "assets", "auth", "basket", "cart", "cdn",
+    "checkout", "config", "content", "download", "fonts", "gateway", "identity", "image", "images", "img",
+    "launcher", "license", "login", "maps", "media", "oauth", "pay", "payment", "payments", "player", "push",
+    "session", "signin", "sso", "static", "store", "stream", "update", "updates", "video", "videos",
 ];
 /// Words of names that report what people do.
 const TRACKING: [&str; 36] = [
-    "ad", "ads", "adserver", "adservice", "adserving", "adsystem", "advertising", "analytics", "banner", "beacon",
-    "beacons", "click", "clicks", "collect", "collector", "count", "counter", "crash", "event", "events", "impression",
-    "log", "logger", "logs", "marketing", "metric", "metrics", "pixel", "pixels", "px", "stat", "stats", "telemetry",
-    "track", "tracker", "tracking",
+    "ad",
+    "ads",
+    "adserver",
+    "adservice",
+    "adserving",
+    "adsystem",
+    "advertising",
+    "analytics",
+    "banner",
+    "beacon",
+    "beacons",
+    "click",
+    "clicks",
+    "collect",
+    "collector",
+    "count",
+    "counter",
+    "crash",
+    "event",
+    "events",
+    "impression",
+    "log",
+    "logger",
+    "logs",
+    "marketing",
+    "metric",
+    "metrics",
+    "pixel",
+    "pixels",
+    "px",
+    "stat",
+    "stats",
+    "telemetry",
+    "track",
+    "tracker",
+    "tracking",
 ];
 
 /// What is known of a blocked name.
@@ -107,9 +139,8 @@ pub(super) struct Levels<'a>(HashMap<&'a [u8], (Level, bool)>);
 
 impl<'a> Levels<'a> {
     pub(super) fn new(catalogue: &'a Catalogue) -> Self {
-        let entry = |entry: &'a crate::tracker::Entry| {
-            (entry.name.as_ref().as_wire(), (entry.level, entry.exact))
-        };
+        let entry =
+            |entry: &'a crate::tracker::Entry| (entry.name.as_ref().as_wire(), (entry.level, entry.exact));
         Self(catalogue.entries().iter().map(entry).collect())
     }
 
@@ -151,11 +182,12 @@ mod tests {
     fn what_is_new_and_speaks_of_a_function_comes_first() {
         let unknown = "no tracker that the catalogue knows";
         let first = "blocked on this device for the first time";
-        check("login.shop.example", |it| it.is_first_time = true, "likely", &[
-            first,
-            "“login” in the name speaks of a function",
-            unknown,
-        ]);
+        check(
+            "login.shop.example",
+            |it| it.is_first_time = true,
+            "likely",
+            &[first, "“login” in the name speaks of a function", unknown],
+        );
         check("cdn3.shop.example", |_| (), "possible", &["“cdn” in the name speaks of a function", unknown]);
         check("shop.example", |it| it.lists = 1, "possible", &[unknown, "on one list only"]);
         check("shop.example", |_| (), "unlikely", &[unknown]);
@@ -164,19 +196,24 @@ mod tests {
     #[test]
     fn what_only_tracks_comes_last() {
         let level = |level| {
-            move |it: &mut Signs<'_>| (it.level, it.is_known_tracker, it.is_first_time) = (Some(level), true, true)
+            move |it: &mut Signs<'_>| {
+                (it.level, it.is_known_tracker, it.is_first_time) = (Some(level), true, true)
+            }
         };
         let first = "blocked on this device for the first time";
-        check("px.tracker.example", level(Level::Pixel), "unlikely", &[
-            first,
-            "known for tracking only",
-            "“px” in the name speaks of tracking",
-        ]);
-        check("x.tracker.example", level(Level::Shared), "likely", &[
-            first,
-            "known for functions of sites and apps too",
-        ]);
-        check("x.tracker.example", level(Level::Links), "likely", &[first, "known for links in mails too"]);
+        check(
+            "px.vendor.example",
+            level(Level::Pixel),
+            "unlikely",
+            &[first, "known for tracking only", "“px” in the name speaks of tracking"],
+        );
+        check(
+            "x.vendor.example",
+            level(Level::Shared),
+            "likely",
+            &[first, "known for functions of sites and apps too"],
+        );
+        check("x.vendor.example", level(Level::Links), "likely", &[first, "known for links in mails too"]);
     }
 
     #[test]
@@ -185,10 +222,12 @@ mod tests {
         for name in ["ads-api.shop.example", "loads.example", "downloads-adsl.example", "api", "shop.ads"] {
             check(name, |_| (), "unlikely", &unknown);
         }
-        check("mine.example", |it| (it.is_own, it.lists) = (true, 1), "possible", &[
-            "you blocked it yourself",
-            unknown[0],
-        ]);
+        check(
+            "mine.example",
+            |it| (it.is_own, it.lists) = (true, 1),
+            "possible",
+            &["you blocked it yourself", unknown[0]],
+        );
     }
 
     #[test]

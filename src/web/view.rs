@@ -79,7 +79,14 @@ impl Frame {
     }
 
     fn of(tab: Tab) -> Self {
-        Self { tab, note: None, undo: None, typed: None, here: "/".to_owned(), version: env!("CARGO_PKG_VERSION") }
+        Self {
+            tab,
+            note: None,
+            undo: None,
+            typed: None,
+            here: "/".to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
     }
 }
 
@@ -364,8 +371,8 @@ pub(super) fn opposite(
         return None;
     }
     // The person's own word about this very name is stronger than any about what is below it, so it is taken up again.
-    let question =
-        device.map_or_else(|| Question::by_anyone(name.as_ref()), |device| Question::of(device, name.as_ref()));
+    let question = device
+        .map_or_else(|| Question::by_anyone(name.as_ref()), |device| Question::of(device, name.as_ref()));
     let decides = policy.own_rule(&question);
     let scope = if decides.is_some_and(|decides| decides.is_exact()) { Scope::Exact } else { Scope::Subtree };
     // A word for all would not be heard where there is one for this device.

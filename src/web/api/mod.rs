@@ -117,7 +117,7 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
     let health = web.parts.history.health().await?;
     let about = (web.parts.about)();
     // The history's own problem has a place of its own.
-    let mut problems = problems(&web, &about, &health);
+    let mut problems = problems(&web, &about, &health).await?;
     problems.retain(|problem| health.problem.as_ref() != Some(&problem.text));
     let policy = web.parts.policy.current();
     let uptime = web.parts.clock.now().as_second() - web.parts.started.as_second();
@@ -128,7 +128,9 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
         config_file: about.config_file,
         data_dir: about.data_dir,
         dns_listen: about.dns_listen.iter().map(ToString::to_string).collect(),
-        upstreams: about.upstreams,
+        upstreams: about.upstreams.iter().map(|upstream| upstream.address.clone()).collect(),
+        upstream_health: about.upstreams.iter().map(Into::into).collect(),
+        memory_bytes: about.memory_bytes,
         list_rules: policy.lists.ruleset.len(),
         own_rules: policy.own.ruleset.len(),
         history: (&health).into(),

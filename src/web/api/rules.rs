@@ -58,9 +58,7 @@ pub(super) async fn write(State(web): State<Arc<Web>>, Json(wish): Json<RuleWish
     let rule = read(&web, &wish.rule, wish.device.as_deref()).await?;
     let command = match (wish.action, wish.for_secs) {
         (Action::Allow, None) => Command::Allow(rule),
-        (Action::Allow, Some(seconds)) => {
-            Command::AllowFor { rule, duration: Duration::from_secs(seconds) }
-        }
+        (Action::Allow, Some(seconds)) => Command::AllowFor { rule, duration: Duration::from_secs(seconds) },
         (Action::Block, None) => Command::Block(rule),
         (Action::Block, Some(_)) => {
             return Err(unreadable("only what allows can end by itself; leave out `for_secs`"));

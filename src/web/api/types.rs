@@ -55,6 +55,10 @@ pub struct Status {
     pub dns_listen: Vec<String>,
     /// Whom it asks.
     pub upstreams: Vec<String>,
+    /// How they answer, in the same order.
+    pub upstream_health: Vec<UpstreamHealth>,
+    /// How much memory it has, in octets; null where the system does not tell.
+    pub memory_bytes: Option<u64>,
     /// How many rules of lists are in force.
     pub list_rules: u64,
     /// How many rules of the person's own are in force.
@@ -63,6 +67,28 @@ pub struct Status {
     pub history: HistoryHealth,
     /// What is wrong and what to do about it, for people; the history's own problem stands in `history`.
     pub problems: Vec<String>,
+}
+
+/// How an upstream answers. Counts are since the daemon started.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct UpstreamHealth {
+    /// Where it is, as it is configured.
+    pub address: String,
+    /// How many questions it answered.
+    pub answered: u64,
+    /// How many tries failed.
+    pub failed: u64,
+    /// The smoothed time to an answer; null before the first one.
+    pub latency_us: Option<u32>,
+    /// What went wrong last, while it is asked last because of that.
+    pub problem: Option<String>,
+}
+
+impl From<&crate::web::Upstream> for UpstreamHealth {
+    fn from(upstream: &crate::web::Upstream) -> Self {
+        let crate::web::Upstream { address, answered, failed, latency_us, problem } = upstream.clone();
+        Self { address, answered, failed, latency_us, problem }
+    }
 }
 
 /// How the history is.

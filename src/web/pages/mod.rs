@@ -4,12 +4,15 @@ mod device;
 mod devices;
 mod explain;
 pub(super) mod fix;
+mod health;
+mod help;
 mod known_lists;
 mod list;
 mod lists;
 mod log;
 mod overview;
 mod rules;
+mod welcome;
 
 use std::sync::Arc;
 
@@ -33,6 +36,8 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/lists/{name}", get(list::show))
         .route("/known-lists", get(known_lists::show))
         .route("/rules", get(rules::show))
+        .route("/health", get(health::show))
+        .route("/help", get(help::show))
         .route("/explain", get(explain::show))
 }
 
