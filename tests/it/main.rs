@@ -12,6 +12,7 @@ mod heavy_lists;
 mod kept;
 mod lists;
 mod naive;
+mod own_rules;
 mod properties;
 mod real_lists;
 mod scenarios;
