@@ -184,6 +184,17 @@ impl DeviceTable {
         }
     }
 
+    /// The device that a key belongs to now; the key itself when it was not merged.
+    pub const fn same(&self, key: DeviceKey) -> DeviceKey {
+        key
+    }
+
+    /// What people call a device now; `None` when the table does not know it.
+    pub fn name_of(&self, key: DeviceKey) -> Option<Arc<str>> {
+        let known = self.devices.values().find(|known| known.device.key == key);
+        known.map(|known| Arc::clone(&known.device.name))
+    }
+
     /// Whether the table has an entry for `source`.
     pub fn knows(&self, source: IpAddr) -> bool {
         self.find(source).is_some()
