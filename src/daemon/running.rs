@@ -129,6 +129,7 @@ impl Running {
         let history = History::open(
             history_options(&config, data.path.as_deref()),
             Arc::clone(&catalogue),
+            Arc::clone(&devices),
             Arc::clone(&clock),
             events.source(),
         );

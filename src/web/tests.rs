@@ -64,7 +64,13 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let policy = Arc::new(LivePolicy::default());
     let feed = Feed::start(feed, Arc::clone(&policy), Arc::new(NoHosts), Arc::clone(&clock)).await;
     Arc::new(Parts {
-        history: History::open(history, Arc::clone(&catalogue), Arc::clone(&clock), Arc::new(Silence)),
+        history: History::open(
+            history,
+            Arc::clone(&catalogue),
+            Arc::default(),
+            Arc::clone(&clock),
+            Arc::new(Silence),
+        ),
         feed,
         policy,
         devices: Arc::default(),

@@ -302,7 +302,10 @@ impl DeviceCount {
 pub struct NameCount {
     /// The name.
     pub name: String,
-    /// Whose it is.
+    /// The tracker's name that hid behind it (a CNAME, for instance), if one did.
+    #[serde(default)]
+    pub behind: Option<String>,
+    /// Whose it is; that of `behind` where there is one.
     pub who: Who,
     /// How often it was asked for.
     pub queries: u64,
@@ -312,8 +315,14 @@ pub struct NameCount {
 
 impl From<&history::NameCount> for NameCount {
     fn from(count: &history::NameCount) -> Self {
-        let history::NameCount { name, attribution, totals, .. } = count;
-        Self { name: name.to_string(), who: attribution.into(), queries: totals.queries, hits: totals.hits }
+        let history::NameCount { name, behind, attribution, totals } = count;
+        Self {
+            name: name.to_string(),
+            behind: behind.as_ref().map(ToString::to_string),
+            who: attribution.into(),
+            queries: totals.queries,
+            hits: totals.hits,
+        }
     }
 }
 
@@ -375,13 +384,16 @@ pub struct Event {
     pub device: Device,
     /// For which name.
     pub name: String,
+    /// The name that the answer led to and because of which it was blocked: the tracker hid behind `name`.
+    #[serde(default)]
+    pub behind: Option<String>,
     /// For which type: `A`, `AAAA`, `HTTPS`, `TYPE65280`, ...
     pub qtype: String,
     /// What was said of it.
     pub verdict: Verdict,
     /// The RCODE of the answer.
     pub rcode: u16,
-    /// Whose name it is.
+    /// Whose name it is; that of `behind` where there is one.
     pub who: Who,
     /// The rule that would turn round what is said of the name now; null where none can be written.
     pub button: Option<RuleWish>,
@@ -394,6 +406,7 @@ impl Event {
             at: timestamp(event.at),
             device: (&event.device).into(),
             name: event.name.to_string(),
+            behind: event.behind.as_ref().map(ToString::to_string),
             qtype: qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),
             rcode: event.rcode,
@@ -412,6 +425,7 @@ impl Event {
             at: timestamp(event.at),
             device: (&event.device).into(),
             name: event.name.to_string(),
+            behind: event.behind.as_ref().map(ToString::to_string),
             qtype: qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),
             rcode: event.rcode,
