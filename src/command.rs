@@ -4,6 +4,7 @@
 
 use crate::list::OwnRule;
 use crate::name::DomainName;
+use crate::tracker::PublicCatalogue;
 
 /// A wish.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,6 +39,12 @@ pub enum Command {
     },
     /// Follow the source of a list again that was held at a revision.
     Follow(String),
+    /// Have a public catalogue of trackers downloaded, and use it.
+    AddCatalogue(PublicCatalogue),
+    /// Use a public catalogue no more that was added.
+    RemoveCatalogue(PublicCatalogue),
+    /// Download a public catalogue now.
+    RefreshCatalogue(PublicCatalogue),
     /// Forget the answers that are kept: all of them, or those about a name.
     FlushCache(Option<FlushedName>),
     /// Read the configuration again.

@@ -15,6 +15,7 @@ mod progress;
 mod revisions;
 mod rules;
 mod status;
+mod trackers;
 
 pub use client::{SOCKET_NAME, socket_candidates};
 
@@ -75,6 +76,12 @@ pub enum Subcommands {
         #[command(subcommand)]
         command: Option<ListsCommand>,
     },
+    /// Show the catalogues that tell whose names are; have public ones downloaded.
+    Trackers {
+        /// What to do with them; without one, their state is shown.
+        #[command(subcommand)]
+        command: Option<TrackersCommand>,
+    },
     /// Let a name through, whatever the lists say.
     Allow {
         /// `name` (and all below it), `=name` (that name only) or `*.name` (what is below it).
@@ -132,11 +139,38 @@ pub enum CacheCommand {
     },
 }
 
+/// What to do with the catalogues of trackers.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TrackersCommand {
+    /// Show how each catalogue is, with its licence.
+    Status,
+    /// Have a public catalogue downloaded once a week; by that you accept its licence.
+    Add {
+        /// `adguard`, `ghostery`, `disconnect` or `duckduckgo`.
+        catalogue: String,
+    },
+    /// Use a catalogue no more that was added.
+    Remove {
+        /// Its name.
+        catalogue: String,
+    },
+    /// Download a public catalogue now.
+    Refresh {
+        /// Its name.
+        catalogue: String,
+    },
+}
+
 /// What to do with the lists.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ListsCommand {
     /// Show how each list is.
     Status,
+    /// Show what would still be blocked without a list: what it alone blocked in the last seven days.
+    Without {
+        /// The list.
+        name: String,
+    },
     /// Download one list now, or all of them, and wait for the end.
     Refresh {
         /// The list's name.
@@ -274,6 +308,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Explain { name } => explain::run(&name, &config, output).await?,
         Subcommands::Lists { command } => {
             return lists::run(command.unwrap_or(ListsCommand::Status), &config, output).await;
+        }
+        Subcommands::Trackers { command } => {
+            trackers::run(command.unwrap_or(TrackersCommand::Status), &config, output).await?;
         }
         Subcommands::Allow { rule } => rules::write(rules::Wish::Allow, &rule, &config, output).await?,
         Subcommands::Block { rule } => rules::write(rules::Wish::Block, &rule, &config, output).await?,

@@ -13,6 +13,7 @@ mod lists;
 mod logging;
 mod running;
 mod socket;
+mod trackers;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::device::DeviceTable;
 use crate::event::{Answered, Heard, QueryEvent, Silence};
-use crate::feed::{FeedOptions, HostLookup};
+use crate::feed::{CatalogueOptions, FeedOptions, HostLookup};
 use crate::history::HistoryOptions;
 use crate::list::{Action, OwnRule};
 use crate::name::DomainName;
@@ -65,6 +65,12 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let feed = Feed::start(feed, Arc::clone(&policy), Arc::new(NoHosts), Arc::clone(&clock)).await;
     Arc::new(Parts {
         history: History::open(history, Arc::clone(&catalogue), Arc::clone(&clock), Arc::new(Silence)),
+        catalogues: Catalogues::start(
+            CatalogueOptions::default(),
+            Arc::clone(&catalogue),
+            Arc::new(NoHosts),
+            Arc::clone(&clock),
+        ),
         feed,
         policy,
         devices: Arc::default(),
