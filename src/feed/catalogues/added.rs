@@ -70,8 +70,14 @@ impl AddedFile {
         }
         let mut document: DocumentMut =
             self.text.parse().map_err(|error: toml_edit::TomlError| FeedError::Failed(error.to_string()))?;
-        let names: Array = catalogues.iter().map(|catalogue| catalogue.as_str()).collect();
-        document.insert("download", toml_edit::value(Value::Array(names)));
+        let array = document.entry("download").or_insert_with(|| toml_edit::value(Array::new()));
+        let failed = || FeedError::Failed("`download` is no list. Nothing was changed.".to_owned());
+        let array = array.as_array_mut().ok_or_else(failed)?;
+        if is_added {
+            array.push(catalogue.as_str());
+        } else {
+            array.retain(|name| name.as_str() != Some(catalogue.as_str()));
+        }
         let text = document.to_string();
         if let Some(path) = &self.path {
             disk::replace(path, text.as_bytes()).map_err(|error| {

@@ -103,7 +103,7 @@ mod tests {
         )
         .unwrap();
         assert!(file.look() && !file.look());
-        insta::assert_snapshot!(shown(&file), @"");
+        insta::assert_snapshot!(shown(&file), @"DIR/mine.txt, line 5: `a..b`: a label is empty or longer than 63 octets. DIR/mine.txt, line 6: `x` is none of company, parent, kind, reports, privacy, pixel, links, shared. DIR/mine.txt, line 7: expected a word and a value. 2 more lines can't be read; `pixelsink check` tells them all. The rest of the file is in force.");
         std::fs::write(&path, b"\xff").unwrap();
         assert!(!file.look());
         insta::assert_snapshot!(shown(&file), @"DIR/mine.txt is not UTF-8; save it as UTF-8. What it said before stays in force.");
