@@ -24,7 +24,7 @@ use pixelsink::event::{
 use pixelsink::history::{History, HistoryOptions};
 use pixelsink::metrics::Metrics;
 use pixelsink::name::DomainName;
-use pixelsink::tracker::Catalogue;
+use pixelsink::tracker::LiveCatalogue;
 use rustix::time::{ClockId, clock_gettime};
 
 const NAMES: usize = 50_000;
@@ -214,8 +214,7 @@ fn open(dir: &std::path::Path, source: Arc<dyn EventSource>) -> History {
         counts_kept: Duration::from_secs(365 * 86_400),
         size_max: 1 << 30,
     };
-    let (catalogue, _) = Catalogue::parse("");
-    History::open(options, Arc::new(catalogue), Arc::default(), Arc::new(SystemClock), source)
+    History::open(options, Arc::<LiveCatalogue>::default(), Arc::default(), Arc::new(SystemClock), source)
 }
 
 fn clock(clock: ClockId) -> Duration {

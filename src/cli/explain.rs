@@ -13,9 +13,12 @@ pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(
     }
     print(&headline(&explanation));
     match &explanation.who {
-        Who::Tracker { reports, .. } => {
+        Who::Tracker { reports, privacy, .. } => {
             let reports = reports.as_ref().map(|reports| format!(": {reports}")).unwrap_or_default();
             print(&format!("It belongs to {}{reports}", who(&explanation.who)));
+            if let Some(privacy) = privacy {
+                print(&format!("What the company says about privacy, and how to object: {privacy}"));
+            }
         }
         Who::Domain { domain } if *domain != explanation.name => {
             print(&format!("It belongs to {domain}, of which the catalogue knows nothing."));

@@ -23,21 +23,21 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
-use super::{counters, data_dir, socket};
+use super::{counters, data_dir, heap, socket};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, FlushedName, Refused};
 use crate::config::{BUILT_IN_LIST, Config};
 use crate::device::{DeviceTable, LiveDevices};
 use crate::discovery::{self, Observed};
-use crate::feed::{Feed, FeedError, FeedOptions, Origin, OwnChange, SourceOptions};
+use crate::feed::{Feed, FeedError, FeedOptions, Origin, SourceOptions};
 use crate::history::{History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
 use crate::policy::LivePolicy;
-use crate::resolve::{Flush, Resolver};
+use crate::resolve::{Flush, Resolver, UpstreamStatus};
 use crate::server::Responder;
-use crate::tracker::{self, Catalogue};
+use crate::tracker::{self, Catalogue, LiveCatalogue, Part};
 use crate::web;
 
 /// Live views that lag further behind than this many events are told that they missed some.
@@ -56,9 +56,9 @@ pub(super) struct Running {
     data_dir: Option<PathBuf>,
     /// Held to the end: see [`data_dir::DataDir::lock`].
     _data_lock: Option<File>,
-    catalogue: Arc<Catalogue>,
-    policy: Arc<LivePolicy>,
-    devices: Arc<LiveDevices>,
+    built_in: Arc<Part>,
+    pub(super) policy: Arc<LivePolicy>,
+    pub(super) devices: Arc<LiveDevices>,
     resolver: Arc<Resolver>,
     kept_answers: KeptAnswers,
     responder: Arc<Responder>,
@@ -107,11 +107,13 @@ impl Running {
         if let Some(problem) = &data.problem {
             error!("{problem}");
         }
-        let (catalogue, mistakes) = Catalogue::parse(tracker::BUILT_IN);
+        let (built_in, mistakes) = Part::parse(tracker::BUILT_IN);
         for mistake in mistakes {
             warn!("the built-in list: {mistake}");
         }
-        let catalogue = Arc::new(catalogue);
+        let built_in = Arc::new(built_in);
+        let catalogue = Catalogue::new(std::slice::from_ref(&*built_in), &[]);
+        let catalogue = Arc::new(LiveCatalogue::new(catalogue));
         for warning in config.warnings() {
             warn!("{warning}");
         }
@@ -146,7 +148,7 @@ impl Running {
         );
         let responder = Arc::new(responder);
         let added = Added::open(data.path.as_deref());
-        let feed_options = feed_options(&config, &added, data.path.clone(), &catalogue);
+        let feed_options = feed_options(&config, &added, data.path.clone(), &built_in);
         let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
         let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
         let started = clock.now();
@@ -182,7 +184,7 @@ impl Running {
                 options,
                 data_dir: data.path,
                 _data_lock: data.lock,
-                catalogue,
+                built_in,
                 policy,
                 devices,
                 resolver,
@@ -414,7 +416,7 @@ impl Running {
     /// Has the lists taken over as they are configured and added now.
     pub(super) async fn reconfigure_feed(&self, config: &Config, added: &Added) {
         self.added_problem.store(Arc::new(added.problem()));
-        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.catalogue);
+        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.built_in);
         if let Err(error) = self.feed.reconfigure(feed_options).await {
             // Only when the daemon stops.
             warn!(%error, "the lists did not take over the configuration");
@@ -449,7 +451,11 @@ impl Running {
                 .or_else(default_file),
             data_dir: self.data_dir.as_ref().map(|directory| directory.display().to_string()),
             dns_listen: self.reachable_addresses(),
-            upstreams: upstreams.into_iter().map(|upstream| upstream.address.to_string()).collect(),
+            web_listen: self.listeners.page_addresses(),
+            gateways: Vec::new(),
+            upstreams: upstreams.into_iter().map(upstream_status).collect(),
+            memory_bytes: heap::resident(),
+            refused: counters::refused(&self.responder),
             problems,
         }
     }
@@ -475,32 +481,12 @@ impl Running {
     }
 
     async fn execute(&self, command: Command) -> Result<Done, Refused> {
-        let ttl = self.policy.current().blocking.ttl_secs;
         match command {
-            Command::Allow(rule) => {
-                let change = self.feed.write_own(Action::Allow, rule.clone()).await.map_err(refused)?;
-                Ok(Done(match change {
-                    OwnChange::Unchanged => format!("{rule} was let through already."),
-                    _ => format!(
-                        "{rule} is let through from now on. Devices may keep the old answer for {ttl} seconds."
-                    ),
-                }))
-            }
-            Command::Block(rule) => {
-                let change = self.feed.write_own(Action::Block, rule.clone()).await.map_err(refused)?;
-                Ok(Done(match change {
-                    OwnChange::Unchanged => format!("{rule} was blocked already."),
-                    _ => format!(
-                        "{rule} is blocked from now on. Devices may keep the old answer until its time is over."
-                    ),
-                }))
-            }
-            Command::Forget(rule) => match self.feed.forget_own(rule.clone()).await.map_err(refused)? {
-                OwnChange::Absent => Err(Refused::Unknown(format!(
-                    "There is no rule `{rule}` among those written on the page; rules of the configuration file are changed there."
-                ))),
-                _ => Ok(Done(format!("The rule {rule} was taken back."))),
-            },
+            Command::Allow(rule) => self.allow_own(rule).await,
+            Command::Block(rule) => self.block_own(rule).await,
+            Command::AllowFor { rule, duration } => self.allow_own_for(rule, duration).await,
+            Command::Keep(rule) => self.keep_own(rule).await,
+            Command::Forget(rule) => self.forget_own(rule).await,
             Command::Refresh(name) => {
                 let lists = self.feed.refresh(name.as_deref()).await.map_err(refused)?;
                 let failed: Vec<String> = lists
@@ -563,6 +549,12 @@ impl Running {
             "{answers}{about} {forgotten} forgotten. Devices may keep theirs until their time is over."
         )))
     }
+}
+
+/// An upstream, as the page tells of it.
+fn upstream_status(status: UpstreamStatus) -> web::Upstream {
+    let UpstreamStatus { address, answered, failed, latency_us, problem } = status;
+    web::Upstream { address: address.to_string(), answered, failed, latency_us, problem }
 }
 
 /// A wish about lists or rules that the feed refused.
@@ -641,15 +633,10 @@ fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> Histo
     }
 }
 
-fn feed_options(
-    config: &Config,
-    added: &Added,
-    data_dir: Option<PathBuf>,
-    catalogue: &Catalogue,
-) -> FeedOptions {
+fn feed_options(config: &Config, added: &Added, data_dir: Option<PathBuf>, built_in: &Part) -> FeedOptions {
     let mut sources = Vec::new();
     if !config.builtin_levels.is_empty() {
-        let entries = catalogue.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
+        let entries = built_in.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
         let rule = |entry: &tracker::Entry| {
             let scope = if entry.exact { Scope::Exact } else { Scope::Subtree };
             Rule::plain(entry.name.clone(), scope, Action::Block, entry.line)

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use crate::name::DomainName;
 use crate::tracker::Attribution;
 use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// How many names are kept in mind, at about 50 octets a name: as many as a home asks for in a year.
 const NAMES_MAX: usize = 100_000;
@@ -27,6 +28,8 @@ enum OwnerKey {
 
 /// Attributes names and keeps in mind what it found.
 pub(super) struct Attributor {
+    live: Arc<LiveCatalogue>,
+    /// The one by which the names were worked out.
     catalogue: Arc<Catalogue>,
     /// Each with its company.
     owners: Vec<(Attribution, String)>,
@@ -35,20 +38,22 @@ pub(super) struct Attributor {
 }
 
 impl Attributor {
-    pub(super) fn new(catalogue: Arc<Catalogue>) -> Self {
-        Self { catalogue, owners: Vec::new(), by_key: HashMap::new(), by_name: HashMap::new() }
+    pub(super) fn new(live: Arc<LiveCatalogue>) -> Self {
+        let catalogue = live.current();
+        Self { live, catalogue, owners: Vec::new(), by_key: HashMap::new(), by_name: HashMap::new() }
     }
 
-    /// Forgets everything when it has become too much. Called between questions, since numbers change their meaning.
+    /// Forgets everything when it has become too much, or another catalogue is in force. Called between questions, since numbers change their meaning.
     pub(super) fn make_room(&mut self) {
-        if NAMES_MAX < self.by_name.len() {
+        let is_old = self.live.current().generation() != self.catalogue.generation();
+        if is_old || NAMES_MAX < self.by_name.len() {
             self.clear();
         }
     }
 
     /// Forgets everything, because names got other identifiers.
     pub(super) fn clear(&mut self) {
-        *self = Self::new(Arc::clone(&self.catalogue));
+        *self = Self::new(Arc::clone(&self.live));
     }
 
     /// Whose the name `id` is, if that is known already.

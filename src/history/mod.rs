@@ -79,7 +79,7 @@ use crate::clock::Clock;
 use crate::device::DeviceKey;
 use crate::device::LiveDevices;
 use crate::event::EventSource;
-use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// Questions that may wait to be answered; whoever asks more waits before asking.
 const REQUESTS_WAITING_MAX: usize = 64;
@@ -148,7 +148,7 @@ impl History {
     /// answers are about those, whatever they were when they asked.
     pub fn open(
         options: HistoryOptions,
-        catalogue: Arc<Catalogue>,
+        catalogue: Arc<LiveCatalogue>,
         devices: Arc<LiveDevices>,
         clock: Arc<dyn Clock>,
         source: Arc<dyn EventSource>,

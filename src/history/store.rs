@@ -24,7 +24,7 @@ use super::schema;
 use super::write::Ids;
 use crate::clock::Clock;
 use crate::device::LiveDevices;
-use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// How long a question may take. Events are gathered meanwhile.
 const READ_TIME_MAX: Duration = Duration::from_secs(5);
@@ -77,7 +77,7 @@ impl Store {
     /// Opens the database. Fails only when there is no memory.
     pub(super) fn open(
         options: HistoryOptions,
-        catalogue: Arc<Catalogue>,
+        catalogue: Arc<LiveCatalogue>,
         devices: Arc<LiveDevices>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {

@@ -33,6 +33,7 @@ use crate::policy::RuleRef;
 use crate::policy::Verdict;
 use crate::tracker::Attribution;
 use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// The time at which tests begin.
 pub(super) const START: &str = "2026-01-14T12:30:00Z";
@@ -107,11 +108,11 @@ pub(super) fn options(dir: &Path) -> HistoryOptions {
     }
 }
 
-pub(super) fn catalogue() -> Arc<Catalogue> {
+pub(super) fn catalogue() -> Arc<LiveCatalogue> {
     let text = "[Pixel]\ncompany Meta\nkind conversion-pixel\npixel pixel.example\npixel beacon.example\n";
     let (catalogue, errors) = Catalogue::parse(text);
     assert_eq!(errors, []);
-    Arc::new(catalogue)
+    Arc::new(LiveCatalogue::new(catalogue))
 }
 
 pub(super) fn store(options: &HistoryOptions, clock: &Arc<TestClock>) -> Store {
@@ -355,7 +356,7 @@ pub(super) fn model(events: &[QueryEvent], span: Span) -> Vec<String> {
     let earlier = earlier_by(before(span).from);
     let known = earlier_by(span.from - KNOWN);
     let whose =
-        |event: &QueryEvent| catalogue.attribute(event.behind.as_ref().unwrap_or(&event.name).as_ref());
+        |event: &QueryEvent| catalogue.current().attribute(event.behind.as_ref().unwrap_or(&event.name).as_ref());
     let owner_of = |event: &QueryEvent| owner(&whose(event));
     for event in &within {
         let mut name = |also: &dyn Fn(&QueryEvent) -> bool, on: &str| {

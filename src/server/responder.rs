@@ -402,6 +402,7 @@ impl<'a> Turn<'a> {
             qtype: query.qtype(),
             device: known.map_or("", |known| &*known.device.name),
             address: Some(client),
+            key: Some(known.map_or_else(|| devices.key_of(client), |known| known.device.key)),
             tags: known.map_or(&[], |known| &*known.tags),
         };
         Self { query, policy, question, client, transport }

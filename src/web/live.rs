@@ -112,7 +112,7 @@ impl Live {
 
     fn tell(&self, event: &QueryEvent) -> Event {
         let name = event.behind.as_ref().unwrap_or(&event.name);
-        let attribution = self.web.parts.catalogue.attribute(name.as_ref());
+        let attribution = self.web.parts.catalogue.current().attribute(name.as_ref());
         named("query", &api::Event::live(event, &attribution, &self.web.parts.policy.current()))
     }
 }

@@ -43,7 +43,7 @@ impl HostLookup for NoHosts {
 /// A daemon in whose configuration these rules stand.
 async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let catalogue = Arc::new(Catalogue::default());
+    let catalogue = Arc::<LiveCatalogue>::default();
     let minute = Duration::from_secs(60);
     let history = HistoryOptions {
         file: None,
@@ -454,7 +454,7 @@ async fn a_button_against_a_rule_about_one_name_writes_a_rule_about_that_name() 
         page.parts.live.send(heard(name, Verdict::Block(rule.clone()))).unwrap();
         let line = read_until(&mut stream, "data: ").await;
         let told: api::Event = serde_json::from_str(line.trim().strip_prefix("data: ").unwrap()).unwrap();
-        let wish = api::RuleWish { action: api::Action::Allow, rule: expected.to_owned() };
+        let wish = api::RuleWish::new(api::Action::Allow, expected.to_owned());
         assert_eq!(told.button, Some(wish), "{name}");
         let (_, _, body) = page.get(&format!("/explain?name={name}")).await;
         assert!(body.contains(&format!(r#"name="rule" value="{expected}""#)), "{body}");

@@ -13,6 +13,7 @@ mod history;
 mod kept;
 mod lists;
 mod naive;
+mod own_rules;
 mod properties;
 mod real_lists;
 mod scenarios;

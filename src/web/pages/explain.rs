@@ -144,7 +144,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
             let policy = Arc::clone(&web.parts.policy.current());
             let nobody = DeviceTable::default().identify(Ipv4Addr::UNSPECIFIED.into());
             let rules = policy.explain(&Question::of(&nobody, name.as_ref()));
-            let attribution = web.parts.catalogue.attribute(name.as_ref());
+            let attribution = web.parts.catalogue.current().attribute(name.as_ref());
             let mut places = Vec::new();
             for rule in &rules {
                 let mut of_rule = Vec::new();
