@@ -63,7 +63,17 @@ impl Store {
             if filter.company.as_ref().is_some_and(|company| attribution.company() != *company) {
                 continue;
             }
-            events.push(Remembered { id, at, device, name, behind: None, qtype, verdict, rcode, attribution });
+            events.push(Remembered {
+                id,
+                at,
+                device,
+                name,
+                behind: None,
+                qtype,
+                verdict,
+                rcode,
+                attribution,
+            });
         }
         Ok(events)
     }

@@ -48,7 +48,8 @@ impl Store {
             trackers,
         };
         let mut companies: Vec<CompanyCount> = companies.into_iter().map(count).collect();
-        companies.sort_by(|one, other| (Reverse(one.hits), &one.name).cmp(&(Reverse(other.hits), &other.name)));
+        companies
+            .sort_by(|one, other| (Reverse(one.hits), &one.name).cmp(&(Reverse(other.hits), &other.name)));
         companies.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(companies)
     }

@@ -152,7 +152,17 @@ pub(super) fn event(clock: &TestClock, words: &str) -> QueryEvent {
     let device = device(word());
     let name = name(word());
     let answered = Answered::Sinkhole;
-    QueryEvent { at: clock.now(), device, name, behind: None, qtype: 28, verdict, answered, rcode: 3, latency_us: 90 }
+    QueryEvent {
+        at: clock.now(),
+        device,
+        name,
+        behind: None,
+        qtype: 28,
+        verdict,
+        answered,
+        rcode: 3,
+        latency_us: 90,
+    }
 }
 
 /// A device whose address follows from its name.

@@ -12,7 +12,6 @@ mod rules;
 mod types;
 
 pub use super::format::percent_encoded;
-pub(super) use history::AskedEvents;
 pub use list_types::*;
 pub use types::*;
 

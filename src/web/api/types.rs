@@ -268,6 +268,9 @@ impl DeviceCount {
 pub struct NameCount {
     /// The name.
     pub name: String,
+    /// The tracker's name that hid behind it (CNAME cloaking), where one did.
+    #[serde(default)]
+    pub behind: Option<String>,
     /// Whose it is.
     pub who: Who,
     /// How often it was asked for.
@@ -278,8 +281,14 @@ pub struct NameCount {
 
 impl From<&history::NameCount> for NameCount {
     fn from(count: &history::NameCount) -> Self {
-        let history::NameCount { name, attribution, totals, .. } = count;
-        Self { name: name.to_string(), who: attribution.into(), queries: totals.queries, hits: totals.hits }
+        let history::NameCount { name, behind, attribution, totals } = count;
+        Self {
+            name: name.to_string(),
+            behind: behind.as_ref().map(ToString::to_string),
+            who: attribution.into(),
+            queries: totals.queries,
+            hits: totals.hits,
+        }
     }
 }
 
@@ -341,6 +350,9 @@ pub struct Event {
     pub device: Device,
     /// For which name.
     pub name: String,
+    /// The tracker's name that hid behind it (CNAME cloaking), where one did.
+    #[serde(default)]
+    pub behind: Option<String>,
     /// For which type: `A`, `AAAA`, `HTTPS`, `TYPE65280`, ...
     pub qtype: String,
     /// What was said of it.
@@ -360,6 +372,7 @@ impl Event {
             at: timestamp(event.at),
             device: (&event.device).into(),
             name: event.name.to_string(),
+            behind: event.behind.as_ref().map(ToString::to_string),
             qtype: qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),
             rcode: event.rcode,
@@ -378,6 +391,7 @@ impl Event {
             at: timestamp(event.at),
             device: (&event.device).into(),
             name: event.name.to_string(),
+            behind: event.behind.as_ref().map(ToString::to_string),
             qtype: qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),
             rcode: event.rcode,

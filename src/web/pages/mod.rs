@@ -1,5 +1,7 @@
 //! The pages: one file each gathers what is to be shown and hands it to its template.
 
+mod companies;
+mod company;
 mod device;
 mod devices;
 mod explain;
@@ -7,7 +9,9 @@ mod known_lists;
 mod list;
 mod lists;
 mod log;
+mod news;
 mod overview;
+mod report;
 mod rules;
 
 use std::sync::Arc;
@@ -25,6 +29,8 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/", get(overview::show))
         .route("/devices", get(devices::show))
         .route("/devices/{key}", get(device::show))
+        .route("/companies", get(companies::show))
+        .route("/companies/{name}", get(company::show))
         .route("/log", get(log::show))
         .route("/lists", get(lists::show))
         .route("/lists/{name}", get(list::show))

@@ -1,0 +1,1 @@
+//! `/report`: the weekly report as a page.
