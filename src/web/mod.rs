@@ -25,6 +25,7 @@ mod notes;
 mod pages;
 mod period;
 mod problems;
+mod report;
 mod serve;
 mod view;
 

@@ -59,12 +59,12 @@ impl Period {
         }
     }
 
-    /// What a number of it is compared with, after "than".
+    /// What a number of it is compared with, after "against".
     pub(super) const fn compared_with(self) -> &'static str {
         match self {
-            Self::Day => "in the same hours a week ago",
-            Self::Week => "in the 7 days before",
-            Self::Month => "in the 30 days before",
+            Self::Day => "the same hours a week ago",
+            Self::Week => "the 7 days before",
+            Self::Month => "the 30 days before",
         }
     }
 
@@ -104,6 +104,16 @@ impl Period {
         };
         Self::ALL.into_iter().map(link).collect()
     }
+}
+
+/// What a span is compared with: one as long at the same times of the week, which ends before it begins (of more than a
+/// week: so many whole days before).
+pub(super) fn earlier(span: Span) -> Span {
+    let seconds = span.until.as_second() - span.from.as_second();
+    let days = (seconds.max(0) + 86_399) / 86_400;
+    let back = SignedDuration::from_hours(24 * days.max(7));
+    let at = |at: Timestamp| at.checked_sub(back).unwrap_or(Timestamp::UNIX_EPOCH);
+    Span { from: at(span.from), until: at(span.until) }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::tracker::Attribution;
 use crate::web::view::opposite;
 
 /// A time as the API writes it.
-pub(super) fn timestamp(at: Timestamp) -> String {
+pub(in crate::web) fn timestamp(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 

@@ -70,10 +70,10 @@ pub(super) struct ListAbout {
 
 /// What happened within the span.
 pub(super) struct Met {
-    /// `1,204 times on 3 devices, up 30 %`.
+    /// `1,204 times on 3 devices`.
     pub(super) sentence: String,
-    /// What that is measured by.
-    pub(super) compared_with: Option<&'static str>,
+    /// `up 30 %`.
+    pub(super) change: Option<String>,
     /// How many of the hits hid behind the name of a site.
     pub(super) cloaked: Option<String>,
     pub(super) chart: Chart,
@@ -206,8 +206,6 @@ impl Met {
         back: &str,
     ) -> Self {
         let CompanyDetail { count, devices, names, hours } = detail;
-        let change = change_of(count, is_comparable).text();
-        let change = change.map(|change| format!(", {change}")).unwrap_or_default();
         let on = format::counted(count.devices, "device", "devices");
         let most = devices.iter().map(|(_, hits)| *hits).max().unwrap_or(1).max(1);
         let of = Of { device: None, company: Some(&count.name) };
@@ -229,8 +227,8 @@ impl Met {
             percent: (hits.saturating_mul(100) / most).clamp(1, 100),
         };
         Self {
-            sentence: format!("{} on {on}{change}", format::times(count.hits)),
-            compared_with: (is_comparable && !change.is_empty()).then(|| period.compared_with()),
+            sentence: format!("{} on {on}", format::times(count.hits)),
+            change: change_of(count, is_comparable).text(),
             cloaked: (0 < count.cloaked).then(|| format::times(count.cloaked)),
             chart: Chart::hits_only(hours, period.is_by_day(), &times.time_zone, of),
             devices: devices.iter().map(device).collect(),

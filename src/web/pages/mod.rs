@@ -21,6 +21,9 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 
+pub(super) use news::KNOWN;
+pub(super) use report::no_week;
+
 use super::Web;
 use super::errors::Failure;
 
@@ -32,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/companies", get(companies::show))
         .route("/companies/{name}", get(company::show))
         .route("/log", get(log::show))
+        .route("/report", get(report::show))
         .route("/lists", get(lists::show))
         .route("/lists/{name}", get(list::show))
         .route("/known-lists", get(known_lists::show))

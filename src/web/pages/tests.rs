@@ -283,6 +283,66 @@ fn hostile_texts_stay_texts_on_the_pages_of_companies() {
     }
 }
 
+#[test]
+fn hostile_texts_stay_texts_in_a_report() {
+    let text = || HOSTILE.to_owned();
+    let device = || crate::web::api::Device { key: text(), name: text() };
+    let report = crate::web::report::Report {
+        week: text(),
+        days: text(),
+        from: text(),
+        until: text(),
+        complete: false,
+        device: None,
+        queries: 2,
+        hits: 1,
+        hits_before: Some(1),
+        change: Some(text()),
+        mostly: Some(text()),
+        companies_total: 1,
+        companies: vec![crate::web::report::ReportCompany {
+            name: text(),
+            products: text(),
+            hits: 1,
+            change: Some(text()),
+            cloaked: 1,
+            devices: vec![device()],
+        }],
+        devices: vec![crate::web::report::ReportDevice {
+            device: device(),
+            queries: 2,
+            hits: 1,
+            companies_total: 1,
+            companies: vec![crate::web::report::ReportCount { name: text(), hits: 1 }],
+        }],
+        first_week: false,
+        meetings: vec![crate::web::api::FirstMeeting {
+            who: crate::web::api::Who::Domain { domain: text() },
+            company: text(),
+            device: device(),
+            hits: 1,
+            new_to_all: true,
+        }],
+        meetings_untold: 1,
+        new_devices: vec![device()],
+        weekdays: vec![1; 7],
+        hours: vec![1; 24],
+    };
+    check(&crate::web::report::Mail { report: &report });
+    let one = crate::web::report::Report { device: Some(device()), ..report.clone() };
+    for report in [report, one] {
+        check(&report::ReportPage {
+            frame: frame(),
+            report,
+            chart: chart(),
+            devices: vec![log::DeviceChoice { device: (&self::device()).into(), is_current: true }],
+            before: text(),
+            after: Some(text()),
+            download: text(),
+        });
+    }
+}
+
 fn revision(state: RevisionState) -> RevisionStatus {
     RevisionStatus {
         id: format!("{state:?} {HOSTILE}"),
