@@ -76,6 +76,37 @@ impl Daemon {
         read(self.request(Method::GET, &with_query(path, query))).await
     }
 
+    /// Asks for a text that is passed on as it is.
+    pub(super) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, CliError> {
+        let body = read_bytes(self.request(Method::GET, &with_query(path, query))).await?;
+        String::from_utf8(body).map_err(|error| CliError::Answer(error.to_string()))
+    }
+
+    /// The address of the device that a person means: by its name, in any case, or by an address.
+    pub(super) async fn device(&self, meant: &str) -> Result<String, CliError> {
+        // Within a single hour little is counted; every device that ever asked is named all the same.
+        let devices: Vec<api::DeviceCount> = self.get("devices", &[("hours", "1")]).await?;
+        let is_meant = |it: &&api::DeviceCount| {
+            it.device.key.eq_ignore_ascii_case(meant) || it.device.name.to_lowercase() == meant.to_lowercase()
+        };
+        let found: Vec<&api::DeviceCount> = devices.iter().filter(is_meant).collect();
+        match found.as_slice() {
+            [one] => Ok(one.device.key.clone()),
+            // One that is written in another way (`AA-BB-...`), or that never asked: the daemon says so.
+            [] if meant.contains([':', '.']) || meant.matches('-').count() == 5 => Ok(meant.to_owned()),
+            [] => {
+                let names: Vec<&str> = devices.iter().map(|it| &*it.device.name).collect();
+                let known = if names.is_empty() { "none has asked yet".to_owned() } else { names.join(", ") };
+                Err(CliError::Usage(format!("no device is called `{meant}`; there are: {known}")))
+            }
+            several => {
+                let keys: Vec<&str> = several.iter().map(|it| &*it.device.key).collect();
+                let message = format!("several devices are called `{meant}`; say which: {}", keys.join(", "));
+                Err(CliError::Usage(message))
+            }
+        }
+    }
+
     /// Asks for something to be taken away.
     pub(super) async fn delete<T: DeserializeOwned>(
         &self,
@@ -97,6 +128,11 @@ impl Daemon {
 }
 
 async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CliError> {
+    let body = read_bytes(request).await?;
+    serde_json::from_slice(&body).map_err(|error| CliError::Answer(error.to_string()))
+}
+
+async fn read_bytes(request: RequestBuilder) -> Result<Vec<u8>, CliError> {
     let unreadable = |error: reqwest::Error| {
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         CliError::Answer(cause)
@@ -104,10 +140,10 @@ async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CliErro
     let answer = request.send().await.map_err(unreadable)?;
     let good = answer.status().is_success();
     let body = answer.bytes().await.map_err(unreadable)?;
-    let wrong = |error: serde_json::Error| CliError::Answer(error.to_string());
     if good {
-        return serde_json::from_slice(&body).map_err(wrong);
+        return Ok(body.to_vec());
     }
+    let wrong = |error: serde_json::Error| CliError::Answer(error.to_string());
     let refused: api::Error = serde_json::from_slice(&body).map_err(wrong)?;
     Err(CliError::Refused(refused.error))
 }

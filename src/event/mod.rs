@@ -38,6 +38,7 @@ pub use self::tally::Pair;
 pub use self::tally::Slot;
 pub use self::tally::SlotId;
 pub use self::tally::Tally;
+pub use crate::wire::type_by_name as qtype_number;
 pub use crate::wire::type_name as qtype_name;
 
 /// What happened to one query, as the query path tells it: nothing is owned.

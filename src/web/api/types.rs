@@ -20,7 +20,7 @@ use crate::web::pages::fix::Suspect;
 use crate::web::view::opposite;
 
 /// A time as the API writes it.
-pub(super) fn timestamp(at: Timestamp) -> String {
+pub(in crate::web) fn timestamp(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
