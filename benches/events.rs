@@ -98,6 +98,7 @@ impl Flood {
             at,
             client: IpAddr::from([127, 0, 0, u8::try_from(device).unwrap() + 1]),
             name: self.names[name].as_ref(),
+            behind: None,
             qtype: 1,
             rcode: 0,
             latency_us: 30,
@@ -213,7 +214,7 @@ fn open(dir: &std::path::Path, source: Arc<dyn EventSource>) -> History {
         counts_kept: Duration::from_secs(365 * 86_400),
         size_max: 1 << 30,
     };
-    History::open(options, Arc::<LiveCatalogue>::default(), Arc::new(SystemClock), source)
+    History::open(options, Arc::<LiveCatalogue>::default(), Arc::default(), Arc::new(SystemClock), source)
 }
 
 fn clock(clock: ClockId) -> Duration {

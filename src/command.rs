@@ -2,9 +2,14 @@
 //!
 //! The page, the command line and signals all wish with these words; the daemon alone grants them, one at a time.
 
+use std::time::Duration;
+
 use crate::list::OwnRule;
 use crate::name::DomainName;
 use crate::tracker::PublicCatalogue;
+
+/// The longest time for which a name may be let through; whoever wants more wants it for good.
+pub const ALLOW_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A wish.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -13,7 +18,16 @@ pub enum Command {
     Allow(OwnRule),
     /// Write a rule of the person's own that blocks names.
     Block(OwnRule),
-    /// Take back a rule of the person's own, whichever it says.
+    /// Write a rule of the person's own that lets names through for a while.
+    AllowFor {
+        /// The rule.
+        rule: OwnRule,
+        /// How long.
+        duration: Duration,
+    },
+    /// Take the end from a rule of the person's own, so that it stays.
+    Keep(OwnRule),
+    /// Take back a rule of the person's own, whichever it says; one that has an end before one that has none.
     Forget(OwnRule),
     /// Download one list now, or all of them.
     Refresh(Option<String>),

@@ -33,7 +33,11 @@ pub(super) async fn run(filter: &Filter<'_>, config: &Config, output: Output) ->
             Verdict::Block(rule) => format!("blocked ({})", place(rule)),
         };
         let time = local_seconds(&event.at);
-        rows.add_row([&time, &event.device.name, &event.name, &event.qtype, &verdict, &who(&event.who)]);
+        let name = match &event.behind {
+            Some(behind) => format!("{} (leads to {behind})", event.name),
+            None => event.name.clone(),
+        };
+        rows.add_row([&time, &event.device.name, &name, &event.qtype, &verdict, &who(&event.who)]);
     }
     print_table(&mut rows);
     Ok(())

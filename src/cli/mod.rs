@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod devices;
 mod explain;
+mod fix;
 mod lists;
 mod log;
 mod output;
@@ -21,6 +22,7 @@ pub use client::{SOCKET_NAME, socket_candidates};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -86,16 +88,46 @@ pub enum Subcommands {
     Allow {
         /// `name` (and all below it), `=name` (that name only) or `*.name` (what is below it).
         rule: String,
+        /// On this device only: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
+        /// For so long only, for instance 15m or 2h; then what was said before counts again.
+        #[arg(long = "for", value_name = "TIME", value_parser = read_duration)]
+        duration: Option<Duration>,
     },
     /// Block a name.
     Block {
         /// `name` (and all below it), `=name` (that name only) or `*.name` (what is below it).
         rule: String,
+        /// On this device only: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
+    },
+    /// Let a name through for good that was let through for a while.
+    Keep {
+        /// The rule, as it was written.
+        rule: String,
+        /// The device that it is for: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
     },
     /// Take back a rule that `allow`, `block` or the page wrote.
     Forget {
         /// The rule, as it was written.
         rule: String,
+        /// The device that it is for: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
+    },
+    /// Show your own rules.
+    Rules,
+    /// Something does not work on a device: show what was blocked on it lately, the likeliest cause first.
+    Fix {
+        /// Its name, MAC or IP address.
+        device: String,
+        /// How far to look back.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
     },
     /// Show every device and how it was tracked in the last day.
     Devices,
@@ -277,6 +309,10 @@ pub enum CliError {
     Usage(String),
 }
 
+fn read_duration(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text)
+}
+
 /// The configuration that the options name, or the defaults where there is no file.
 ///
 /// # Errors
@@ -312,9 +348,20 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Trackers { command } => {
             trackers::run(command.unwrap_or(TrackersCommand::Status), &config, output).await?;
         }
-        Subcommands::Allow { rule } => rules::write(rules::Wish::Allow, &rule, &config, output).await?,
-        Subcommands::Block { rule } => rules::write(rules::Wish::Block, &rule, &config, output).await?,
-        Subcommands::Forget { rule } => rules::write(rules::Wish::Forget, &rule, &config, output).await?,
+        Subcommands::Allow { rule, device, duration } => {
+            rules::write(rules::Wish::Allow(duration), &rule, device, &config, output).await?;
+        }
+        Subcommands::Block { rule, device } => {
+            rules::write(rules::Wish::Block, &rule, device, &config, output).await?;
+        }
+        Subcommands::Keep { rule, device } => {
+            rules::write(rules::Wish::Keep, &rule, device, &config, output).await?;
+        }
+        Subcommands::Forget { rule, device } => {
+            rules::write(rules::Wish::Forget, &rule, device, &config, output).await?;
+        }
+        Subcommands::Fix { device, minutes } => fix::run(&device, minutes, &config, output).await?,
+        Subcommands::Rules => rules::show(&config, output).await?,
         Subcommands::Devices => devices::run(&config, output).await?,
         Subcommands::Log { device, blocked, name, limit } => {
             let filter = log::Filter { device: device.as_deref(), blocked, name: name.as_deref(), limit };

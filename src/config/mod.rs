@@ -11,6 +11,7 @@ mod reader;
 
 pub use added::{AddedList, AddedLists};
 pub use problem::{ConfigError, Problem};
+pub use quantity::duration;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ mod hosts;
 mod listeners;
 mod lists;
 mod logging;
+mod own_rules;
 mod running;
 mod socket;
 mod trackers;

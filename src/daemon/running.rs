@@ -24,19 +24,19 @@ use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
 use super::trackers;
-use super::{counters, data_dir, socket};
+use super::{counters, data_dir, heap, socket};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, FlushedName, Refused};
 use crate::config::{BUILT_IN_LIST, Config};
 use crate::device::{DeviceTable, LiveDevices};
 use crate::discovery::{self, Observed};
-use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, OwnChange, SourceOptions};
+use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
 use crate::history::{History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
 use crate::policy::LivePolicy;
-use crate::resolve::{Flush, Resolver};
+use crate::resolve::{Flush, Resolver, UpstreamStatus};
 use crate::server::Responder;
 use crate::tracker::{self, Catalogue, LiveCatalogue, Part};
 use crate::web;
@@ -58,8 +58,8 @@ pub(super) struct Running {
     /// Held to the end: see [`data_dir::DataDir::lock`].
     _data_lock: Option<File>,
     built_in: Arc<Part>,
-    policy: Arc<LivePolicy>,
-    devices: Arc<LiveDevices>,
+    pub(super) policy: Arc<LivePolicy>,
+    pub(super) devices: Arc<LiveDevices>,
     resolver: Arc<Resolver>,
     kept_answers: KeptAnswers,
     responder: Arc<Responder>,
@@ -131,6 +131,7 @@ impl Running {
         let history = History::open(
             history_options(&config, data.path.as_deref()),
             Arc::clone(&catalogue),
+            Arc::clone(&devices),
             Arc::clone(&clock),
             events.source(),
         );
@@ -466,7 +467,11 @@ impl Running {
                 .or_else(default_file),
             data_dir: self.data_dir.as_ref().map(|directory| directory.display().to_string()),
             dns_listen: self.reachable_addresses(),
-            upstreams: upstreams.into_iter().map(|upstream| upstream.address.to_string()).collect(),
+            web_listen: self.listeners.page_addresses(),
+            gateways: Vec::new(),
+            upstreams: upstreams.into_iter().map(upstream_status).collect(),
+            memory_bytes: heap::resident(),
+            refused: counters::refused(&self.responder),
             problems,
         }
     }
@@ -492,32 +497,12 @@ impl Running {
     }
 
     async fn execute(&self, command: Command) -> Result<Done, Refused> {
-        let ttl = self.policy.current().blocking.ttl_secs;
         match command {
-            Command::Allow(rule) => {
-                let change = self.feed.write_own(Action::Allow, rule.clone()).await.map_err(refused)?;
-                Ok(Done(match change {
-                    OwnChange::Unchanged => format!("{rule} was let through already."),
-                    _ => format!(
-                        "{rule} is let through from now on. Devices may keep the old answer for {ttl} seconds."
-                    ),
-                }))
-            }
-            Command::Block(rule) => {
-                let change = self.feed.write_own(Action::Block, rule.clone()).await.map_err(refused)?;
-                Ok(Done(match change {
-                    OwnChange::Unchanged => format!("{rule} was blocked already."),
-                    _ => format!(
-                        "{rule} is blocked from now on. Devices may keep the old answer until its time is over."
-                    ),
-                }))
-            }
-            Command::Forget(rule) => match self.feed.forget_own(rule.clone()).await.map_err(refused)? {
-                OwnChange::Absent => Err(Refused::Unknown(format!(
-                    "There is no rule `{rule}` among those written on the page; rules of the configuration file are changed there."
-                ))),
-                _ => Ok(Done(format!("The rule {rule} was taken back."))),
-            },
+            Command::Allow(rule) => self.allow_own(rule).await,
+            Command::Block(rule) => self.block_own(rule).await,
+            Command::AllowFor { rule, duration } => self.allow_own_for(rule, duration).await,
+            Command::Keep(rule) => self.keep_own(rule).await,
+            Command::Forget(rule) => self.forget_own(rule).await,
             Command::Refresh(name) => {
                 let lists = self.feed.refresh(name.as_deref()).await.map_err(refused)?;
                 let failed: Vec<String> = lists
@@ -569,6 +554,12 @@ impl Running {
             "{answers}{about} {forgotten} forgotten. Devices may keep theirs until their time is over."
         )))
     }
+}
+
+/// An upstream, as the page tells of it.
+fn upstream_status(status: UpstreamStatus) -> web::Upstream {
+    let UpstreamStatus { address, answered, failed, latency_us, problem } = status;
+    web::Upstream { address: address.to_string(), answered, failed, latency_us, problem }
 }
 
 /// A wish about lists or rules that the feed refused.

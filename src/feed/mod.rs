@@ -45,6 +45,7 @@ pub use options::*;
 pub use status::*;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -282,6 +283,23 @@ impl Feed {
     /// As [`Feed::write_own`].
     pub async fn forget_own(&self, rule: OwnRule) -> Result<OwnChange, FeedError> {
         self.ask(|reply| Command::ForgetOwn { rule, reply }).await
+    }
+
+    /// Writes a rule of the person's own that lets names through for a while and is taken back by itself, also after a
+    /// restart. What was said of the same name, scope and device for good counts again afterwards.
+    ///
+    /// # Errors
+    /// As [`Feed::write_own`].
+    pub async fn allow_own_for(&self, rule: OwnRule, duration: Duration) -> Result<OwnChange, FeedError> {
+        self.ask(|reply| Command::AllowOwnFor { rule, duration, reply }).await
+    }
+
+    /// Takes the end from a rule that [`Feed::allow_own_for`] wrote, so that it stays.
+    ///
+    /// # Errors
+    /// As [`Feed::write_own`].
+    pub async fn keep_own(&self, rule: OwnRule) -> Result<OwnChange, FeedError> {
+        self.ask(|reply| Command::KeepOwn { rule, reply }).await
     }
 
     async fn ask<T>(

@@ -1,6 +1,7 @@
 //! How a source is.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -205,6 +206,8 @@ pub struct OwnRuleStatus {
     pub line: u32,
     /// Whether the page may take it back: it stands in the file that the page writes.
     pub removable: bool,
+    /// When it is taken back by itself, by the clock that never jumps.
+    pub ends: Option<Instant>,
 }
 
 /// What a change of the person's own rules did.

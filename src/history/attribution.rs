@@ -1,15 +1,16 @@
 //! Whose a remembered name is, worked out once for each name.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::name::DomainName;
 use crate::tracker::Attribution;
 use crate::tracker::Catalogue;
 use crate::tracker::LiveCatalogue;
 
-/// How many names are kept in mind. At about 100 octets a name this is 5 MB.
-const NAMES_MAX: usize = 50_000;
+/// How many names are kept in mind, at about 50 octets a name: as many as a home asks for in a year.
+const NAMES_MAX: usize = 100_000;
 
 /// The identifier of a name in the database.
 pub(super) type NameId = i64;
@@ -30,7 +31,8 @@ pub(super) struct Attributor {
     live: Arc<LiveCatalogue>,
     /// The one by which the names were worked out.
     catalogue: Arc<Catalogue>,
-    owners: Vec<Attribution>,
+    /// Each with its company.
+    owners: Vec<(Attribution, String)>,
     by_key: HashMap<OwnerKey, OwnerId>,
     by_name: HashMap<NameId, OwnerId>,
 }
@@ -67,7 +69,8 @@ impl Attributor {
             Attribution::Domain(domain) => OwnerKey::Domain(domain.clone()),
         };
         let owner = *self.by_key.entry(key).or_insert_with(|| {
-            self.owners.push(attribution);
+            let company = attribution.company();
+            self.owners.push((attribution, company));
             OwnerId(self.owners.len() - 1)
         });
         self.by_name.insert(id, owner);
@@ -76,6 +79,11 @@ impl Attributor {
 
     /// What a number stands for.
     pub(super) fn attribution(&self, owner: OwnerId) -> Option<&Attribution> {
-        self.owners.get(owner.0)
+        self.owners.get(owner.0).map(|(attribution, _)| attribution)
+    }
+
+    /// The company of a number.
+    pub(super) fn company(&self, owner: OwnerId) -> Option<&str> {
+        self.owners.get(owner.0).map(|(_, company)| &**company)
     }
 }

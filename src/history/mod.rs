@@ -15,13 +15,16 @@
 mod aside;
 mod attach;
 mod attribution;
+mod counts;
 mod events;
 mod fault;
 mod flush;
+mod hours;
 mod memory;
 mod questions;
 mod read;
 mod retention;
+mod roster;
 mod schema;
 mod store;
 mod thread;
@@ -58,6 +61,7 @@ pub use self::view::NameCount;
 pub use self::view::News;
 pub use self::view::Remembered;
 pub use self::view::RememberedVerdict;
+pub use self::view::Scan;
 pub use self::view::Span;
 pub use self::view::Totals;
 pub use self::view::TrackerCount;
@@ -68,6 +72,7 @@ use self::thread::Task;
 use self::thread::Worker;
 use crate::clock::Clock;
 use crate::device::DeviceKey;
+use crate::device::LiveDevices;
 use crate::event::EventSource;
 use crate::tracker::LiveCatalogue;
 
@@ -134,17 +139,19 @@ fn give_way() {
 impl History {
     /// Opens the history and starts its thread. Never fails: what is damaged is set aside, what can't be written lives in memory.
     ///
-    /// What happens is taken from `source`.
+    /// What happens is taken from `source`. `devices` tells what people call a device now, and which ones are the same:
+    /// answers are about those, whatever they were when they asked.
     pub fn open(
         options: HistoryOptions,
         catalogue: Arc<LiveCatalogue>,
+        devices: Arc<LiveDevices>,
         clock: Arc<dyn Clock>,
         source: Arc<dyn EventSource>,
     ) -> Self {
         let (requests, requests_taken) = sync_channel(REQUESTS_WAITING_MAX);
         let taken_from = Arc::clone(&source);
         // The file is opened in the thread: a large one on a slow card must not delay the first answer.
-        let begin = move || Ok(Worker::new(Store::open(options, catalogue, clock)?, taken_from));
+        let begin = move || Ok(Worker::new(Store::open(options, catalogue, devices, clock)?, taken_from));
         let thread = std::thread::Builder::new().name("history".to_owned());
         let (ending, end) = watch::channel(End::Otherwise);
         // `ending` goes with the thread, however that ends.
@@ -236,6 +243,11 @@ impl History {
     /// Single events, the latest first.
     pub async fn events(&self, filter: EventFilter) -> Result<Vec<Remembered>, HistoryError> {
         self.read(move |store| store.events(&filter)).await
+    }
+
+    /// The same, and where the search was given up: what is rare is looked for through all that is kept, but not for long.
+    pub async fn scan(&self, filter: EventFilter) -> Result<Scan, HistoryError> {
+        self.read(move |store| store.scan(&filter)).await
     }
 
     /// How the history is.

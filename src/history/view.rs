@@ -207,6 +207,16 @@ pub struct Remembered {
     pub attribution: Attribution,
 }
 
+/// Events, and how far was looked for them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Scan {
+    /// The events, the latest first.
+    pub events: Vec<Remembered>,
+    /// Where the search was given up because it took long: [`EventFilter::before`] for going on from there. `None`: there
+    /// are as many as were asked for, or no more.
+    pub cut_at: Option<i64>,
+}
+
 /// Queries of which not all is known.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Gap {

@@ -111,7 +111,8 @@ impl Live {
     }
 
     fn tell(&self, event: &QueryEvent) -> Event {
-        let attribution = self.web.parts.catalogue.current().attribute(event.name.as_ref());
+        let name = event.behind.as_ref().unwrap_or(&event.name);
+        let attribution = self.web.parts.catalogue.current().attribute(name.as_ref());
         named("query", &api::Event::live(event, &attribution, &self.web.parts.policy.current()))
     }
 }

@@ -64,7 +64,13 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let policy = Arc::new(LivePolicy::default());
     let feed = Feed::start(feed, Arc::clone(&policy), Arc::new(NoHosts), Arc::clone(&clock)).await;
     Arc::new(Parts {
-        history: History::open(history, Arc::clone(&catalogue), Arc::clone(&clock), Arc::new(Silence)),
+        history: History::open(
+            history,
+            Arc::clone(&catalogue),
+            Arc::default(),
+            Arc::clone(&clock),
+            Arc::new(Silence),
+        ),
         catalogues: Catalogues::start(
             CatalogueOptions::default(),
             Arc::clone(&catalogue),
@@ -454,7 +460,7 @@ async fn a_button_against_a_rule_about_one_name_writes_a_rule_about_that_name() 
         page.parts.live.send(heard(name, Verdict::Block(rule.clone()))).unwrap();
         let line = read_until(&mut stream, "data: ").await;
         let told: api::Event = serde_json::from_str(line.trim().strip_prefix("data: ").unwrap()).unwrap();
-        let wish = api::RuleWish { action: api::Action::Allow, rule: expected.to_owned() };
+        let wish = api::RuleWish::new(api::Action::Allow, expected.to_owned());
         assert_eq!(told.button, Some(wish), "{name}");
         let (_, _, body) = page.get(&format!("/explain?name={name}")).await;
         assert!(body.contains(&format!(r#"name="rule" value="{expected}""#)), "{body}");

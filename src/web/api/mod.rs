@@ -5,6 +5,7 @@
 
 pub(super) mod lists;
 
+mod breakage;
 mod cache;
 pub(super) mod catalogues;
 mod history;
@@ -54,6 +55,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/hours", get(history::hours))
         .route("/api/v1/trackers", get(history::trackers))
         .route("/api/v1/devices", get(history::devices))
+        .route("/api/v1/devices/{device}/blocked-lately", get(breakage::blocked_lately))
         .route("/api/v1/names", get(history::names))
         .route("/api/v1/events", get(history::events))
         .route("/api/v1/events/live", get(live::stream))
@@ -71,6 +73,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         )
         .route("/api/v1/catalogues/refresh", post(catalogues::refresh))
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
+        .route("/api/v1/rules/keep", post(rules::keep))
         .route("/api/v1/explain", get(rules::explain))
         .route("/api/v1/cache", get(cache::status))
         .route("/api/v1/cache/flush", post(cache::flush))
@@ -86,6 +89,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         history::hours,
         history::trackers,
         history::devices,
+        breakage::blocked_lately,
         history::names,
         history::events,
         live::stream,
@@ -106,6 +110,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         catalogues::refresh,
         rules::rules,
         rules::write,
+        rules::keep,
         rules::forget,
         rules::explain,
         cache::status,
@@ -125,7 +130,7 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
     let health = web.parts.history.health().await?;
     let about = (web.parts.about)();
     // The history's own problem has a place of its own.
-    let mut problems = problems(&web, &about, &health);
+    let mut problems = problems(&web, &about, &health).await?;
     problems.retain(|problem| health.problem.as_ref() != Some(&problem.text));
     let policy = web.parts.policy.current();
     let uptime = web.parts.clock.now().as_second() - web.parts.started.as_second();
@@ -136,7 +141,9 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
         config_file: about.config_file,
         data_dir: about.data_dir,
         dns_listen: about.dns_listen.iter().map(ToString::to_string).collect(),
-        upstreams: about.upstreams,
+        upstreams: about.upstreams.iter().map(|upstream| upstream.address.clone()).collect(),
+        upstream_health: about.upstreams.iter().map(Into::into).collect(),
+        memory_bytes: about.memory_bytes,
         list_rules: policy.lists.ruleset.len(),
         own_rules: policy.own.ruleset.len(),
         history: (&health).into(),
@@ -185,7 +192,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 23, "{paths:?}");
+        assert_eq!(paths.len(), 25, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

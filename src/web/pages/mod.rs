@@ -4,12 +4,16 @@ mod catalogues;
 mod device;
 mod devices;
 mod explain;
+pub(super) mod fix;
+mod health;
+mod help;
 mod known_lists;
 mod list;
 mod lists;
 mod log;
 mod overview;
 mod rules;
+mod welcome;
 
 use std::sync::Arc;
 
@@ -26,12 +30,16 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/", get(overview::show))
         .route("/devices", get(devices::show))
         .route("/devices/{key}", get(device::show))
+        .route("/devices/{key}/fix", get(fix::show))
+        .route("/fix", get(fix::pick))
         .route("/log", get(log::show))
         .route("/lists", get(lists::show))
         .route("/lists/{name}", get(list::show))
         .route("/catalogues", get(catalogues::show))
         .route("/known-lists", get(known_lists::show))
         .route("/rules", get(rules::show))
+        .route("/health", get(health::show))
+        .route("/help", get(help::show))
         .route("/explain", get(explain::show))
 }
 

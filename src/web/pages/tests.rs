@@ -15,7 +15,7 @@ use crate::feed::{
 use crate::history::{DeviceCount, HourCount, NameCount, RememberedVerdict, Totals, TrackerCount};
 use crate::list::{Action, OwnRule, ParseOptions, parse};
 use crate::name::DomainName;
-use crate::policy::{Explained, Policy, RuleRef};
+use crate::policy::{self, Explained, Policy, RuleRef};
 use crate::tracker::{Attribution, Kind, Tracker};
 use crate::web::api::Catalogue;
 use crate::web::chart::Chart;
@@ -46,7 +46,14 @@ fn check(template: &impl Template) {
 }
 
 fn frame() -> Frame {
-    Frame { note: Some((false, HOSTILE.into())), here: HOSTILE.to_owned(), tab: Tab::Other, version: "0" }
+    Frame {
+        note: Some((false, HOSTILE.into())),
+        undo: Some(7),
+        typed: Some(HOSTILE.to_owned()),
+        here: HOSTILE.to_owned(),
+        tab: Tab::Other,
+        version: "0",
+    }
 }
 
 fn times() -> Times {
@@ -112,13 +119,14 @@ fn chart() -> Chart {
     Chart::new(&[hour], &TimeZone::UTC)
 }
 
+fn problem() -> overview::ProblemLine {
+    overview::ProblemLine { text: HOSTILE.into(), link: Some((HOSTILE.to_owned(), "See")) }
+}
+
 fn overview() -> overview::Overview {
     overview::Overview {
         frame: frame(),
-        problems: vec![overview::ProblemLine {
-            text: HOSTILE.into(),
-            link: Some((HOSTILE.to_owned(), "See")),
-        }],
+        problems: vec![problem()],
         welcome: None,
         hits_today: "1".into(),
         queries_today: "2 questions".into(),
@@ -130,7 +138,6 @@ fn overview() -> overview::Overview {
         trackers: tracker_rows(),
         devices: vec![device_row()],
         latest: vec![event_row()],
-        router: Some(HOSTILE.to_owned()),
     }
 }
 
@@ -138,7 +145,14 @@ fn overview() -> overview::Overview {
 fn hostile_texts_stay_texts_on_the_overview() {
     check(&overview());
     let text = || HOSTILE.to_owned();
-    let welcome = overview::Welcome { server: text(), is_known: true, dig: text(), listens: vec![text()] };
+    let welcome = welcome::Welcome {
+        server: text(),
+        is_known: true,
+        other_port: Some(5300),
+        is_loopback: false,
+        dig: text(),
+        listens: vec![text()],
+    };
     check(&overview::Overview { welcome: Some(welcome), ..overview() });
 }
 
@@ -149,6 +163,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         frame: frame(),
         devices: vec![device_row()],
         silent: vec![devices::SilentDevice { name: text(), key: text(), addresses: text() }],
+        router: Some(problem()),
     });
     let name = device::NameRow {
         name: (&hostile_name()).into(),
@@ -244,14 +259,122 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
     let own = OwnRuleStatus {
         action: Action::Allow,
         rule: OwnRule {
+            client: None,
             subject: crate::list::Subject::Name { name: hostile_name(), scope: crate::list::Scope::Subtree },
         },
         file: HOSTILE.into(),
         line: 1,
         removable: true,
+        ends: None,
     };
-    let rules = vec![rules::RuleRow::new(&own, &[], HOSTILE)];
-    check(&rules::Rules { frame: frame(), problem: Some(HOSTILE.into()), rules });
+    let text = || HOSTILE.to_owned();
+    let left = Some((text(), text()));
+    let mine = OwnRule { client: Some(crate::list::Client::Name(HOSTILE.into())), ..own.rule.clone() };
+    let of_network = OwnRuleStatus { rule: mine, ..own.clone() };
+    let of_device =
+        OwnRuleStatus { rule: own.rule.clone().for_client(policy::client_of(device().key)), ..own.clone() };
+    let rules = [own, of_network, of_device];
+    let rules = rules.iter().map(|own| rules::RuleRow::new(own, &[], &[device()], left.clone(), HOSTILE));
+    let form = rules::Form {
+        typed: text(),
+        error: Some(HOSTILE.into()),
+        devices: vec![rules::DeviceChoice { key: text(), name: text(), is_chosen: true }],
+        instead_of: text(),
+        preview: Some(rules::Preview {
+            rule: text(),
+            matched: text(),
+            whose: text(),
+            names: vec![((&hostile_name()).into(), text())],
+            untold: 3,
+        }),
+    };
+    check(&rules::Rules { frame: frame(), form, problem: Some(HOSTILE.into()), rules: rules.collect() });
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_pages_of_health_and_help() {
+    let text = || HOSTILE.to_owned();
+    check(&health::Health {
+        frame: frame(),
+        problems: vec![problem()],
+        version: text(),
+        started: times().ago(Timestamp::UNIX_EPOCH),
+        uptime: text(),
+        config_file: Some(text()),
+        data_dir: Some(text()),
+        listens: vec![text()],
+        memory: Some(text()),
+        upstreams: vec![health::UpstreamRow {
+            address: text(),
+            latency: text(),
+            answered: text(),
+            failed: text(),
+            problem: Some(text()),
+        }],
+        cache: crate::web::api::CacheStatus::default().into(),
+        history: health::HistoryFacts {
+            file: Some(text()),
+            size: text(),
+            flushed: None,
+            unflushed: text(),
+            gaps: vec![("not counted", text())],
+        },
+        lists: health::ListFacts {
+            count: text(),
+            rules: text(),
+            own_rules: text(),
+            failed: vec![text()],
+            waiting: vec![text()],
+        },
+        refused: vec![("questions", text())],
+    });
+    check(&help::Help {
+        frame: frame(),
+        server: text(),
+        is_known: true,
+        server_v6: Some(text()),
+        other_port: Some(5300),
+        is_loopback: false,
+        dig: text(),
+        nslookup: text(),
+        phone: help::Phone::new(text()),
+    });
+}
+
+#[test]
+fn hostile_texts_stay_texts_where_a_breakage_is_looked_for() {
+    let text = || HOSTILE.to_owned();
+    let suspect = fix::SuspectRow {
+        name: (&hostile_name()).into(),
+        who: Some((&tracker()).into()),
+        behind: Some(hostile_name().to_string()),
+        likelihood: "likely",
+        why: text(),
+        hits: text(),
+        last: times().ago(Timestamp::UNIX_EPOCH),
+        list: text(),
+        rule: text(),
+        button: button(),
+        is_allowed: false,
+    };
+    let allowed = fix::AllowedRow {
+        rule: text(),
+        left: Some((text(), text())),
+        keep: button(),
+        take_back: button().unwrap(),
+    };
+    check(&fix::Fix {
+        frame: frame(),
+        device: (&device()).into(),
+        spans: vec![fix::SpanChoice { minutes: 2, name: text(), is_current: true }],
+        minutes: 10,
+        suspects: vec![suspect],
+        untold: 1,
+        allowed: vec![allowed],
+        ttl_secs: 300,
+    });
+    let pick = |here, others| fix::Pick { frame: frame(), here, others };
+    check(&pick(Some((&device()).into()), vec![(&device()).into()]));
 }
 
 #[test]
@@ -432,6 +555,7 @@ fn the_built_in_list_is_as_old_as_the_program() {
 #[test]
 fn a_configured_rule_tells_that_the_page_overrules_it() {
     let own = |action, rule: &str, removable| OwnRuleStatus {
+        ends: None,
         action,
         rule: OwnRule::parse(rule).unwrap(),
         file: "f".into(),
@@ -444,7 +568,7 @@ fn a_configured_rule_tells_that_the_page_overrules_it() {
         own(Action::Allow, "a.example", false),
         own(Action::Block, "=a.example", false),
     ];
-    let overruled = all.iter().map(|status| rules::RuleRow::new(status, &all, "/").is_overruled);
+    let overruled = all.iter().map(|status| rules::RuleRow::new(status, &all, &[], None, "/").is_overruled);
     assert_eq!(overruled.collect::<Vec<_>>(), [false, true, false, false]);
 }
 
