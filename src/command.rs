@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use crate::device::DeviceKey;
 use crate::list::OwnRule;
 use crate::name::DomainName;
 use crate::tracker::PublicCatalogue;
@@ -61,8 +64,23 @@ pub enum Command {
     RefreshCatalogue(PublicCatalogue),
     /// Forget the answers that are kept: all of them, or those about a name.
     FlushCache(Option<FlushedName>),
+    /// Forget what happened: what the history has of a device, a name or a time, and what answers are kept about a name.
+    Erase(Erasure),
     /// Read the configuration again.
     Reload,
+}
+
+/// What is to be forgotten: all that fits everything which is said here. With nothing said, it is everything.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Erasure {
+    /// What this device asked.
+    pub device: Option<DeviceKey>,
+    /// What was asked for this name and those below it.
+    pub name: Option<DomainName>,
+    /// From this moment on; its whole hour.
+    pub from: Option<Timestamp>,
+    /// Before this moment; to the end of its hour.
+    pub until: Option<Timestamp>,
 }
 
 /// A name about which answers are forgotten.

@@ -345,9 +345,6 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Lists { command } => {
             return lists::run(command.unwrap_or(ListsCommand::Status), &config, output).await;
         }
-        Subcommands::Trackers { command } => {
-            trackers::run(command.unwrap_or(TrackersCommand::Status), &config, output).await?;
-        }
         Subcommands::Allow { rule, device, duration } => {
             rules::write(rules::Wish::Allow(duration), &rule, device, &config, output).await?;
         }
@@ -362,6 +359,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         }
         Subcommands::Fix { device, minutes } => fix::run(&device, minutes, &config, output).await?,
         Subcommands::Rules => rules::show(&config, output).await?,
+        Subcommands::Trackers { command } => {
+            trackers::run(command.unwrap_or(TrackersCommand::Status), &config, output).await?;
+        }
         Subcommands::Devices => devices::run(&config, output).await?,
         Subcommands::Log { device, blocked, name, limit } => {
             let filter = log::Filter { device: device.as_deref(), blocked, name: name.as_deref(), limit };

@@ -23,8 +23,7 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
-use super::trackers;
-use super::{counters, data_dir, heap, socket};
+use super::{counters, data_dir, heap, socket, trackers};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, FlushedName, Refused};
@@ -529,8 +528,22 @@ impl Running {
             Command::RemoveCatalogue(catalogue) => self.remove_catalogue(catalogue).await,
             Command::RefreshCatalogue(catalogue) => self.refresh_catalogue(catalogue).await,
             Command::FlushCache(name) => self.flush_cache(name).await,
+            Command::Erase(erasure) => self.erase(erasure).await,
             Command::Reload => self.reload().await,
         }
+    }
+
+    /// Has the history forget, and the cache what it knows of the name.
+    async fn erase(&self, wish: Erasure) -> Result<Done, Refused> {
+        let what = erase::told(&wish, &self.devices.current());
+        let Erasure { device, name, from, until } = wish;
+        let erased = self.history.erase(history::Erasure { device, name: name.clone(), from, until }).await;
+        let erased = erased.map_err(|error| Refused::Failed(format!("{what} could not be erased: {error}.")))?;
+        let is_everything = device.is_none() && from.is_none() && until.is_none();
+        if is_everything || name.is_some() {
+            self.flush_cache(name.map(|name| FlushedName { name, below: true })).await?;
+        }
+        Ok(Done(erase::outcome(&what, &erased)))
     }
 
     async fn flush_cache(&self, name: Option<FlushedName>) -> Result<Done, Refused> {

@@ -155,6 +155,11 @@ impl Store {
         self.forget_identifiers();
     }
 
+    /// Rows may have gone.
+    pub(super) fn forget_rows(&mut self) {
+        self.forget_identifiers();
+    }
+
     /// Identifiers may stand for something else from now on.
     fn forget_identifiers(&mut self) {
         self.ids.forget();

@@ -9,6 +9,8 @@
 //! `retention` (out of it). The way of a question: [`History`] -> `thread` -> `read` (counts) or
 //! `events` (single ones). `schema` has the tables, `fault` what can go wrong with them.
 //!
+//! Where a person wants something forgotten, `erase` does it.
+//!
 //! Whatever becomes of the file, the history goes on in memory and says so in [`Health::problem`]. A file that is
 //! damaged or too new is set aside (`aside`).
 
@@ -16,6 +18,7 @@ mod aside;
 mod attach;
 mod attribution;
 mod counts;
+mod erase;
 mod events;
 mod fault;
 mod flush;
@@ -52,6 +55,8 @@ pub use self::view::BlockedLately;
 pub use self::view::CompanyCount;
 pub use self::view::CompanyDetail;
 pub use self::view::DeviceCount;
+pub use self::view::Erased;
+pub use self::view::Erasure;
 pub use self::view::EventFilter;
 pub use self::view::FirstMeeting;
 pub use self::view::Gap;
@@ -253,6 +258,18 @@ impl History {
     /// How the history is.
     pub async fn health(&self) -> Result<Health, HistoryError> {
         self.ask(|worker| Ok(worker.health())).await
+    }
+
+    /// Forgets what a person wants forgotten, in memory and in the file. It may take a while; questions are answered
+    /// meanwhile, and a daemon that is stopped goes on with it at its next start.
+    pub async fn erase(&self, erasure: Erasure) -> Result<Erased, HistoryError> {
+        let (reply, erased) = oneshot::channel();
+        self.ask(move |worker| {
+            worker.erase(erasure, reply);
+            Ok(())
+        })
+        .await?;
+        erased.await.map_err(|_| HistoryError::Closed)?
     }
 
     /// Writes what waits in memory.

@@ -418,7 +418,7 @@ impl Store {
 }
 
 /// The hours of a span.
-fn hours_of(span: Span) -> Range<i64> {
+pub(super) fn hours_of(span: Span) -> Range<i64> {
     let from = hour_of(span.from.as_millisecond());
     let last = span.until.checked_sub(Duration::from_nanos(1)).ok().filter(|last| span.from <= *last);
     let until = last.map_or(from, |last| hour_of(last.as_millisecond()) + 1);

@@ -71,6 +71,10 @@ const MIGRATIONS: [Step; 3] = [
         day INTEGER NOT NULL, device INTEGER NOT NULL, kind INTEGER NOT NULL, part INTEGER NOT NULL,
         hours BLOB NOT NULL, PRIMARY KEY (day, device, kind, part)) STRICT, WITHOUT ROWID;
     CREATE TABLE {db}.cloak (name INTEGER PRIMARY KEY, behind INTEGER NOT NULL) STRICT;
+    -- What a person wants forgotten, until it is; see `erase.rs`.
+    CREATE TABLE {db}.erasure (
+        devices TEXT, name BLOB, from_hour INTEGER NOT NULL, until_hour INTEGER NOT NULL,
+        until_id INTEGER NOT NULL, day INTEGER NOT NULL) STRICT;
 ",
     ),
 ];
@@ -202,11 +206,14 @@ pub(super) fn configure_file(connection: &Connection) -> Result<(), Fault> {
     // The log is synced when it is copied into the file, not with each flush: a power cut may cost the latest flushes,
     // never the file.
     set(connection, "synchronous = NORMAL")?;
+    // What is deleted from a page is overwritten, since the page is written anyway; see `erase` for pages that become free.
+    set(connection, "secure_delete = FAST")?;
     // 1000 pages, at which SQLite copies the log into the file.
     set(connection, "journal_size_limit = 4096000")
 }
 
-fn set(connection: &Connection, pragma: &str) -> Result<(), Fault> {
+/// Sets a pragma of the file.
+pub(super) fn set(connection: &Connection, pragma: &str) -> Result<(), Fault> {
     // Some of these answer with a row, some don't.
     connection.query_row(&format!("PRAGMA file.{pragma}"), [], |_| Ok(())).optional()?;
     Ok(())
