@@ -86,6 +86,9 @@ pub enum Subcommands {
     Explain {
         /// The domain name.
         name: String,
+        /// When this device asks: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
     },
     /// Show the lists; add, refresh, compare and return to earlier ones.
     Lists {
@@ -410,7 +413,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
     let config = load_config(options).or_else(|error| Config::load_leniently(&error.file).ok_or(error))?;
     match command {
         Subcommands::Run | Subcommands::Check => {}
-        Subcommands::Explain { name } => explain::run(&name, &config, output).await?,
+        Subcommands::Explain { name, device } => {
+            explain::run(&name, device.as_deref(), &config, output).await?;
+        }
         Subcommands::Lists { command } => {
             return lists::run(command.unwrap_or(ListsCommand::Status), &config, output).await;
         }
