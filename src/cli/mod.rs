@@ -7,7 +7,9 @@ mod cache;
 mod check;
 mod client;
 mod devices;
+mod erase;
 mod explain;
+mod export;
 mod fix;
 mod lists;
 mod log;
@@ -18,6 +20,8 @@ mod rules;
 mod status;
 
 pub use client::{SOCKET_NAME, socket_candidates};
+pub use erase::EraseArguments;
+pub use export::{ExportArguments, ExportFormat};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -139,6 +143,10 @@ pub enum Subcommands {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// Write single questions as CSV or JSON lines.
+    Export(ExportArguments),
+    /// Have the history forget what a device asked, a name, a time, or everything.
+    Erase(EraseArguments),
     /// Show how the cache of answers is, or empty it.
     Cache {
         /// What to do with it; without one, its state is shown.
@@ -330,6 +338,8 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
             let filter = log::Filter { device: device.as_deref(), blocked, name: name.as_deref(), limit };
             log::run(&filter, &config, output).await?;
         }
+        Subcommands::Export(arguments) => export::run(&arguments, &config).await?,
+        Subcommands::Erase(arguments) => erase::run(arguments, &config, output).await?,
         Subcommands::Cache { command } => {
             cache::run(command.unwrap_or(CacheCommand::Status), &config, output).await?;
         }

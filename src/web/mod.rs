@@ -198,6 +198,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .merge(pages::routes())
         .merge(actions::rule_routes())
         .merge(actions::list_routes())
+        .merge(actions::history_routes())
         .merge(api::routes())
         .merge(operations())
         .route("/assets/{version}/{file}", get(assets::serve))

@@ -7,12 +7,15 @@ pub(super) mod lists;
 
 mod breakage;
 mod cache;
+mod erase;
+mod export;
 mod history;
 mod list_types;
 mod rules;
 mod types;
 
 pub use super::format::percent_encoded;
+pub(super) use erase::{GOES_ON, erasure};
 pub(super) use history::AskedEvents;
 pub use list_types::*;
 pub use types::*;
@@ -56,6 +59,8 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/devices/{device}/blocked-lately", get(breakage::blocked_lately))
         .route("/api/v1/names", get(history::names))
         .route("/api/v1/events", get(history::events))
+        .route("/api/v1/events/export", get(export::export))
+        .route("/api/v1/history/erase", post(erase::erase))
         .route("/api/v1/events/live", get(live::stream))
         .route("/api/v1/lists", get(lists::lists).post(lists::add).delete(lists::remove))
         .route("/api/v1/lists/known", get(lists::known))
@@ -84,6 +89,8 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         breakage::blocked_lately,
         history::names,
         history::events,
+        export::export,
+        erase::erase,
         live::stream,
         lists::lists,
         lists::add,
