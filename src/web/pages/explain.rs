@@ -153,16 +153,10 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         }
         Ok(name) => {
             let policy = Arc::clone(&web.parts.policy.current());
-<<<<<<< HEAD
-            let nobody = DeviceTable::default().identify(Ipv4Addr::UNSPECIFIED.into());
-            let rules = policy.explain(&Question::of(&nobody, name.as_ref()));
-            let attribution = web.parts.catalogue.current().attribute(name.as_ref());
-=======
             let anyone = Question::by_anyone(name.as_ref());
             let question = device.as_ref().map_or(anyone, |device| Question::of(device, name.as_ref()));
             let rules = policy.explain(&question);
             let attribution = web.parts.catalogue.current().attribute(name.as_ref());
->>>>>>> h-e
             let mut places = Vec::new();
             for rule in &rules {
                 let mut of_rule = Vec::new();
