@@ -6,21 +6,34 @@ use super::{CliError, Output};
 use crate::config::Config;
 use crate::web::api::{Action, Explanation, Verdict, Who};
 
-pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(), CliError> {
-    let explanation: Explanation = Daemon::find(config)?.get("explain", &[("name", name)]).await?;
+pub(super) async fn run(
+    name: &str,
+    device: Option<&str>,
+    config: &Config,
+    output: Output,
+) -> Result<(), CliError> {
+    let device = device.map(|device| ("device", device));
+    let query: Vec<_> = [("name", name)].into_iter().chain(device).collect();
+    let explanation: Explanation = Daemon::find(config)?.get("explain", &query).await?;
     if output == Output::Json {
         return print_json(&explanation);
     }
     print(&headline(&explanation));
     match &explanation.who {
-        Who::Tracker { reports, .. } => {
+        Who::Tracker { reports, privacy, .. } => {
             let reports = reports.as_ref().map(|reports| format!(": {reports}")).unwrap_or_default();
             print(&format!("It belongs to {}{reports}", who(&explanation.who)));
+            if let Some(privacy) = privacy {
+                print(&format!("What the company says about privacy, and how to object: {privacy}"));
+            }
         }
         Who::Domain { domain } if *domain != explanation.name => {
             print(&format!("It belongs to {domain}, of which the catalogue knows nothing."));
         }
         Who::Domain { .. } => print("The catalogue knows nothing of it."),
+    }
+    if let (Who::Domain { .. }, Some(about)) = (&explanation.who, &explanation.list_about) {
+        print(&format!("The list whose rule decides is {about}"));
     }
     if explanation.rules.is_empty() {
         return Ok(());

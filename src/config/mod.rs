@@ -13,6 +13,7 @@ mod reader;
 pub use added::{AddedList, AddedLists};
 pub use book::BookFile;
 pub use problem::{ConfigError, Problem};
+pub use quantity::duration;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ use ipnet::IpNet;
 
 use crate::device::NamedDevice;
 use crate::discovery::DiscoveryOptions;
-use crate::feed::SourceOptions;
+use crate::event::Privacy;
+use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
 use crate::policy::Blocking;
 use crate::resolve::{CacheOptions, ResolveOptions, Transport, UpstreamAddress};
@@ -66,6 +68,10 @@ pub struct Config {
     pub list_timeout: Duration,
     /// How many revisions of each list are kept.
     pub keep_revisions: usize,
+    /// The person's own catalogues of trackers, the strongest first.
+    pub catalogue_files: Vec<PathBuf>,
+    /// The public catalogues that are downloaded.
+    pub catalogue_download: Vec<PublicSource>,
     /// The person's own rules, each with its line.
     pub own_rules: Vec<(Action, OwnRule, u32)>,
     /// The devices that have a name.
@@ -87,6 +93,8 @@ pub struct HistorySection {
     pub counts: Duration,
     /// How large the file may grow, in octets.
     pub size_max: u64,
+    /// What is remembered of a question at all.
+    pub privacy: Privacy,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -134,6 +142,8 @@ impl Default for Config {
             list_size_max: 128 << 20,
             list_timeout: Duration::from_secs(120),
             keep_revisions: 5,
+            catalogue_files: Vec::new(),
+            catalogue_download: Vec::new(),
             own_rules: Vec::new(),
             devices: Vec::new(),
             discovery: DiscoveryOptions::default(),
@@ -142,6 +152,7 @@ impl Default for Config {
                 events: 14 * DAY,
                 counts: 400 * DAY,
                 size_max: 1 << 30,
+                privacy: Privacy::All,
             },
         }
     }

@@ -60,6 +60,7 @@ fn the_shipped_file_has_every_key() {
         "devices",
         "discovery",
         "history",
+        "trackers",
     ];
     let keys: std::collections::BTreeSet<String> = known
         .into_iter()

@@ -381,6 +381,12 @@ impl Devices {
         })
     }
 
+    /// The device that a key means, if it may be forgotten.
+    pub(super) fn may_forget(&self, device: DeviceKey) -> Result<DeviceKey, Refused> {
+        let state = self.lock();
+        state.changeable(&state.table(), device)
+    }
+
     /// Forgets what was said of a device.
     pub(super) fn forget(&self, device: DeviceKey) -> Result<Done, Refused> {
         self.change(|state, table| {

@@ -24,19 +24,20 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
-use super::{counters, data_dir, socket};
+use super::{counters, data_dir, erase, heap, socket, trackers};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
-use crate::command::{Command, Done, FlushedName, Refused};
-use crate::config::{BUILT_IN_LIST, Config};
-use crate::feed::{Feed, FeedError, FeedOptions, Origin, OwnChange, SourceOptions};
-use crate::history::{History, HistoryOptions};
+use crate::command::{Command, Done, Erasure, FlushedName, Refused};
+use crate::config::{BUILT_IN_LIST, Config, HistorySection};
+use crate::device::DeviceKey;
+use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
+use crate::history::{self, History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
 use crate::policy::LivePolicy;
-use crate::resolve::{Flush, Resolver};
+use crate::resolve::{Flush, Resolver, UpstreamStatus};
 use crate::server::Responder;
-use crate::tracker::{self, Catalogue};
+use crate::tracker::{self, Catalogue, LiveCatalogue, Part};
 use crate::web;
 
 /// Live views that lag further behind than this many events are told that they missed some.
@@ -55,15 +56,16 @@ pub(super) struct Running {
     data_dir: Option<PathBuf>,
     /// Held to the end: see [`data_dir::DataDir::lock`].
     _data_lock: Option<File>,
-    catalogue: Arc<Catalogue>,
-    policy: Arc<LivePolicy>,
-    devices: Arc<Devices>,
+    built_in: Arc<Part>,
+    pub(super) policy: Arc<LivePolicy>,
+    pub(super) devices: Arc<Devices>,
     resolver: Arc<Resolver>,
     kept_answers: KeptAnswers,
     responder: Arc<Responder>,
     history: History,
     events: Events,
     pub(super) feed: Feed,
+    pub(super) catalogues: Catalogues,
     listeners: Listeners,
     /// The names under which the page may be visited.
     page_names: Arc<ArcSwap<Vec<String>>>,
@@ -104,11 +106,13 @@ impl Running {
         if let Some(problem) = &data.problem {
             error!("{problem}");
         }
-        let (catalogue, mistakes) = Catalogue::parse(tracker::BUILT_IN);
+        let (built_in, mistakes) = Part::parse(tracker::BUILT_IN);
         for mistake in mistakes {
             warn!("the built-in list: {mistake}");
         }
-        let catalogue = Arc::new(catalogue);
+        let built_in = Arc::new(built_in);
+        let catalogue = Catalogue::new(&[&built_in], &[]);
+        let catalogue = Arc::new(LiveCatalogue::new(catalogue));
         for warning in config.warnings() {
             warn!("{warning}");
         }
@@ -120,9 +124,11 @@ impl Running {
         let devices = Arc::new(Devices::open(&config, data.path.as_deref()));
         let events =
             Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
+        events.set_privacy(config.history.privacy);
         let history = History::open(
             history_options(&config, data.path.as_deref()),
             Arc::clone(&catalogue),
+            devices.live(),
             Arc::clone(&clock),
             events.source(),
         );
@@ -141,9 +147,16 @@ impl Running {
         );
         let responder = Arc::new(responder);
         let added = Added::open(data.path.as_deref());
-        let feed_options = feed_options(&config, &added, data.path.clone(), &catalogue);
+        let feed_options = feed_options(&config, &added, data.path.clone(), &built_in);
         let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
-        let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
+        let feed =
+            Feed::start(feed_options, Arc::clone(&policy), Arc::clone(&hosts) as _, Arc::clone(&clock)).await;
+        let catalogues = Catalogues::start(
+            trackers::options(&config, data.path.clone(), &built_in),
+            Arc::clone(&catalogue),
+            Arc::clone(&hosts) as Arc<dyn HostLookup>,
+            Arc::clone(&clock),
+        );
         let started = clock.now();
         let page_names = Arc::new(ArcSwap::from_pointee(host_names(&config)));
         let gathered = events.source();
@@ -155,6 +168,7 @@ impl Running {
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
+                catalogues: catalogues.clone(),
                 policy: Arc::clone(&policy),
                 devices: devices.live(),
                 catalogue: Arc::clone(&catalogue),
@@ -177,7 +191,7 @@ impl Running {
                 options,
                 data_dir: data.path,
                 _data_lock: data.lock,
-                catalogue,
+                built_in,
                 policy,
                 devices,
                 resolver,
@@ -186,6 +200,7 @@ impl Running {
                 history,
                 events,
                 feed,
+                catalogues,
                 page_names,
                 socket: ArcSwap::default(),
                 start_problems: data.problem.into_iter().collect(),
@@ -358,6 +373,7 @@ impl Running {
         let bound = self.listeners.bind(&config).await?;
         self.listeners.commit(bound, &config);
         self.policy.update(|policy| policy.blocking = config.blocking);
+        self.events.set_privacy(config.history.privacy);
         self.resolver.reconfigure(&config.resolve);
         self.responder.set_access(config.server.access.clone());
         for warning in config.warnings() {
@@ -368,13 +384,17 @@ impl Running {
         let mut added = self.added.lock().await;
         added.look();
         self.reconfigure_feed(&config, &added).await;
+        let catalogues = trackers::options(&config, self.data_dir.clone(), &self.built_in);
+        if let Err(error) = self.catalogues.reconfigure(catalogues).await {
+            warn!(%error, "the catalogues did not take over the configuration");
+        }
         Ok(config)
     }
 
     /// Has the lists taken over as they are configured and added now.
     pub(super) async fn reconfigure_feed(&self, config: &Config, added: &Added) {
         self.added_problem.store(Arc::new(added.problem()));
-        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.catalogue);
+        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.built_in);
         if let Err(error) = self.feed.reconfigure(feed_options).await {
             // Only when the daemon stops.
             warn!(%error, "the lists did not take over the configuration");
@@ -388,6 +408,7 @@ impl Running {
         problems.extend(self.feed.own_problem());
         problems.extend(self.feed.accepted_problem());
         problems.extend(self.feed.unkept_problem());
+        problems.extend(self.catalogues.problems());
         for stored in [&self.reload_problem, &self.added_problem] {
             problems.extend(stored.load().as_ref().clone());
         }
@@ -410,8 +431,11 @@ impl Running {
                 .or_else(default_file),
             data_dir: self.data_dir.as_ref().map(|directory| directory.display().to_string()),
             dns_listen: self.reachable_addresses(),
-            upstreams: upstreams.into_iter().map(|upstream| upstream.address.to_string()).collect(),
+            web_listen: self.listeners.page_addresses(),
             gateways: self.devices.observed().gateways,
+            upstreams: upstreams.into_iter().map(upstream_status).collect(),
+            memory_bytes: heap::resident(),
+            refused: counters::refused(&self.responder),
             problems,
         }
     }
@@ -437,32 +461,12 @@ impl Running {
     }
 
     async fn execute(&self, command: Command) -> Result<Done, Refused> {
-        let ttl = self.policy.current().blocking.ttl_secs;
         match command {
-            Command::Allow(rule) => {
-                let change = self.feed.write_own(Action::Allow, rule.clone()).await.map_err(refused)?;
-                Ok(Done(match change {
-                    OwnChange::Unchanged => format!("{rule} was let through already."),
-                    _ => format!(
-                        "{rule} is let through from now on. Devices may keep the old answer for {ttl} seconds."
-                    ),
-                }))
-            }
-            Command::Block(rule) => {
-                let change = self.feed.write_own(Action::Block, rule.clone()).await.map_err(refused)?;
-                Ok(Done(match change {
-                    OwnChange::Unchanged => format!("{rule} was blocked already."),
-                    _ => format!(
-                        "{rule} is blocked from now on. Devices may keep the old answer until its time is over."
-                    ),
-                }))
-            }
-            Command::Forget(rule) => match self.feed.forget_own(rule.clone()).await.map_err(refused)? {
-                OwnChange::Absent => Err(Refused::Unknown(format!(
-                    "There is no rule `{rule}` among those written on the page; rules of the configuration file are changed there."
-                ))),
-                _ => Ok(Done(format!("The rule {rule} was taken back."))),
-            },
+            Command::Allow(rule) => self.allow_own(rule).await,
+            Command::Block(rule) => self.block_own(rule).await,
+            Command::AllowFor { rule, duration } => self.allow_own_for(rule, duration).await,
+            Command::Keep(rule) => self.keep_own(rule).await,
+            Command::Forget(rule) => self.forget_own(rule).await,
             Command::Refresh(name) => {
                 let lists = self.feed.refresh(name.as_deref()).await.map_err(refused)?;
                 let failed: Vec<String> = lists
@@ -485,14 +489,40 @@ impl Running {
             Command::AcceptRules { list, rule } => self.accept_rules(&list, rule.as_deref()).await,
             Command::RollBack { list, revision } => self.roll_back(&list, revision.as_deref()).await,
             Command::Follow(list) => self.follow(&list).await,
+            Command::AddCatalogue(catalogue) => self.add_catalogue(catalogue).await,
+            Command::RemoveCatalogue(catalogue) => self.remove_catalogue(catalogue).await,
+            Command::RefreshCatalogue(catalogue) => self.refresh_catalogue(catalogue).await,
             Command::FlushCache(name) => self.flush_cache(name).await,
             Command::NameDevice { device, name } => self.devices.name(device, name.as_deref()),
             Command::SetDeviceKind { device, kind } => self.devices.set_kind(device, kind),
             Command::MergeDevices { from, into } => self.devices.merge(from, into),
             Command::SplitDevice(key) => self.devices.split(key),
-            Command::ForgetDevice(device) => self.devices.forget(device),
+            Command::ForgetDevice(device) => self.forget_device(device).await,
+            Command::Erase(erasure) => self.erase(erasure).await,
             Command::Reload => self.reload().await,
         }
+    }
+
+    /// Has the history forget, and the cache what it knows of the name.
+    /// Forgets a device: first what happened to it, while the book still says which others it is; then what was said of it.
+    async fn forget_device(&self, device: DeviceKey) -> Result<Done, Refused> {
+        let device = self.devices.may_forget(device)?;
+        let Done(erased) = self.erase(Erasure { device: Some(device), ..Erasure::default() }).await?;
+        let Done(forgotten) = self.devices.forget(device)?;
+        Ok(Done(format!("{forgotten} {erased}")))
+    }
+
+    async fn erase(&self, wish: Erasure) -> Result<Done, Refused> {
+        let what = erase::told(&wish, &self.devices.live().current());
+        let Erasure { device, name, from, until } = wish;
+        let erased = self.history.erase(history::Erasure { device, name: name.clone(), from, until }).await;
+        let erased =
+            erased.map_err(|error| Refused::Failed(format!("{what} could not be erased: {error}.")))?;
+        let is_everything = device.is_none() && from.is_none() && until.is_none();
+        if is_everything || name.is_some() {
+            self.flush_cache(name.map(|name| FlushedName { name, below: true })).await?;
+        }
+        Ok(Done(erase::outcome(&what, &erased)))
     }
 
     async fn flush_cache(&self, name: Option<FlushedName>) -> Result<Done, Refused> {
@@ -516,6 +546,12 @@ impl Running {
             "{answers}{about} {forgotten} forgotten. Devices may keep theirs until their time is over."
         )))
     }
+}
+
+/// An upstream, as the page tells of it.
+fn upstream_status(status: UpstreamStatus) -> web::Upstream {
+    let UpstreamStatus { address, answered, failed, latency_us, problem } = status;
+    web::Upstream { address: address.to_string(), answered, failed, latency_us, problem }
 }
 
 /// A wish about lists or rules that the feed refused.
@@ -577,7 +613,9 @@ fn default_file() -> Option<String> {
 }
 
 fn needs_restart(before: &Config, after: &Config) -> bool {
-    before.history != after.history || before.data_dir != after.data_dir
+    // What is told of is chosen anew at once.
+    let history = HistorySection { privacy: after.history.privacy, ..before.history };
+    history != after.history || before.data_dir != after.data_dir
 }
 
 fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> HistoryOptions {
@@ -591,15 +629,10 @@ fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> Histo
     }
 }
 
-fn feed_options(
-    config: &Config,
-    added: &Added,
-    data_dir: Option<PathBuf>,
-    catalogue: &Catalogue,
-) -> FeedOptions {
+fn feed_options(config: &Config, added: &Added, data_dir: Option<PathBuf>, built_in: &Part) -> FeedOptions {
     let mut sources = Vec::new();
     if !config.builtin_levels.is_empty() {
-        let entries = catalogue.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
+        let entries = built_in.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
         let rule = |entry: &tracker::Entry| {
             let scope = if entry.exact { Scope::Exact } else { Scope::Subtree };
             Rule::plain(entry.name.clone(), scope, Action::Block, entry.line)

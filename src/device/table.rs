@@ -335,6 +335,16 @@ impl DeviceTable {
         }
     }
 
+    /// Which device asks from `source`. Never allocates.
+    pub fn key_of(&self, source: IpAddr) -> DeviceKey {
+        let source = source.to_canonical();
+        match self.find(source) {
+            Some(known) => known.device.key,
+            None if source.is_loopback() => this_machine(),
+            None => DeviceKey::Address(source),
+        }
+    }
+
     /// The device with this key; an unknown one is named after it.
     pub fn identify_key(&self, key: DeviceKey) -> Device {
         match (self.find_key(key), key) {
@@ -412,6 +422,7 @@ mod tests {
         let device = DeviceTable::build(named, &neighbours()).identify(source.parse().unwrap());
         assert_eq!((&*device.key.to_string(), &*device.name), (key, name));
         assert_eq!(key.parse(), Ok(device.key));
+        assert_eq!(DeviceTable::build(named, &neighbours()).key_of(source.parse().unwrap()), device.key);
     }
 
     #[test]

@@ -6,19 +6,28 @@
 pub(super) mod devices;
 pub(super) mod lists;
 
+mod breakage;
 mod cache;
+pub(super) mod catalogues;
+mod companies;
+mod erase;
+mod export;
 mod history;
 mod list_types;
 mod rules;
 mod types;
 
 pub use super::format::percent_encoded;
+pub use catalogues::{Catalogue, CatalogueWish};
+pub use companies::{Company, CompanyDetail, DeviceHits, FirstMeeting, HourHits, News};
 pub use devices::{DeviceKindWish, DeviceMergeWish, DeviceNameWish, DeviceWish};
-pub(super) use history::AskedEvents;
+pub(super) use erase::{GOES_ON, erasure};
 pub use list_types::*;
 pub use types::*;
 
-use types::timestamp;
+pub use super::report::{Report, ReportCompany, ReportCount, ReportDevice};
+
+pub(super) use types::timestamp;
 
 use std::sync::Arc;
 
@@ -59,8 +68,15 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/devices/merge", post(devices::merge))
         .route("/api/v1/devices/split", post(devices::split))
         .route("/api/v1/devices/forget", post(devices::forget))
+        .route("/api/v1/devices/{device}/blocked-lately", get(breakage::blocked_lately))
         .route("/api/v1/names", get(history::names))
+        .route("/api/v1/companies", get(companies::companies))
+        .route("/api/v1/companies/{name}", get(companies::company))
+        .route("/api/v1/news", get(companies::news))
+        .route("/api/v1/report", get(companies::report))
         .route("/api/v1/events", get(history::events))
+        .route("/api/v1/events/export", get(export::export))
+        .route("/api/v1/history/erase", post(erase::erase))
         .route("/api/v1/events/live", get(live::stream))
         .route("/api/v1/lists", get(lists::lists).post(lists::add).delete(lists::remove))
         .route("/api/v1/lists/known", get(lists::known))
@@ -69,7 +85,14 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/lists/rollback", post(lists::roll_back))
         .route("/api/v1/lists/follow", post(lists::follow))
         .route("/api/v1/lists/accept", post(lists::accept))
+        .route("/api/v1/lists/{name}/without", get(lists::without))
+        .route(
+            "/api/v1/catalogues",
+            get(catalogues::catalogues).post(catalogues::add).delete(catalogues::remove),
+        )
+        .route("/api/v1/catalogues/refresh", post(catalogues::refresh))
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
+        .route("/api/v1/rules/keep", post(rules::keep))
         .route("/api/v1/explain", get(rules::explain))
         .route("/api/v1/cache", get(cache::status))
         .route("/api/v1/cache/flush", post(cache::flush))
@@ -90,8 +113,15 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         devices::merge,
         devices::split,
         devices::forget,
+        breakage::blocked_lately,
         history::names,
+        companies::companies,
+        companies::company,
+        companies::news,
+        companies::report,
         history::events,
+        export::export,
+        erase::erase,
         live::stream,
         lists::lists,
         lists::add,
@@ -103,8 +133,14 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         lists::follow,
         lists::accept,
         lists::refresh,
+        lists::without,
+        catalogues::catalogues,
+        catalogues::add,
+        catalogues::remove,
+        catalogues::refresh,
         rules::rules,
         rules::write,
+        rules::keep,
         rules::forget,
         rules::explain,
         cache::status,
@@ -124,7 +160,7 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
     let health = web.parts.history.health().await?;
     let about = (web.parts.about)();
     // The history's own problem has a place of its own.
-    let mut problems = problems(&web, &about, &health);
+    let mut problems = problems(&web, &about, &health).await?;
     problems.retain(|problem| health.problem.as_ref() != Some(&problem.text));
     let policy = web.parts.policy.current();
     let uptime = web.parts.clock.now().as_second() - web.parts.started.as_second();
@@ -135,7 +171,9 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
         config_file: about.config_file,
         data_dir: about.data_dir,
         dns_listen: about.dns_listen.iter().map(ToString::to_string).collect(),
-        upstreams: about.upstreams,
+        upstreams: about.upstreams.iter().map(|upstream| upstream.address.clone()).collect(),
+        upstream_health: about.upstreams.iter().map(Into::into).collect(),
+        memory_bytes: about.memory_bytes,
         list_rules: policy.lists.ruleset.len(),
         own_rules: policy.own.ruleset.len(),
         history: (&health).into(),
@@ -184,7 +222,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 25, "{paths:?}");
+        assert_eq!(paths.len(), 39, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

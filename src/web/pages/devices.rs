@@ -9,11 +9,13 @@ use axum::http::Uri;
 use serde::Deserialize;
 
 use super::device_settings::{is_gateway, name_from};
+use super::overview::ProblemLine;
 use super::{Page, page};
 use crate::device::KnownDevice;
 use crate::history::{DeviceCount, Totals};
 use crate::web::Web;
 use crate::web::format;
+use crate::web::problems::one_for_all;
 use crate::web::view::{DeviceLink, Frame, KindIcon, Moment, Tab, Times};
 
 #[derive(Template)]
@@ -23,6 +25,8 @@ pub(super) struct Devices {
     pub(super) columns: Vec<Column>,
     pub(super) devices: Vec<DeviceRow>,
     pub(super) silent: Vec<SilentDevice>,
+    /// One device asks for all others.
+    pub(super) router: Option<ProblemLine>,
 }
 
 /// In which order devices are shown.
@@ -158,6 +162,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         columns: COLUMNS.iter().map(column).collect(),
         devices: counts.iter().map(row).collect(),
         silent: silent.collect(),
+        router: one_for_all(&counts, &gateways, &table).map(Into::into),
         frame: Frame::new(&web, &uri, Tab::Devices),
     })
 }

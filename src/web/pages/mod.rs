@@ -1,15 +1,24 @@
 //! The pages: one file each gathers what is to be shown and hands it to its template.
 
+mod catalogues;
+mod companies;
+mod company;
 mod device;
 mod device_settings;
 mod devices;
 mod explain;
+pub(super) mod fix;
+mod health;
+mod help;
 mod known_lists;
 mod list;
 mod lists;
 mod log;
+mod news;
 mod overview;
+mod report;
 mod rules;
+mod welcome;
 
 use std::sync::Arc;
 
@@ -17,6 +26,9 @@ use askama::Template;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
+
+pub(super) use news::KNOWN;
+pub(super) use report::no_week;
 
 use super::Web;
 use super::errors::Failure;
@@ -26,11 +38,19 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/", get(overview::show))
         .route("/devices", get(devices::show))
         .route("/devices/{key}", get(device::show))
+        .route("/devices/{key}/fix", get(fix::show))
+        .route("/fix", get(fix::pick))
+        .route("/companies", get(companies::show))
+        .route("/companies/{name}", get(company::show))
         .route("/log", get(log::show))
+        .route("/report", get(report::show))
         .route("/lists", get(lists::show))
         .route("/lists/{name}", get(list::show))
+        .route("/catalogues", get(catalogues::show))
         .route("/known-lists", get(known_lists::show))
         .route("/rules", get(rules::show))
+        .route("/health", get(health::show))
+        .route("/help", get(help::show))
         .route("/explain", get(explain::show))
 }
 
