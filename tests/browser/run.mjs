@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { ask, startAuthor, startDaemon, startUpstream, startWay } from "./home.mjs";
+import * as pages from "./pages.mjs";
 
 const AXE = readFileSync(join(import.meta.dirname, "node_modules/axe-core/axe.min.js"), "utf8");
 const SHOTS = join(import.meta.dirname, "../../target/screenshots");
@@ -396,7 +397,10 @@ const tests = {
 
 let passed = 0;
 let failed = 0;
-for (const [name, test] of Object.entries(tests)) {
+const others = [pages].map((file) => file.tests({ daemon, open, shoot }));
+// Those whose names have the words that were given; all, otherwise.
+const isWanted = ([name]) => process.argv.slice(2).every((word) => name.includes(word));
+for (const [name, test] of Object.entries(Object.assign(tests, ...others)).filter(isWanted)) {
   try {
     await test();
     passed += 1;

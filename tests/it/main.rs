@@ -5,6 +5,7 @@ mod architecture;
 mod blocklist;
 mod cache;
 mod cli;
+mod companies;
 mod devices;
 mod dns;
 mod faults;
