@@ -2,8 +2,17 @@
 //!
 //! The page, the command line and signals all wish with these words; the daemon alone grants them, one at a time.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::device::DeviceKey;
 use crate::list::OwnRule;
 use crate::name::DomainName;
+use crate::tracker::PublicCatalogue;
+
+/// The longest time for which a name may be let through; whoever wants more wants it for good.
+pub const ALLOW_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A wish.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -12,7 +21,16 @@ pub enum Command {
     Allow(OwnRule),
     /// Write a rule of the person's own that blocks names.
     Block(OwnRule),
-    /// Take back a rule of the person's own, whichever it says.
+    /// Write a rule of the person's own that lets names through for a while.
+    AllowFor {
+        /// The rule.
+        rule: OwnRule,
+        /// How long.
+        duration: Duration,
+    },
+    /// Take the end from a rule of the person's own, so that it stays.
+    Keep(OwnRule),
+    /// Take back a rule of the person's own, whichever it says; one that has an end before one that has none.
     Forget(OwnRule),
     /// Download one list now, or all of them.
     Refresh(Option<String>),
@@ -38,10 +56,31 @@ pub enum Command {
     },
     /// Follow the source of a list again that was held at a revision.
     Follow(String),
+    /// Have a public catalogue of trackers downloaded, and use it.
+    AddCatalogue(PublicCatalogue),
+    /// Use a public catalogue no more that was added.
+    RemoveCatalogue(PublicCatalogue),
+    /// Download a public catalogue now.
+    RefreshCatalogue(PublicCatalogue),
     /// Forget the answers that are kept: all of them, or those about a name.
     FlushCache(Option<FlushedName>),
+    /// Forget what happened: what the history has of a device, a name or a time, and what answers are kept about a name.
+    Erase(Erasure),
     /// Read the configuration again.
     Reload,
+}
+
+/// What is to be forgotten: all that fits everything which is said here. With nothing said, it is everything.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Erasure {
+    /// What this device asked.
+    pub device: Option<DeviceKey>,
+    /// What was asked for this name and those below it.
+    pub name: Option<DomainName>,
+    /// From this moment on; its whole hour.
+    pub from: Option<Timestamp>,
+    /// Before this moment; to the end of its hour.
+    pub until: Option<Timestamp>,
 }
 
 /// A name about which answers are forgotten.

@@ -43,7 +43,7 @@ fuzz_target!(|input: &[u8]| {
     let tags = ["device_tv".into()];
     let clients = [
         Client::ANYONE,
-        Client { name: "tv", address: Some([10, 0, 0, 7].into()), tags: &tags },
+        Client { name: "tv", address: Some([10, 0, 0, 7].into()), known_by: None, tags: &tags },
     ];
     for name in names.iter().take(60) {
         for (qtype, client, role) in [(1, clients[0], Role::Question), (28, clients[1], Role::Target)] {

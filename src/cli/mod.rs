@@ -9,6 +9,7 @@ mod client;
 mod companies;
 mod devices;
 mod explain;
+mod fix;
 mod lists;
 mod log;
 mod news;
@@ -18,11 +19,13 @@ mod report;
 mod revisions;
 mod rules;
 mod status;
+mod trackers;
 
 pub use client::{SOCKET_NAME, socket_candidates};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -90,20 +93,56 @@ pub enum Subcommands {
         #[command(subcommand)]
         command: Option<ListsCommand>,
     },
+    /// Show the catalogues that tell whose names are; have public ones downloaded.
+    Trackers {
+        /// What to do with them; without one, their state is shown.
+        #[command(subcommand)]
+        command: Option<TrackersCommand>,
+    },
     /// Let a name through, whatever the lists say.
     Allow {
         /// `name` (and all below it), `=name` (that name only) or `*.name` (what is below it).
         rule: String,
+        /// On this device only: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
+        /// For so long only, for instance 15m or 2h; then what was said before counts again.
+        #[arg(long = "for", value_name = "TIME", value_parser = read_duration)]
+        duration: Option<Duration>,
     },
     /// Block a name.
     Block {
         /// `name` (and all below it), `=name` (that name only) or `*.name` (what is below it).
         rule: String,
+        /// On this device only: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
+    },
+    /// Let a name through for good that was let through for a while.
+    Keep {
+        /// The rule, as it was written.
+        rule: String,
+        /// The device that it is for: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
     },
     /// Take back a rule that `allow`, `block` or the page wrote.
     Forget {
         /// The rule, as it was written.
         rule: String,
+        /// The device that it is for: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
+    },
+    /// Show your own rules.
+    Rules,
+    /// Something does not work on a device: show what was blocked on it lately, the likeliest cause first.
+    Fix {
+        /// Its name, MAC or IP address.
+        device: String,
+        /// How far to look back.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
     },
     /// Show every device and how it was tracked in the last day.
     Devices,
@@ -194,11 +233,38 @@ pub enum CacheCommand {
     },
 }
 
+/// What to do with the catalogues of trackers.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TrackersCommand {
+    /// Show how each catalogue is, with its licence.
+    Status,
+    /// Have a public catalogue downloaded once a week; by that you accept its licence.
+    Add {
+        /// `adguard`, `ghostery`, `disconnect` or `duckduckgo`.
+        catalogue: String,
+    },
+    /// Use a catalogue no more that was added.
+    Remove {
+        /// Its name.
+        catalogue: String,
+    },
+    /// Download a public catalogue now.
+    Refresh {
+        /// Its name.
+        catalogue: String,
+    },
+}
+
 /// What to do with the lists.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ListsCommand {
     /// Show how each list is.
     Status,
+    /// Show what would still be blocked without a list: what it alone blocked in the last seven days.
+    Without {
+        /// The list.
+        name: String,
+    },
     /// Download one list now, or all of them, and wait for the end.
     Refresh {
         /// The list's name.
@@ -305,6 +371,10 @@ pub enum CliError {
     Usage(String),
 }
 
+fn read_duration(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text)
+}
+
 /// The configuration that the options name, or the defaults where there is no file.
 ///
 /// # Errors
@@ -344,9 +414,23 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Lists { command } => {
             return lists::run(command.unwrap_or(ListsCommand::Status), &config, output).await;
         }
-        Subcommands::Allow { rule } => rules::write(rules::Wish::Allow, &rule, &config, output).await?,
-        Subcommands::Block { rule } => rules::write(rules::Wish::Block, &rule, &config, output).await?,
-        Subcommands::Forget { rule } => rules::write(rules::Wish::Forget, &rule, &config, output).await?,
+        Subcommands::Allow { rule, device, duration } => {
+            rules::write(rules::Wish::Allow(duration), &rule, device, &config, output).await?;
+        }
+        Subcommands::Block { rule, device } => {
+            rules::write(rules::Wish::Block, &rule, device, &config, output).await?;
+        }
+        Subcommands::Keep { rule, device } => {
+            rules::write(rules::Wish::Keep, &rule, device, &config, output).await?;
+        }
+        Subcommands::Forget { rule, device } => {
+            rules::write(rules::Wish::Forget, &rule, device, &config, output).await?;
+        }
+        Subcommands::Fix { device, minutes } => fix::run(&device, minutes, &config, output).await?,
+        Subcommands::Rules => rules::show(&config, output).await?,
+        Subcommands::Trackers { command } => {
+            trackers::run(command.unwrap_or(TrackersCommand::Status), &config, output).await?;
+        }
         Subcommands::Devices => devices::run(&config, output).await?,
         Subcommands::Companies { device, hours } => {
             companies::all(device.as_deref(), hours, &config, output).await?;

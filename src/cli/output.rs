@@ -61,6 +61,11 @@ pub(super) fn local(time: Option<&str>) -> String {
     time.map_or_else(|| "never".to_owned(), |time| in_local_zone(time, "%Y-%m-%d %H:%M"))
 }
 
+/// A time of today or tomorrow: `14:35`.
+pub(super) fn local_minutes(time: &str) -> String {
+    in_local_zone(time, "%H:%M")
+}
+
 /// A time of the API in the time zone of whoever reads it, to the second.
 pub(super) fn local_seconds(time: &str) -> String {
     in_local_zone(time, "%Y-%m-%d %H:%M:%S")

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{Span, SpanRelativeTo};
 
 /// Reads `90s`, `5m`, `24h`, `14d`, `1h 30m`. A day is 24 hours.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("`{text}` is not a duration; expected one such as `90s`, `5m`, `24h` or `14d`");
     let span: Span = text.parse().map_err(|_| expected())?;
     let days = SpanRelativeTo::days_are_24_hours();

@@ -33,3 +33,15 @@ pub(super) fn elsewhere(responder: &Responder, cache: &CacheStatus) -> Vec<Elsew
         counter(("cache_prefetches", "Answers that were asked for ahead"), None, cache.prefetches),
     ]
 }
+
+/// What was not answered or given up since the start, in words for people.
+pub(super) fn refused(responder: &Responder) -> Vec<(&'static str, u64)> {
+    let limits = responder.limits().counts();
+    vec![
+        ("questions of a device that asked more a second than it may", limits.over_rate),
+        ("questions of a device that waited for more answers at once than it may", limits.over_in_flight),
+        ("answers to strangers that were cut short or left out", limits.rate_truncated + limits.rate_dropped),
+        ("TCP connections that had to give way", limits.connections_over),
+        ("answers that the system could not send", responder.answers_unsent()),
+    ]
+}

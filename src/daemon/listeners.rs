@@ -208,6 +208,11 @@ impl Listeners {
         lock(&self.dns).bound()
     }
 
+    /// The addresses on which the page is served.
+    pub(super) fn page_addresses(&self) -> Vec<SocketAddr> {
+        lock(&self.web).bound()
+    }
+
     /// Closes all of them and waits for the end.
     pub(super) async fn close(&self) {
         self.cancel.cancel();

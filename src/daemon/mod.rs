@@ -5,14 +5,17 @@
 mod cache;
 mod counters;
 mod data_dir;
+mod erase;
 mod events;
 mod heap;
 mod hosts;
 mod listeners;
 mod lists;
 mod logging;
+mod own_rules;
 mod running;
 mod socket;
+mod trackers;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

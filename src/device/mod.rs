@@ -173,15 +173,34 @@ impl DeviceTable {
 
     /// The device that asks from `source`; an unknown one is named after its address.
     pub fn identify(&self, source: IpAddr) -> Device {
-        let source = source.to_canonical();
-        match self.devices.get(&source) {
+        match self.find(source) {
             Some(known) => known.device.clone(),
-            None if source.is_loopback() => {
-                let key = DeviceKey::Address(std::net::Ipv4Addr::LOCALHOST.into());
-                Device { key, name: "this machine".into() }
+            None => {
+                let key = unknown(source);
+                let name = if source.to_canonical().is_loopback() {
+                    "this machine".into()
+                } else {
+                    key.to_string().into()
+                };
+                Device { key, name }
             }
-            None => Device { key: DeviceKey::Address(source), name: source.to_string().into() },
         }
+    }
+
+    /// Which device asks from `source`. Never allocates.
+    pub fn key_of(&self, source: IpAddr) -> DeviceKey {
+        self.find(source).map_or_else(|| unknown(source), |known| known.device.key)
+    }
+
+    /// The device that a key belongs to now; the key itself when it was not merged.
+    pub const fn same(&self, key: DeviceKey) -> DeviceKey {
+        key
+    }
+
+    /// What people call a device now; `None` when the table does not know it.
+    pub fn name_of(&self, key: DeviceKey) -> Option<Arc<str>> {
+        let known = self.devices.values().find(|known| known.device.key == key);
+        known.map(|known| Arc::clone(&known.device.name))
     }
 
     /// Whether the table has an entry for `source`.
@@ -203,6 +222,12 @@ impl DeviceTable {
         devices.sort_by_key(|(device, _)| device.key);
         devices
     }
+}
+
+/// Which device asks from an address that no table knows: all of loopback is this machine.
+fn unknown(source: IpAddr) -> DeviceKey {
+    let source = source.to_canonical();
+    DeviceKey::Address(if source.is_loopback() { std::net::Ipv4Addr::LOCALHOST.into() } else { source })
 }
 
 /// The table in force, replaced whole.
@@ -234,6 +259,7 @@ mod tests {
         let device = DeviceTable::build(named, &neighbours).identify(source.parse().unwrap());
         assert_eq!((&*device.key.to_string(), &*device.name), (key, name));
         assert_eq!(key.parse(), Ok(device.key));
+        assert_eq!(DeviceTable::build(named, &neighbours).key_of(source.parse().unwrap()), device.key);
     }
 
     #[test]

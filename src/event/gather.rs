@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::Answered;
 use super::AnsweredKind;
+use super::CountKind;
 use super::QueryEvent;
 use super::VerdictKind;
 use super::record::Detail;
@@ -100,23 +101,23 @@ pub struct Gatherer {
 struct Asker {
     device: Device,
     hour: i64,
-    slots: [Option<SlotId>; VerdictKind::ALL.len()],
+    slots: [Option<SlotId>; CountKind::ALL.len()],
 }
 
 impl Asker {
     const fn new(device: Device) -> Self {
-        Self { device, hour: i64::MIN, slots: [None; VerdictKind::ALL.len()] }
+        Self { device, hour: i64::MIN, slots: [None; CountKind::ALL.len()] }
     }
 
-    fn slot(&mut self, tally: &mut Tally, at_ms: i64, verdict: VerdictKind) -> Option<SlotId> {
+    fn slot(&mut self, tally: &mut Tally, at_ms: i64, kind: CountKind) -> Option<SlotId> {
         // A clock that was never set may stand before 1970; hours are not negative.
         let hour = at_ms.max(0) / 3_600_000;
         if self.hour != hour {
-            (self.hour, self.slots) = (hour, [None; VerdictKind::ALL.len()]);
+            (self.hour, self.slots) = (hour, [None; CountKind::ALL.len()]);
         }
-        let known = self.slots.get_mut(verdict as usize)?;
+        let known = self.slots.get_mut(kind as usize)?;
         if known.is_none() {
-            *known = tally.slot(hour, &self.device, verdict);
+            *known = tally.slot(hour, &self.device, kind);
         }
         *known
     }
@@ -239,11 +240,11 @@ impl Gatherer {
 
 fn count(asker: &mut Asker, batch: &mut Batch, sums: &mut Sums, record: &Record<'_>) {
     sums.add(record);
-    let Some(slot) = asker.slot(&mut batch.counts, record.at_ms(), record.verdict) else {
+    let Some(slot) = asker.slot(&mut batch.counts, record.at_ms(), record.kind) else {
         batch.lost += 1;
         return;
     };
-    batch.counts.add(slot, record.at_ms(), record.name);
+    batch.counts.add(slot, record.at_ms(), record.name, record.behind);
     let detail = record.detail.filter(|_| batch.events.len() < EVENTS_MAX);
     match detail.and_then(|detail| event_of(record, &detail, &asker.device)) {
         Some(event) => batch.events.push(event),
@@ -253,7 +254,7 @@ fn count(asker: &mut Asker, batch: &mut Batch, sums: &mut Sums, record: &Record<
 
 impl Sums {
     fn add(&mut self, record: &Record<'_>) {
-        let by_verdict = self.queries.get_mut(record.verdict as usize);
+        let by_verdict = self.queries.get_mut(record.kind.verdict() as usize);
         if let Some(queries) = by_verdict.and_then(|queries| queries.get_mut(usize::from(record.answered))) {
             *queries += 1;
         }
@@ -279,9 +280,9 @@ fn event_of(record: &Record<'_>, detail: &Detail<'_>, device: &Device) -> Option
         at: Timestamp::from_microsecond(record.at_us).ok()?,
         device: device.clone(),
         name: DomainName::from_wire(record.name).ok()?,
-        behind: None,
+        behind: record.behind.and_then(|behind| DomainName::from_wire(behind).ok()),
         qtype: record.qtype,
-        verdict: match record.verdict {
+        verdict: match record.kind.verdict() {
             VerdictKind::Pass => Verdict::Pass,
             VerdictKind::Allow => Verdict::Allow(rule()),
             VerdictKind::Block => Verdict::Block(rule()),
@@ -340,6 +341,7 @@ mod tests {
                 at,
                 client,
                 name,
+                behind: None,
                 qtype: 28,
                 rcode: 3,
                 latency_us: 60,

@@ -33,6 +33,7 @@ pub use self::ring::DETAILED_PER_SECOND;
 pub use self::ring::Ring;
 pub use self::ring::RingWriter;
 pub use self::ring::ring;
+pub use self::tally::CountKind;
 pub use self::tally::Pair;
 pub use self::tally::Slot;
 pub use self::tally::SlotId;
@@ -49,6 +50,8 @@ pub struct Told<'a> {
     pub client: IpAddr,
     /// The QNAME.
     pub name: NameRef<'a>,
+    /// The name that the answer led to and because of which it was blocked; `None` where the question itself was.
+    pub behind: Option<NameRef<'a>>,
     /// The QTYPE.
     pub qtype: u16,
     /// The RCODE of the answer.
@@ -238,6 +241,16 @@ impl QueryEvent {
             Verdict::Block(_) => VerdictKind::Block,
         }
     }
+
+    /// As what it is counted.
+    pub const fn count_kind(&self) -> CountKind {
+        match self.verdict {
+            Verdict::Pass => CountKind::Pass,
+            Verdict::Allow(_) => CountKind::Allow,
+            Verdict::Block(_) if self.behind.is_some() => CountKind::Cloaked,
+            Verdict::Block(_) => CountKind::Block,
+        }
+    }
 }
 
 impl Batch {
@@ -246,8 +259,9 @@ impl Batch {
         let mut counts = Tally::default();
         for event in &events {
             let at_ms = event.at.as_millisecond().max(0);
-            if let Some(slot) = counts.slot(at_ms / 3_600_000, &event.device, event.verdict_kind()) {
-                counts.add(slot, at_ms, event.name.as_ref().as_wire());
+            if let Some(slot) = counts.slot(at_ms / 3_600_000, &event.device, event.count_kind()) {
+                let behind = event.behind.as_ref().map(|behind| behind.as_ref().as_wire());
+                counts.add(slot, at_ms, event.name.as_ref().as_wire(), behind);
             }
         }
         Self { counts, events, lost: 0 }

@@ -5,10 +5,13 @@
 //! (`revision`). A compile (`compile`) makes one ruleset of all texts and puts it in force at once. Whatever fails, the
 //! last good text stays in force, and [`SourceStatus::problem`] says why and what to do.
 //!
+//! Catalogues of trackers (`catalogues`) are downloaded alike.
+//!
 //! The person's own rules (`own`) go a way of their own and are in force as soon as they are written.
 
 mod accepted;
 mod background;
+mod catalogues;
 mod charset;
 mod compile;
 mod diff;
@@ -34,11 +37,15 @@ mod text;
 mod unpack;
 mod watch;
 
+pub use catalogues::{
+    CatalogueOptions, CatalogueOrigin, CatalogueStatus, Catalogues, PublicSource, read_catalogue_file,
+};
 pub use known::{Choice, KnownList, KnownLists};
 pub use options::*;
 pub use status::*;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -128,6 +135,13 @@ impl Feed {
             ..status.clone()
         };
         sources.iter().map(with_progress).collect()
+    }
+
+    /// What a list is and what it is for, in one line; `None` when nobody says.
+    pub fn describe(&self, list: &str) -> Option<String> {
+        let sources = self.view.sources.load();
+        let found = sources.iter().find(|(status, _)| *status.options.name == *list);
+        found.and_then(|(status, _)| status.describe())
     }
 
     /// The revisions of a list that are kept, the newest first; one that waits among them.
@@ -269,6 +283,23 @@ impl Feed {
     /// As [`Feed::write_own`].
     pub async fn forget_own(&self, rule: OwnRule) -> Result<OwnChange, FeedError> {
         self.ask(|reply| Command::ForgetOwn { rule, reply }).await
+    }
+
+    /// Writes a rule of the person's own that lets names through for a while and is taken back by itself, also after a
+    /// restart. What was said of the same name, scope and device for good counts again afterwards.
+    ///
+    /// # Errors
+    /// As [`Feed::write_own`].
+    pub async fn allow_own_for(&self, rule: OwnRule, duration: Duration) -> Result<OwnChange, FeedError> {
+        self.ask(|reply| Command::AllowOwnFor { rule, duration, reply }).await
+    }
+
+    /// Takes the end from a rule that [`Feed::allow_own_for`] wrote, so that it stays.
+    ///
+    /// # Errors
+    /// As [`Feed::write_own`].
+    pub async fn keep_own(&self, rule: OwnRule) -> Result<OwnChange, FeedError> {
+        self.ask(|reply| Command::KeepOwn { rule, reply }).await
     }
 
     async fn ask<T>(

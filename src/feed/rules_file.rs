@@ -5,7 +5,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use toml_edit::{Array, Document, DocumentMut, Item, RawString, Table, Value};
+use jiff::Timestamp;
+use toml_edit::{Array, Datetime, Document, DocumentMut, InlineTable, Item, RawString, Table, Value};
 
 use crate::list::{Action, OwnRule};
 
@@ -19,7 +20,18 @@ const INDENT: &str = "\n    ";
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct RulesFile {
     text: String,
-    rules: Vec<(Action, OwnRule, u32)>,
+    rules: Vec<Written>,
+}
+
+/// A rule as it stands in the file: `"pixel.example"`, or `{ rule = "pixel.example", until = 2026-11-28T14:35:00Z }`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Written {
+    pub(super) action: Action,
+    pub(super) rule: OwnRule,
+    /// Its line, from 1.
+    pub(super) line: u32,
+    /// When it is to be taken back.
+    pub(super) until: Option<Timestamp>,
 }
 
 /// Where a file is wrong, and what was expected there.
@@ -57,12 +69,8 @@ impl RulesFile {
                     fault(item.span(), format!("expected a list of names: {key} = [\"pixel.example\"]"))
                 })?;
                 for value in array {
-                    let written = value.as_str().ok_or_else(|| {
-                        fault(value.span(), "expected a name in quotes: \"pixel.example\"".to_owned())
-                    })?;
-                    let rule =
-                        OwnRule::parse(written).map_err(|error| fault(value.span(), error.to_string()))?;
-                    rules.push((action, rule, line_of(&text, value.span())));
+                    let (rule, until) = entry(value).map_err(|message| fault(value.span(), message))?;
+                    rules.push(Written { action, rule, line: line_of(&text, value.span()), until });
                 }
             }
         }
@@ -74,48 +82,70 @@ impl RulesFile {
     }
 
     /// The rules with their lines, in the order of the file.
-    pub(super) fn rules(&self) -> &[(Action, OwnRule, u32)] {
+    pub(super) fn rules(&self) -> &[Written] {
         &self.rules
     }
 
-    /// Whether the file says this of the rule's name and scope, and nothing else.
-    pub(super) fn says(&self, action: Action, rule: &OwnRule) -> bool {
-        let mut said = self.rules.iter().filter(|(_, written, _)| written == rule).peekable();
-        said.peek().is_some() && said.all(|&(written, _, _)| written == action)
+    /// What the file says of the rule's name, scope and device.
+    pub(super) fn about<'a>(&'a self, rule: &'a OwnRule) -> impl Iterator<Item = &'a Written> + Clone {
+        self.rules.iter().filter(move |written| written.rule == *rule)
     }
 
-    /// The file with this rule, in place of what it said of the same name and scope.
+    /// Whether the file says this of the rule's name, scope and device for good, and nothing else.
+    pub(super) fn says(&self, action: Action, rule: &OwnRule) -> bool {
+        let mut said = self.about(rule);
+        self.about(rule).next().is_some()
+            && said.all(|written| written.action == action && written.until.is_none())
+    }
+
+    /// The file with this rule, in place of what it said of the same name, scope and device.
     pub(super) fn with(&self, action: Action, rule: &OwnRule) -> Result<Self, Fault> {
         let opposite = match action {
             Action::Allow => Action::Block,
             Action::Block => Action::Allow,
         };
-        let there = self.rules.iter().any(|(written, known, _)| (*written, known) == (action, rule));
+        let there = self.about(rule).any(|written| written.action == action && written.until.is_none());
         self.change(|table| {
             if let Some(array) = table.get_mut(word(opposite)).and_then(Item::as_array_mut) {
-                remove(array, rule);
+                remove(array, |written, _| written == rule);
             }
-            if there {
-                return;
+            if let Some(array) = table.get_mut(word(action)).and_then(Item::as_array_mut) {
+                remove(array, |written, until| written == rule && until.is_some());
             }
-            let item = table.entry(word(action)).or_insert_with(|| Item::Value(Value::Array(new_array())));
-            if let Some(array) = item.as_array_mut() {
-                append(array, &rule.to_string());
+            if !there {
+                add(table, action, Value::from(rule.to_string()));
             }
         })
     }
 
-    /// The file without this rule, allowed or blocked; `None` when it is not in it.
+    /// The file with this rule until a moment, beside what it says of the same for good: that counts again afterwards.
+    pub(super) fn with_until(&self, action: Action, rule: &OwnRule, until: Timestamp) -> Result<Self, Fault> {
+        let until =
+            datetime(until).ok_or_else(|| Fault::at(&self.text, None, format!("{until} is no time")))?;
+        self.change(|table| {
+            remove_from_both(table, |written, until| written == rule && until.is_some());
+            let fields = [("rule", Value::from(rule.to_string())), ("until", Value::from(until))];
+            add(table, action, Value::from(InlineTable::from_iter(fields)));
+        })
+    }
+
+    /// The file without this rule, allowed or blocked; `None` when it is not in it. Of a rule that has an end, what is said
+    /// for good stays.
     pub(super) fn without(&self, rule: &OwnRule) -> Option<Result<Self, Fault>> {
-        self.rules.iter().any(|(_, known, _)| known == rule).then(|| {
+        let has_end = self.about(rule).any(|written| written.until.is_some());
+        self.about(rule).next().is_some().then(|| {
             self.change(|table| {
-                for action in [Action::Block, Action::Allow] {
-                    if let Some(array) = table.get_mut(word(action)).and_then(Item::as_array_mut) {
-                        remove(array, rule);
-                    }
-                }
+                remove_from_both(table, |written, until| written == rule && (!has_end || until.is_some()));
             })
         })
+    }
+
+    /// The file without rules whose time is over.
+    pub(super) fn without_ended(&self, ended: &[Written]) -> Result<Self, Fault> {
+        let is_ended = |rule: &OwnRule, until: Option<Timestamp>| {
+            until.is_some() && ended.iter().any(|ended| ended.rule == *rule && ended.until == until)
+        };
+        self.change(|table| remove_from_both(table, is_ended))
     }
 
     fn change(&self, change: impl FnOnce(&mut dyn toml_edit::TableLike)) -> Result<Self, Fault> {
@@ -167,8 +197,49 @@ fn new_array() -> Array {
     array
 }
 
+/// Reads one entry of an array, or says what was expected.
+fn entry(value: &Value) -> Result<(OwnRule, Option<Timestamp>), String> {
+    let read = |written: &str| OwnRule::parse(written).map_err(|error| error.to_string());
+    if let Some(written) = value.as_str() {
+        return Ok((read(written)?, None));
+    }
+    let expected = || "expected a name in quotes: \"pixel.example\"".to_owned();
+    let fields = value.as_inline_table().ok_or_else(expected)?;
+    if let Some((key, _)) = fields.iter().find(|(key, _)| !matches!(*key, "rule" | "until")) {
+        return Err(format!("`{key}` is not known here; expected `rule` and `until`"));
+    }
+    let rule = read(fields.get("rule").and_then(Value::as_str).ok_or_else(expected)?)?;
+    let until = fields.get("until").and_then(Value::as_datetime).and_then(|at| at.to_string().parse().ok());
+    let until = until.ok_or("expected a time with its zone: until = 2026-11-28T14:35:00Z")?;
+    Ok((rule, Some(until)))
+}
+
+/// A moment as TOML has it, to the second.
+fn datetime(at: Timestamp) -> Option<Datetime> {
+    let second = Timestamp::from_second(at.as_second()).ok()?;
+    second.to_string().parse().ok()
+}
+
+fn add(table: &mut dyn toml_edit::TableLike, action: Action, value: Value) {
+    let item = table.entry(word(action)).or_insert_with(|| Item::Value(Value::Array(new_array())));
+    if let Some(array) = item.as_array_mut() {
+        append(array, value);
+    }
+}
+
+fn remove_from_both(
+    table: &mut dyn toml_edit::TableLike,
+    is_meant: impl Fn(&OwnRule, Option<Timestamp>) -> bool,
+) {
+    for action in [Action::Block, Action::Allow] {
+        if let Some(array) = table.get_mut(word(action)).and_then(Item::as_array_mut) {
+            remove(array, &is_meant);
+        }
+    }
+}
+
 /// Adds a rule at the end, in the layout of what is there. A comment behind the last rule stays behind it.
-fn append(array: &mut Array, rule: &str) {
+fn append(array: &mut Array, mut value: Value) {
     let mut indent = match array.iter().last() {
         Some(last) => last_line(prefix(last)).to_owned(),
         None => INDENT.to_owned(),
@@ -197,16 +268,15 @@ fn append(array: &mut Array, rule: &str) {
         array.set_trailing_comma(true);
         array.set_trailing("\n");
     }
-    let mut value = Value::from(rule);
     *value.decor_mut() = toml_edit::Decor::new(before, "");
     array.push_formatted(value);
 }
 
-/// Removes a rule wherever it stands; the comments around it stay.
-fn remove(array: &mut Array, rule: &OwnRule) {
+/// Removes the rules that are meant wherever they stand; the comments around them stay.
+fn remove(array: &mut Array, is_meant: impl Fn(&OwnRule, Option<Timestamp>) -> bool) {
     let mut index = 0;
     while let Some(value) = array.get(index) {
-        if value.as_str().and_then(|written| OwnRule::parse(written).ok()).as_ref() != Some(rule) {
+        if !entry(value).is_ok_and(|(rule, until)| is_meant(&rule, until)) {
             index += 1;
             continue;
         }
@@ -267,13 +337,16 @@ mod tests {
         OwnRule::parse(text).unwrap()
     }
 
-    /// Adds (`+block x`), (`+allow x`) or removes (`-x`) and compares the whole file.
+    /// Adds (`+block x`, `+allow x`, `+until x`) or removes (`-x`) and compares the whole file.
     #[track_caller]
     fn check(before: &str, change: &str, after: &str) {
         let file = RulesFile::parse(before.to_owned()).unwrap();
         let changed = match change.split_once(' ') {
             Some(("+block", name)) => file.with(Action::Block, &rule(name)),
             Some(("+allow", name)) => file.with(Action::Allow, &rule(name)),
+            Some(("+until", name)) => {
+                file.with_until(Action::Allow, &rule(name), "2026-11-28T14:35:00.7Z".parse().unwrap())
+            }
             _ => file.without(&rule(change.trim_start_matches('-'))).unwrap(),
         };
         assert_eq!(changed.unwrap().text(), after);
@@ -346,6 +419,39 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_with_an_end_stands_beside_what_is_said_for_good() {
+        let timed = "{ rule = \"a.example$client=192.168.1.7\", until = 2026-11-28T14:35:00Z }";
+        check(
+            "[rules]\n",
+            "+until a.example$client=192.168.1.7",
+            &format!("[rules]\nallow = [\n    {timed},\n]\n"),
+        );
+        let both = format!(
+            "[rules]\nblock = [\"a.example$client=192.168.1.7\"]\nallow = [\n    # for now\n    {timed}, # here\n]\n"
+        );
+        check(
+            &both,
+            "-a.example$client=192.168.1.7",
+            "[rules]\nblock = [\"a.example$client=192.168.1.7\"]\nallow = [\n    # for now\n    # here\n]\n",
+        );
+        check(
+            &both,
+            "+allow a.example$client=192.168.1.7",
+            &format!(
+                "[rules]\nblock = []\nallow = [\n    # for now\n    # here\n    \"a.example$client=192.168.1.7\",\n]\n"
+            ),
+        );
+        let file = RulesFile::parse(both.clone()).unwrap();
+        let until = Some("2026-11-28T14:35:00Z".parse().unwrap());
+        let [block, allow] = file.rules() else { panic!("{file:?}") };
+        assert_eq!((block.until, allow.until, allow.line), (None, until, 5));
+        assert!(!file.says(Action::Block, &block.rule) && !file.says(Action::Allow, &block.rule));
+        let ended = file.without_ended(std::slice::from_ref(allow)).unwrap();
+        assert_eq!(ended.rules(), std::slice::from_ref(block));
+        assert_eq!(file.without_ended(&[Written { until: None, ..allow.clone() }]).unwrap(), file);
+    }
+
+    #[test]
     fn the_same_name_with_another_scope_is_another_rule() {
         check(
             "[rules]\nblock = [\"a.example\"]\n",
@@ -370,6 +476,19 @@ mod tests {
                 "line 2, column 15: ` ` does not belong into a domain name; write",
             ),
             ("[rules]\nblock = []\nblock = []\n", "line 3, column 1: "),
+            (
+                "[rules]\nallow = [{ rule = \"a.example\", until = 2026-11-28T14:35:00 }]\n",
+                "line 2, column 10: expected a time with its zone: until = 2026-11-28T14:35:00Z",
+            ),
+            ("[rules]\nallow = [{ rule = \"a.example\" }]\n", "line 2, column 10: expected a time"),
+            (
+                "[rules]\nallow = [{ until = 2026-11-28T14:35:00Z }]\n",
+                "line 2, column 10: expected a name in quotes",
+            ),
+            (
+                "[rules]\nallow = [{ rule = \"a.example\", unitl = 1 }]\n",
+                "line 2, column 10: `unitl` is not known",
+            ),
         ] {
             let fault = RulesFile::parse(text.to_owned()).unwrap_err().to_string();
             assert!(fault.contains(expected), "{fault}");
@@ -417,7 +536,7 @@ mod tests {
                     _ => model.insert(name, Action::Allow),
                 };
                 let mut found: Vec<_> =
-                    file.rules().iter().map(|(action, rule, _)| (rule.to_string(), *action)).collect();
+                    file.rules().iter().map(|written| (written.rule.to_string(), written.action)).collect();
                 found.sort();
                 prop_assert_eq!(found, model.clone().into_iter().collect::<Vec<_>>(), "{}", file.text());
                 for comment in &comments {

@@ -42,6 +42,8 @@ const SETTLE_MAX: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_secs(30);
 /// How long a start or a change waits for files, which may lie on a drive that hangs; their kept text serves meanwhile.
 const START_WAIT: Duration = Duration::from_secs(2);
+/// The shortest time between two looks at the same thing.
+const TURN: Duration = Duration::from_millis(20);
 /// How long a new text waits for the other downloads that are under way, so that all are compiled at once.
 const GATHER: Duration = Duration::from_secs(2);
 
@@ -61,6 +63,15 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<OwnChange, FeedError>>,
     },
     ForgetOwn {
+        rule: OwnRule,
+        reply: oneshot::Sender<Result<OwnChange, FeedError>>,
+    },
+    AllowOwnFor {
+        rule: OwnRule,
+        duration: Duration,
+        reply: oneshot::Sender<Result<OwnChange, FeedError>>,
+    },
+    KeepOwn {
         rule: OwnRule,
         reply: oneshot::Sender<Result<OwnChange, FeedError>>,
     },
@@ -156,6 +167,8 @@ pub(super) struct Task {
     view: Arc<View>,
     sources: Vec<Source>,
     own: Own,
+    /// When the next of its rules ends.
+    own_ends: Option<Instant>,
     accepted: AcceptedFile,
     work: JoinSet<Work>,
     /// Counts the changes of texts; and up to which of them the rules in force go.
@@ -191,7 +204,7 @@ impl Task {
         let downloads = Arc::new(Semaphore::new(DOWNLOADS_MAX));
         let (size_max, timeout) = (options.size_max, options.timeout);
         let means = Means { hosts, clock, downloads, size_max, timeout, haste: Haste::Urgent };
-        let own = Own::open(&options);
+        let own = Own::open(&options, Arc::clone(&means.clock));
         let accepted = AcceptedFile::open(options.data_dir.as_deref());
         let changed = Arc::new(Notify::new());
         let mut task = Self {
@@ -200,6 +213,7 @@ impl Task {
             view,
             sources: Vec::new(),
             own,
+            own_ends: None,
             accepted,
             work: JoinSet::new(),
             generation: 0,
@@ -303,15 +317,13 @@ impl Task {
                 self.waiters.push(Waiter { names, until, reply: Reply::Done(reply) });
             }
             Command::WriteOwn { action, rule, reply } => {
-                let changed = self.with_own(move |own| own.write(action, &rule)).await;
-                self.publish_own();
-                drop(reply.send(changed.unwrap_or_else(|panic| Err(FeedError::OwnRules(panic)))));
+                self.change_own(move |own| own.write(action, &rule), reply).await;
             }
-            Command::ForgetOwn { rule, reply } => {
-                let changed = self.with_own(move |own| own.forget(&rule)).await;
-                self.publish_own();
-                drop(reply.send(changed.unwrap_or_else(|panic| Err(FeedError::OwnRules(panic)))));
+            Command::ForgetOwn { rule, reply } => self.change_own(move |own| own.forget(&rule), reply).await,
+            Command::AllowOwnFor { rule, duration, reply } => {
+                self.change_own(move |own| own.allow_for(&rule, duration), reply).await;
             }
+            Command::KeepOwn { rule, reply } => self.change_own(move |own| own.keep(&rule), reply).await,
             Command::Revise { name, wish, reply } => {
                 let changed = self.revise(&name, wish);
                 self.reply_when_done(&name, changed, reply);
@@ -329,6 +341,16 @@ impl Task {
                 drop(reply.send(self.compare(&name, from.as_deref(), to.as_deref())));
             }
         }
+    }
+
+    async fn change_own(
+        &mut self,
+        change: impl FnOnce(&mut Own) -> Result<OwnChange, FeedError> + Send + 'static,
+        reply: oneshot::Sender<Result<OwnChange, FeedError>>,
+    ) {
+        let changed = self.with_own(change).await;
+        self.publish_own();
+        drop(reply.send(changed.unwrap_or_else(|panic| Err(FeedError::OwnRules(panic)))));
     }
 
     fn reply_when_done(
@@ -602,6 +624,9 @@ impl Task {
             self.look_at_files().await;
             self.rewatch = true;
         }
+        if self.own_ends.is_some_and(|at| at <= now) {
+            self.take_back_ended().await;
+        }
         if self.compile_at.is_some_and(|at| at <= now) {
             self.compile_now();
         }
@@ -618,7 +643,21 @@ impl Task {
         let now = Instant::now();
         // One whose time has passed waits for the compile alone, which wakes by itself.
         let waiters = self.waiters.iter().filter_map(|waiter| waiter.until).filter(|until| now < *until);
-        due.map(|(at, _)| at).chain(compile).chain(look).chain(waiters).fold(self.poll_at, Instant::min)
+        due.map(|(at, _)| at)
+            .chain(compile)
+            .chain(look)
+            .chain(waiters)
+            .chain(self.own_ends)
+            .fold(self.poll_at, Instant::min)
+    }
+
+    /// Takes rules of the person's own back whose time is over.
+    async fn take_back_ended(&mut self) {
+        if self.with_own(Own::take_back_ended).await.unwrap_or(false) {
+            self.publish_own();
+        }
+        // In the next turn at the earliest, should a clock that is not the runtime's lag behind.
+        self.own_ends = self.own.next_end().map(|at| Instant::from_std(at).max(Instant::now() + TURN));
     }
 
     /// Something in a watched directory was written: it is looked at once it is quiet.
@@ -648,6 +687,7 @@ impl Task {
         if self.with_own(Own::look).await.unwrap_or(false) {
             self.publish_own();
         }
+        self.take_back_ended().await;
         let mut accepted = self.accepted.clone();
         let looked = background::run(move || {
             let is_new = accepted.look();
@@ -930,7 +970,8 @@ impl Task {
         }
     }
 
-    fn publish_own(&self) {
+    fn publish_own(&mut self) {
+        self.own_ends = self.own.next_end().map(Instant::from_std);
         let rules = self.own.compile();
         self.policy.update(|policy| policy.own = rules.clone());
         self.view.own.store(Arc::new(self.own.view()));

@@ -74,7 +74,7 @@ fn qtypes(value: &str) -> Result<Chosen<u16>, Skip> {
     Ok(if only.is_empty() { Chosen::Except(sorted(except)) } else { Chosen::Only(sorted(only)) })
 }
 
-fn picked<T: Ord>(value: &str, read: impl Fn(&str) -> Option<T>) -> Result<Picked<T>, Skip> {
+pub(super) fn picked<T: Ord>(value: &str, read: impl Fn(&str) -> Option<T>) -> Result<Picked<T>, Skip> {
     let (mut only, mut except) = (Vec::new(), Vec::new());
     for word in split(value, '|').map(str::trim) {
         let (list, word) = word.strip_prefix('~').map_or((&mut only, word), |word| (&mut except, word));
@@ -83,8 +83,11 @@ fn picked<T: Ord>(value: &str, read: impl Fn(&str) -> Option<T>) -> Result<Picke
     Ok(Picked { only: sorted(only), except: sorted(except) })
 }
 
-/// An address, a prefix, or a name, which may stand in quotes.
-fn client(word: &str) -> Option<Client> {
+/// An address, a prefix, a MAC, or a name, which may stand in quotes.
+pub(super) fn client(word: &str) -> Option<Client> {
+    if let Some(mac) = mac(word) {
+        return Some(Client::Mac(mac));
+    }
     if let Ok(address) = word.parse::<std::net::IpAddr>() {
         return Some(Client::Address(IpNet::from(address)));
     }
@@ -103,6 +106,17 @@ fn client(word: &str) -> Option<Client> {
         }
     }
     (!name.is_empty()).then(|| Client::Name(name.into()))
+}
+
+/// `aa:bb:cc:dd:ee:ff`, with colons or hyphens.
+fn mac(word: &str) -> Option<[u8; 6]> {
+    let mut octets = [0; 6];
+    let mut parts = word.split([':', '-']);
+    for octet in &mut octets {
+        let is_hex = |part: &&str| part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
+        *octet = u8::from_str_radix(parts.next().filter(is_hex)?, 16).ok()?;
+    }
+    parts.next().is_none().then_some(octets)
 }
 
 fn tag(word: &str) -> Option<Box<str>> {

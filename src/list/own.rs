@@ -2,7 +2,9 @@
 //!
 //! Unlike a line of a list it is refused when it can't be read, and a plain name covers everything below it.
 
-use super::{Action, Pattern, PatternError, Rule, Scope, Subject, adblock};
+use super::{
+    Action, Client, Modifiers, Pattern, PatternError, Picked, Rule, Scope, Subject, adblock, modifiers,
+};
 use crate::name::{DomainName, NameError};
 
 /// A person's rule, without the word whether it allows or blocks: the place it was written in says so.
@@ -10,13 +12,36 @@ use crate::name::{DomainName, NameError};
 pub struct OwnRule {
     /// What it is about.
     pub subject: Subject,
+    /// The one device, or network, that it is for; `None`: it is for all.
+    pub client: Option<Client>,
 }
+
+/// What stands before the device that a rule is for.
+const CLIENT: &str = "$client=";
 
 impl OwnRule {
     /// Reads `name`, `||name^` (the name and everything below it), `=name` (that name only), `*.name` (what is below it),
     /// each with `*` within for any characters, and `/regular expression/` (every name in which it is found).
+    ///
+    /// Behind any of them, `$client=` says for which device it is: its MAC or IP address, an address prefix, or its name
+    /// in quotes.
     pub fn parse(text: &str) -> Result<Self, OwnRuleError> {
         let text = text.trim();
+        let (about, client) = match split(text) {
+            (about, Some(client)) => (about, Some(client_of(client)?)),
+            (about, None) => (about, None),
+        };
+        let rule = Self::about(about.trim())?;
+        Ok(Self { client, ..rule })
+    }
+
+    /// The same rule for one device only.
+    #[must_use]
+    pub fn for_client(self, client: Client) -> Self {
+        Self { client: Some(client), ..self }
+    }
+
+    fn about(text: &str) -> Result<Self, OwnRuleError> {
         if text.starts_with("@@") {
             return Err(OwnRuleError::Exception);
         }
@@ -26,7 +51,7 @@ impl OwnRule {
             if pattern.covers_everything() {
                 return Err(OwnRuleError::Pattern(PatternError::Everything));
             }
-            return Ok(Self { subject: Subject::Pattern(pattern) });
+            return Ok(Self { subject: Subject::Pattern(pattern), client: None });
         }
         let (name, scope) = if let Some(name) = text.strip_prefix('=') {
             (name, Scope::Exact)
@@ -46,7 +71,7 @@ impl OwnRule {
             return Err(OwnRuleError::Address);
         }
         let name = DomainName::parse(name).map_err(OwnRuleError::Name)?;
-        Ok(Self { subject: Subject::Name { name, scope } })
+        Ok(Self { subject: Subject::Name { name, scope }, client: None })
     }
 
     fn wildcards(name: &str, scope: Scope) -> Result<Self, OwnRuleError> {
@@ -62,12 +87,42 @@ impl OwnRule {
             Scope::Below => format!("||*.{name}^"),
         };
         let subject = adblock::wildcards(&pattern).map_err(OwnRuleError::Pattern)?;
-        Ok(Self { subject })
+        Ok(Self { subject, client: None })
+    }
+
+    /// What it is about, as a person writes it, whichever device it is for.
+    pub fn shown_subject(&self) -> String {
+        Self { client: None, ..self.clone() }.to_string()
     }
 
     /// The rule as a list has it.
     pub fn into_rule(self, action: Action, line: u32) -> Rule {
-        Rule { subject: self.subject, action, modifiers: None, line }
+        let for_one = |client| {
+            let clients = Some(Picked { only: [client].into(), except: [].into() });
+            Box::new(Modifiers { clients, ..Modifiers::default() })
+        };
+        Rule { subject: self.subject, action, modifiers: self.client.map(for_one), line }
+    }
+}
+
+/// What a rule is about, and the device that it is for. An expression may have a dollar sign of its own.
+fn split(text: &str) -> (&str, Option<&str>) {
+    let found = if text.starts_with('/') {
+        text.rfind(&format!("/{CLIENT}")).map(|slash| slash + 1)
+    } else {
+        text.find(CLIENT)
+    };
+    found.map_or((text, None), |at| (text.get(..at).unwrap_or_default(), text.get(at + CLIENT.len()..)))
+}
+
+fn client_of(text: &str) -> Result<Client, OwnRuleError> {
+    match modifiers::picked(text, modifiers::client) {
+        Ok(Picked { only, except }) if except.is_empty() => match <[Client; 1]>::try_from(only.into_vec()) {
+            Ok([client]) => Ok(client),
+            Err(_) => Err(OwnRuleError::Clients),
+        },
+        Ok(_) => Err(OwnRuleError::Clients),
+        Err(_) => Err(OwnRuleError::Client),
     }
 }
 
@@ -75,8 +130,12 @@ impl OwnRule {
 impl std::fmt::Display for OwnRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.subject {
-            Subject::Name { name, scope: Scope::Subtree } => name.fmt(f),
-            other => other.fmt(f),
+            Subject::Name { name, scope: Scope::Subtree } => name.fmt(f)?,
+            other => other.fmt(f)?,
+        }
+        match &self.client {
+            Some(client) => write!(f, "{CLIENT}{client}"),
+            None => Ok(()),
         }
     }
 }
@@ -94,6 +153,13 @@ pub enum OwnRuleError {
     Pattern(PatternError),
     #[error("an address is not a name; nobody asks DNS for it")]
     Address,
+    #[error(
+        "what stands behind `$client=` is no device; write its MAC (`aa:bb:cc:dd:ee:ff`), its IP address or its name in \
+         quotes (`'Living room TV'`)"
+    )]
+    Client,
+    #[error("a rule of your own is for all devices or for one; write it once for each device")]
+    Clients,
     #[error("an exception is written without `@@`, among the allowed names")]
     Exception,
 }
@@ -116,6 +182,16 @@ mod tests {
             ("=Ads*.example", "|ads*.example^"),
             ("*.ads*.example", "||*.ads*.example^"),
             ("*ads.example", "||*ads.example^"),
+            ("pixel.example$client=AA-bb-cc-dd-ee-ff", "pixel.example$client=aa:bb:cc:dd:ee:ff"),
+            ("=pixel.example $client=192.168.1.7", "=pixel.example$client=192.168.1.7"),
+            ("*.pixel.example$client=fd00::/64", "*.pixel.example$client=fd00::/64"),
+            (
+                "pixel.example$client='Anna\\'s TV, \\| upstairs'",
+                "pixel.example$client='Anna\\'s TV\\, \\| upstairs'",
+            ),
+            ("||ads*.example^$client=tv", "||ads*.example^$client='tv'"),
+            ("/ads$/$client=tv", "/ads$/$client='tv'"),
+            ("/^$client=/", "/^$client=/"),
         ] {
             let rule = OwnRule::parse(text).unwrap();
             assert_eq!(rule.to_string(), shown);
@@ -127,6 +203,14 @@ mod tests {
         assert_eq!(OwnRule::parse("*"), Err(OwnRuleError::Pattern(PatternError::Everything)));
         assert_eq!(OwnRule::parse("/"), Err(OwnRuleError::Name(NameError::Character('/'))));
         assert_eq!(OwnRule::parse("ads*/x"), Err(OwnRuleError::Name(NameError::Character('/'))));
+        for (client, error) in [
+            ("", OwnRuleError::Client),
+            ("'tv", OwnRuleError::Client),
+            ("tv|phone", OwnRuleError::Clients),
+            ("~tv", OwnRuleError::Clients),
+        ] {
+            assert_eq!(OwnRule::parse(&format!("a.example$client={client}")), Err(error), "{client}");
+        }
         assert_eq!(OwnRule::parse("@@a.example"), Err(OwnRuleError::Exception));
         assert_eq!(OwnRule::parse("192.0.2.1"), Err(OwnRuleError::Address));
         assert!(OwnRule::parse("").is_err());

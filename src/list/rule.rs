@@ -1,6 +1,7 @@
 //! What a line of a list asks for, whatever its syntax.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use psl::Psl as _;
@@ -93,8 +94,26 @@ pub struct Picked<T> {
 pub enum Client {
     /// By the name that people gave it.
     Name(Box<str>),
-    /// By its address.
+    /// By its address, or by the one address that it is known by where it has several.
     Address(IpNet),
+    /// By its hardware address (IEEE 802 MAC, 48 bits), which stays when name and address change. AdGuard Home knows names,
+    /// addresses and prefixes only; this form is our own.
+    Mac([u8; 6]),
+}
+
+impl Client {
+    /// By this address alone.
+    pub fn by_address(address: IpAddr) -> Self {
+        Self::Address(IpNet::from(address))
+    }
+
+    /// The one address by which it is meant.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(net) if net.prefix_len() == net.max_prefix_len() => Some(net.addr()),
+            Self::Address(_) | Self::Name(_) | Self::Mac(_) => None,
+        }
+    }
 }
 
 /// An answer that a rule asks for.
@@ -293,6 +312,7 @@ impl fmt::Display for Client {
             }
             Self::Address(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
             Self::Address(net) => net.fmt(f),
+            Self::Mac([a, b, c, d, e, g]) => write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}"),
         }
     }
 }

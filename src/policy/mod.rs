@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::device::Device;
-use crate::list::{Action, Answer};
+use crate::device::{Device, DeviceKey, Mac};
+use crate::list::{self, Action, Answer};
 use crate::name::{DomainName, NameRef};
-use crate::ruleset::{Asked, Client, Match, Role, Ruleset, SourceId, Trace};
+use crate::ruleset::{Asked, Client, KnownBy, Match, Role, Ruleset, SourceId, Trace};
 use memo::Remembered;
 
 /// A question as it is judged.
@@ -30,6 +30,8 @@ pub struct Question<'a> {
     pub device: &'a str,
     /// From which address; `None` when no query is behind it.
     pub address: Option<IpAddr>,
+    /// Which device that is, whatever it is called; `None`: nobody in particular.
+    pub key: Option<DeviceKey>,
     /// What kinds of device that is.
     pub tags: &'a [Box<str>],
 }
@@ -37,12 +39,37 @@ pub struct Question<'a> {
 impl<'a> Question<'a> {
     /// What this device would ask about a name: its addresses.
     pub fn of(device: &'a Device, name: NameRef<'a>) -> Self {
-        Self { name, qtype: 1, device: &device.name, address: None, tags: &[] }
+        Self { name, qtype: 1, device: &device.name, address: None, key: Some(device.key), tags: &[] }
+    }
+
+    /// What anybody would ask about a name, for whom no rule for some devices counts.
+    pub const fn by_anyone(name: NameRef<'a>) -> Self {
+        Self { name, qtype: 1, device: "", address: None, key: None, tags: &[] }
     }
 
     fn asked(&self, name: NameRef<'a>, role: Role) -> Asked<'a> {
-        let client = Client { name: self.device, address: self.address, tags: self.tags };
+        let known_by = self.key.map(|key| match key {
+            DeviceKey::Mac(Mac(octets)) => KnownBy::Mac(octets),
+            DeviceKey::Address(address) => KnownBy::Address(address),
+        });
+        let client = Client { name: self.device, address: self.address, known_by, tags: self.tags };
         Asked { name, qtype: self.qtype, client, role }
+    }
+}
+
+/// How rules speak of a device, so that they stay right when it is renamed.
+pub fn client_of(key: DeviceKey) -> list::Client {
+    match key {
+        DeviceKey::Mac(Mac(octets)) => list::Client::Mac(octets),
+        DeviceKey::Address(address) => list::Client::by_address(address),
+    }
+}
+
+/// The device that a rule speaks of; `None` when it does so by name or means a whole network.
+pub fn device_of(client: &list::Client) -> Option<DeviceKey> {
+    match client {
+        list::Client::Mac(octets) => Some(DeviceKey::Mac(Mac(*octets))),
+        client => client.address().map(|address| DeviceKey::Address(address.to_canonical())),
     }
 }
 
@@ -217,7 +244,12 @@ impl Policy {
         self.own.decide(&asked).or_else(|| self.lists.decide(&asked))
     }
 
-    /// The same, by what `memo` remembers of the name or else for it to remember.
+    /// The rule of the person's own that decides about a question, whatever lists say.
+    pub fn own_rule<'a>(&'a self, question: &Question<'a>) -> Option<Match<'a>> {
+        self.own.ruleset.lookup(&question.asked(question.name, Role::Question))
+    }
+
+    /// As [`Policy::decide`], by what `memo` remembers of the name or else for it to remember.
     pub fn decide_by<'a>(&'a self, question: &Question<'a>, memo: &Memo) -> Option<Decisive<'a>> {
         let place = memo.place(question.name, self.generation);
         let recall = |rules: &'a Rules, found| {
@@ -251,20 +283,20 @@ impl Policy {
         self.decide(question).map_or(Verdict::Pass, |decisive| decisive.verdict())
     }
 
-    /// The rule that blocks the answer to a question that passed: one about a name that it leads to, or about one of its
-    /// addresses. The first that is blocked decides; one that is allowed clears only itself.
+    /// The rule that blocks the answer to a question that passed: one about a name that it leads to, which comes with it, or
+    /// about one of its addresses. The first that is blocked decides; one that is allowed clears only itself.
     pub fn decide_answer<'a>(
         &'a self,
         question: &Question<'a>,
         targets: &'a [DomainName],
         addresses: impl Iterator<Item = IpAddr>,
-    ) -> Option<Decisive<'a>> {
+    ) -> Option<(Decisive<'a>, Option<NameRef<'a>>)> {
         let blocks = |decisive: &Decisive<'_>| decisive.action() == Action::Block;
         for target in targets {
             let asked = question.asked(target.as_ref(), Role::Target);
             let found = self.own.decide(&asked).or_else(|| self.lists.decide(&asked));
             if let Some(found) = found.filter(blocks) {
-                return Some(found);
+                return Some((found, Some(target.as_ref())));
             }
         }
         if !self.lists.ruleset.has_addresses() {
@@ -275,7 +307,7 @@ impl Policy {
             let matches = self.lists.ruleset.address_matches(address, &asked);
             let first = matches.first().map(|found| Decisive { rules: &self.lists, found: *found });
             if let Some(found) = first.filter(blocks) {
-                return Some(found);
+                return Some((found, None));
             }
         }
         None
@@ -289,6 +321,12 @@ impl Policy {
     /// Every rule that covers `name`, the strongest first: the first one decides.
     pub fn explain(&self, question: &Question<'_>) -> Vec<Explained> {
         let asked = question.asked(question.name, Role::Question);
+        [self.own.explain(&asked, true), self.lists.explain(&asked, false)].concat()
+    }
+
+    /// The same for a name that an answer leads to.
+    pub fn explain_target(&self, question: &Question<'_>) -> Vec<Explained> {
+        let asked = question.asked(question.name, Role::Target);
         [self.own.explain(&asked, true), self.lists.explain(&asked, false)].concat()
     }
 
@@ -350,7 +388,7 @@ mod tests {
     use crate::list::{OwnRule, ParseOptions, parse};
     use crate::ruleset::{BuildOptions, Builder, Precedence};
 
-    fn rules(precedence: Precedence, lists: &[(&str, Vec<crate::list::Rule>)]) -> Rules {
+    fn rules(precedence: Precedence, lists: &[(&str, Vec<list::Rule>)]) -> Rules {
         let mut builder = Builder::new(BuildOptions { precedence, spill_dir: None });
         for (source, (_, rules)) in (0..).zip(lists) {
             rules.iter().for_each(|rule| builder.add(SourceId(source), false, rule).unwrap());
@@ -400,8 +438,7 @@ mod tests {
                     {
                         let name = DomainName::parse(&format!("{below}{zone}.example")).unwrap();
                         let address = Some(address.parse().unwrap());
-                        let question =
-                            Question { name: name.as_ref(), qtype, device: "", address, tags: &[] };
+                        let question = Question { address, qtype, ..Question::by_anyone(name.as_ref()) };
                         let decided =
                             policy.decide(&question).map(|found| (found.verdict(), found.answer().cloned()));
                         let by_memo = policy.decide_by(&question, &memo);
@@ -443,10 +480,18 @@ mod tests {
             let targets: Vec<_> = targets.iter().map(|text| name(text)).collect();
             let question = Question::of(&device, asked.as_ref());
             let found = policy.decide_answer(&question, &targets, std::iter::empty());
-            assert_eq!(found.map_or("pass".to_owned(), |found| shown(&found.verdict())), expected);
+            let told = |(found, behind): (Decisive<'_>, Option<NameRef<'_>>)| {
+                let behind = behind.map_or(String::new(), |behind| format!(" for {}", behind.to_owned()));
+                format!("{}{behind}", shown(&found.verdict()))
+            };
+            assert_eq!(found.map_or("pass".to_owned(), told), expected);
         };
         check(&[], &["cdn.example"], "pass");
-        check(&[], &["cdn.example", "shop.tracker.example"], "block list ||tracker.example^");
+        check(
+            &[],
+            &["cdn.example", "shop.tracker.example"],
+            "block list ||tracker.example^ for shop.tracker.example",
+        );
         check(&["tracker.example"], &["shop.tracker.example"], "pass");
     }
 

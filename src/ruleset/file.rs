@@ -24,7 +24,7 @@ use super::bytes::{Part, Reader};
 /// What the file begins with.
 const MAGIC: [u8; 8] = *b"pxl-rule";
 /// The version of the layout; any other one is compiled anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// How many sections there are.
 const SECTIONS: usize = 11;
 /// The length of the header with its checksum, in octets.

@@ -61,7 +61,8 @@ pub enum Precedence {
     /// name wins.
     #[default]
     AllowFirst,
-    /// A person's own rules: the more specific name wins; at the same name an exception wins.
+    /// A person's own rules: one for some devices wins over one for all; then the more specific name; at the same name an
+    /// exception.
     SpecificFirst,
 }
 
@@ -92,13 +93,24 @@ pub struct Client<'a> {
     pub name: &'a str,
     /// Its address; `None` when no query is behind the look-up.
     pub address: Option<IpAddr>,
+    /// What tells it from others whatever it is called and wherever it asks from; `None`: nobody in particular.
+    pub known_by: Option<KnownBy>,
     /// What kinds of device it is, as `device_tv`.
     pub tags: &'a [Box<str>],
 }
 
 impl Client<'static> {
     /// Nobody in particular.
-    pub const ANYONE: Self = Self { name: "", address: None, tags: &[] };
+    pub const ANYONE: Self = Self { name: "", address: None, known_by: None, tags: &[] };
+}
+
+/// What a device is known by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KnownBy {
+    /// Its hardware address.
+    Mac([u8; 6]),
+    /// The first or only one of its addresses.
+    Address(IpAddr),
 }
 
 /// Where a name stands.
@@ -204,6 +216,11 @@ impl<'a> Match<'a> {
     /// Whether the rule is stronger than any that is not important.
     pub fn is_important(&self) -> bool {
         self.modifiers.is_some_and(|modified| modified.modifiers.important)
+    }
+
+    /// Whether the rule is for some clients only.
+    pub fn is_for_some(&self) -> bool {
+        self.modifiers.is_some_and(Modified::tells_clients_apart)
     }
 
     /// Whether the rule is about one name and nothing else.
@@ -598,6 +615,7 @@ impl Ruleset {
     fn order(&self, one: &Match<'_>, other: &Match<'_>) -> Ordering {
         let by_use = one.takes_answer_back().cmp(&other.takes_answer_back());
         let by_importance = other.is_important().cmp(&one.is_important());
+        let by_client = other.is_for_some().cmp(&one.is_for_some());
         let by_action = one.action().cmp(&other.action());
         let by_depth = other.depth().cmp(&one.depth());
         // A rule that says its answer says more than one that does not.
@@ -605,7 +623,9 @@ impl Ruleset {
         let by_source = one.source().cmp(&other.source());
         match self.header.precedence {
             Precedence::AllowFirst => by_use.then(by_importance).then(by_action).then(by_depth),
-            Precedence::SpecificFirst => by_use.then(by_depth).then(by_importance).then(by_action),
+            Precedence::SpecificFirst => {
+                by_use.then(by_client).then(by_depth).then(by_importance).then(by_action)
+            }
         }
         .then(by_answer)
         .then(by_source)

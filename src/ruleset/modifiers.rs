@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Asked;
 use super::bytes::{Reader, put_prefixed, put_varint};
+use super::{Asked, KnownBy};
 use crate::list::{Answer, Chosen, Client, Modifiers, Picked, Record};
 use crate::name::DomainName;
 
@@ -18,7 +18,17 @@ pub(super) fn apply(modifiers: &Modifiers, asked: &Asked<'_>) -> bool {
     };
     let is_client = |client: &Client| match client {
         Client::Name(name) => **name == *asked.client.name,
-        Client::Address(net) => asked.client.address.is_some_and(|address| net.contains(&address)),
+        Client::Address(net) => {
+            // A device that is known by one of its addresses is meant whichever it asks from.
+            let known_by = match asked.client.known_by {
+                Some(KnownBy::Address(address)) => {
+                    net.prefix_len() == net.max_prefix_len() && net.addr() == address
+                }
+                Some(KnownBy::Mac(_)) | None => false,
+            };
+            known_by || asked.client.address.is_some_and(|address| net.contains(&address))
+        }
+        Client::Mac(mac) => asked.client.known_by == Some(KnownBy::Mac(*mac)),
     };
     qtype
         && !modifiers.except.iter().any(|name| asked.name.is_within(name.as_ref()))
@@ -54,6 +64,10 @@ pub(super) fn write(modifiers: &Modifiers, out: &mut Vec<u8>) {
         Client::Address(net) => {
             out.push(1);
             put_net(out, *net);
+        }
+        Client::Mac(mac) => {
+            out.push(2);
+            out.extend_from_slice(mac);
         }
     });
     put_picked(out, tags.as_ref(), |out, tag| put_prefixed(out, tag.as_bytes()));
@@ -93,6 +107,7 @@ pub(super) fn read(octets: &[u8]) -> Option<Modifiers> {
         Some(match reader.u8()? {
             0 => Client::Name(reader.text()?.into()),
             1 => Client::Address(read_net(reader)?),
+            2 => Client::Mac(reader.array()?),
             _ => return None,
         })
     })?;
@@ -211,7 +226,7 @@ mod tests {
                 qtypes: Some(Chosen::Except([1, 28].into())),
                 clients: Some(Picked {
                     only: [client("tv"), Client::Address(net("2001:db8::/32"))].into(),
-                    except: [Client::Address(net("192.0.2.0/24"))].into(),
+                    except: [Client::Address(net("192.0.2.0/24")), Client::Mac([2, 0, 0, 0, 0, 7])].into(),
                 }),
                 tags: Some(Picked { only: ["device_tv".into()].into(), except: [].into() }),
                 answer,

@@ -1,35 +1,40 @@
 //! The page's buttons: a form is posted, the wish is granted, the browser is led back with a note.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
 use axum::{Form, Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Web;
-use super::api::Done;
+use super::api::catalogues;
 use super::errors::{Failure, is_for_program};
-use super::notes::Note;
+use super::notes::{Note, Undo};
 use super::view::with_note;
 use crate::command::{Command, NewList};
-use crate::list::OwnRule;
+use crate::list::{Action, OwnRule};
+use crate::policy;
+use crate::tracker::PublicCatalogue;
 
 /// How long a change of rules may take; it is one small file.
 pub(super) const RULE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a person waits for a list before the page comes back and tells that it goes on: it may be downloaded, or compiled
 /// together with all others.
-const LIST_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LIST_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest way back, in octets.
 const BACK_LEN_MAX: usize = 1024;
 
 pub(super) fn rule_routes() -> Router<Arc<Web>> {
     Router::new()
         .route("/rules/allow", post(allow))
+        .route("/rules/allow-for", post(allow_for))
         .route("/rules/block", post(block))
+        .route("/rules/keep", post(keep))
+        .route("/rules/undo", post(undo))
         .route("/rules/forget", post(forget))
 }
 
@@ -45,9 +50,44 @@ pub(super) fn list_routes() -> Router<Arc<Web>> {
         .route("/lists/do/follow", post(follow))
 }
 
+/// What is done with the catalogues of trackers.
+pub(super) fn catalogue_routes() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/catalogues/add", post(add_catalogue))
+        .route("/catalogues/remove", post(remove_catalogue))
+        .route("/catalogues/refresh", post(refresh_catalogue))
+}
+
+#[derive(Deserialize)]
+struct CatalogueForm {
+    catalogue: String,
+    #[serde(default)]
+    back: String,
+}
+
 #[derive(Deserialize)]
 struct RuleForm {
     rule: String,
+    /// The key of the device that it is for; empty: as the rule says.
+    #[serde(default)]
+    device: String,
+    /// For how long it allows.
+    #[serde(default = "quarter_of_an_hour")]
+    seconds: u64,
+    /// The rule that it takes the place of; empty: none.
+    #[serde(default)]
+    instead_of: String,
+    #[serde(default)]
+    back: String,
+}
+
+const fn quarter_of_an_hour() -> u64 {
+    15 * 60
+}
+
+#[derive(Deserialize)]
+struct UndoForm {
+    number: u64,
     #[serde(default)]
     back: String,
 }
@@ -114,8 +154,17 @@ async fn allow(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<
     change(&state, &uri, &headers, &form, Command::Allow).await
 }
 
+async fn allow_for(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<RuleForm>) -> Response {
+    let duration = Duration::from_secs(form.seconds);
+    change(&state, &uri, &headers, &form, |rule| Command::AllowFor { rule, duration }).await
+}
+
 async fn block(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<RuleForm>) -> Response {
     change(&state, &uri, &headers, &form, Command::Block).await
+}
+
+async fn keep(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<RuleForm>) -> Response {
+    change(&state, &uri, &headers, &form, Command::Keep).await
 }
 
 async fn forget(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<RuleForm>) -> Response {
@@ -127,16 +176,100 @@ async fn change(
     uri: &Uri,
     headers: &HeaderMap,
     form: &RuleForm,
-    command: fn(OwnRule) -> Command,
+    command: impl FnOnce(OwnRule) -> Command,
 ) -> Response {
-    let outcome = match OwnRule::parse(&form.rule) {
-        Ok(rule) => grant(web, command(rule), RULE_PATIENCE).await,
-        Err(error) => {
-            let message = format!("`{}` is not a rule: {error}.", form.rule.trim());
-            Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, message))
+    let (rule, replaced) = match read(form) {
+        Ok(read) => read,
+        Err(message) => {
+            let typed = Some(form.rule.trim().to_owned());
+            let outcome = Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, message));
+            return answer_with(web, uri, headers, &form.back, outcome, (None, typed));
         }
     };
-    answer(web, uri, headers, &form.back, outcome)
+    let touched: Vec<OwnRule> = [rule.clone()].into_iter().chain(replaced.clone()).collect();
+    let said = || touched.iter().map(|rule| (rule.clone(), said_of(web, rule))).collect::<Undo>();
+    let before = said();
+    let outcome = grant(web, command(rule), RULE_PATIENCE).await;
+    if let (Ok(Some(_)), Some(replaced)) = (&outcome, replaced) {
+        // What is written anew is in force already; that the old one is gone is what was wished for.
+        let _ = grant(web, Command::Forget(replaced), RULE_PATIENCE).await;
+    }
+    let undo = (said() != before).then(|| web.notes.keep_undo(before));
+    answer_with(web, uri, headers, &form.back, outcome, (undo, None))
+}
+
+/// The rule of a form, and the one whose place it takes.
+fn read(form: &RuleForm) -> Result<(OwnRule, Option<OwnRule>), String> {
+    let typed = form.rule.trim();
+    if typed.is_empty() {
+        return Err("Write a name, for example `pixel.example`.".to_owned());
+    }
+    let mut rule = OwnRule::parse(typed).map_err(|error| format!("`{typed}` is not a rule: {error}."))?;
+    if let Ok(key) = form.device.parse() {
+        rule = rule.for_client(policy::client_of(key));
+    }
+    let replaced = OwnRule::parse(&form.instead_of).ok().filter(|replaced| *replaced != rule);
+    Ok((rule, replaced))
+}
+
+/// What the page's file says of a rule's name, scope and device.
+fn said_of(web: &Web, rule: &OwnRule) -> Vec<(Action, Option<Instant>)> {
+    let own = web.parts.feed.own_rules();
+    let of_rule = own.iter().filter(|status| status.removable && status.rule == *rule);
+    of_rule.map(|status| (status.action, status.ends)).collect()
+}
+
+/// Brings back what was said of a rule before an action.
+async fn undo(
+    State(web): State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    Form(form): Form<UndoForm>,
+) -> Response {
+    let outcome = match web.notes.take_undo(form.number) {
+        Some(undo) => restore(&web, undo).await,
+        None => Err(Failure::new(StatusCode::NOT_FOUND, "That was undone already, or too long ago.")),
+    };
+    answer(&web, &uri, &headers, &form.back, outcome)
+}
+
+async fn restore(web: &Web, undo: Undo) -> Result<Option<String>, Failure> {
+    let rules: Vec<String> = undo.iter().map(|(rule, _)| format!("`{rule}`")).collect();
+    for (rule, before) in undo {
+        restore_one(web, rule, before).await?;
+    }
+    Ok(Some(format!("Undone: what was said of {} before counts again.", rules.join(" and "))))
+}
+
+async fn restore_one(
+    web: &Web,
+    rule: OwnRule,
+    mut before: Vec<(Action, Option<Instant>)>,
+) -> Result<(), Failure> {
+    // What has an end stands beside what has none, and goes first.
+    for _ in 0..said_of(web, &rule).len() {
+        if grant(web, Command::Forget(rule.clone()), RULE_PATIENCE).await.is_err() {
+            break;
+        }
+    }
+    before.sort_by_key(|(_, ends)| ends.is_some());
+    let now = web.parts.clock.instant();
+    for (action, ends) in before {
+        let rule = rule.clone();
+        let command = match (action, ends) {
+            (Action::Allow, Some(at)) => {
+                let duration = at.saturating_duration_since(now);
+                if duration < Duration::from_secs(1) {
+                    continue;
+                }
+                Command::AllowFor { rule, duration }
+            }
+            (Action::Allow, None) => Command::Allow(rule),
+            (Action::Block, _) => Command::Block(rule),
+        };
+        grant(web, command, RULE_PATIENCE).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn refresh(
@@ -206,6 +339,47 @@ async fn follow(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form
     on_list(&state, &uri, &headers, &form.back, command).await
 }
 
+async fn add_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::AddCatalogue).await
+}
+
+async fn remove_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::RemoveCatalogue).await
+}
+
+async fn refresh_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::RefreshCatalogue).await
+}
+
+async fn on_catalogue(
+    web: &Web,
+    uri: &Uri,
+    headers: &HeaderMap,
+    form: &CatalogueForm,
+    command: fn(PublicCatalogue) -> Command,
+) -> Response {
+    let outcome = match catalogues::named(&form.catalogue) {
+        Ok(catalogue) => grant(web, command(catalogue), LIST_PATIENCE).await,
+        Err(failure) => Err(failure),
+    };
+    answer(web, uri, headers, &form.back, outcome)
+}
+
 async fn on_list(web: &Web, uri: &Uri, headers: &HeaderMap, back: &str, command: Command) -> Response {
     let outcome = grant(web, command, LIST_PATIENCE).await;
     answer(web, uri, headers, back, outcome)
@@ -237,17 +411,38 @@ fn answer(
     back: &str,
     outcome: Result<Option<String>, Failure>,
 ) -> Response {
+    answer_with(web, uri, headers, back, outcome, (None, None))
+}
+
+/// What was done, for our own script.
+#[derive(Serialize)]
+struct Acted {
+    message: String,
+    /// The number of what undoes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<u64>,
+}
+
+/// The same, with what undoes it and with what could not be read.
+fn answer_with(
+    web: &Web,
+    uri: &Uri,
+    headers: &HeaderMap,
+    back: &str,
+    outcome: Result<Option<String>, Failure>,
+    (undo, typed): (Option<u64>, Option<String>),
+) -> Response {
     let still = || "This takes a while and goes on; reload the page to see how it went.".to_owned();
     let outcome = outcome.map(|message| message.unwrap_or_else(still));
     if is_for_program(uri.path(), headers) {
         return match outcome {
-            Ok(message) => Json(Done { message }).into_response(),
+            Ok(message) => Json(Acted { message, undo }).into_response(),
             Err(failure) => failure.into_response(),
         };
     }
     let note = match outcome {
-        Ok(text) => Note { is_good: true, text },
-        Err(failure) => Note { is_good: false, text: failure.message },
+        Ok(text) => Note { is_good: true, text, undo, typed },
+        Err(failure) => Note { is_good: false, text: failure.message, undo, typed },
     };
     Redirect::to(&with_note(safe_back(back), web.notes.keep(note))).into_response()
 }

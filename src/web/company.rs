@@ -250,6 +250,7 @@ mod tests {
             parent: None,
             kind,
             reports: None,
+            privacy: None,
         };
         TrackerCount { attribution: Attribution::Tracker(Arc::new(tracker)), hits, devices: 1 }
     }

@@ -121,7 +121,7 @@ impl Live {
     /// Whose the tracker is: the one that hides, where one does.
     fn whose(&self, event: &QueryEvent) -> Attribution {
         let name = event.behind.as_ref().unwrap_or(&event.name);
-        self.web.parts.catalogue.attribute(name.as_ref())
+        self.web.parts.catalogue.current().attribute(name.as_ref())
     }
 }
 

@@ -12,6 +12,7 @@ pub mod api;
 
 mod actions;
 mod assets;
+mod breakage;
 mod chart;
 mod company;
 mod connection;
@@ -20,6 +21,7 @@ mod filter;
 mod format;
 mod guard;
 mod heat;
+mod known_devices;
 mod live;
 mod notes;
 mod pages;
@@ -28,14 +30,15 @@ mod problems;
 mod report;
 mod serve;
 mod view;
+mod without;
 
 pub use serve::{serve, serve_unix};
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -57,11 +60,11 @@ use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
 use crate::device::LiveDevices;
 use crate::event::Heard;
-use crate::feed::{Feed, OwnRuleStatus};
+use crate::feed::{Catalogues, Feed, OwnRuleStatus};
 use crate::history::History;
 use crate::list::FoundLine;
 use crate::policy::{Explained, LivePolicy};
-use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// The largest request body, in octets: a form with one rule is far smaller.
 const BODY_SIZE_MAX: usize = 64 * 1024;
@@ -88,12 +91,14 @@ pub struct Parts {
     pub history: History,
     /// The lists and the person's own rules.
     pub feed: Feed,
+    /// The catalogues of trackers.
+    pub catalogues: Catalogues,
     /// The policy in force, for explanations.
     pub policy: Arc<LivePolicy>,
     /// The devices on the network.
     pub devices: Arc<LiveDevices>,
     /// Whose a name is.
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: Arc<LiveCatalogue>,
     /// Every event as it happens; live streams subscribe to it.
     pub live: broadcast::Sender<Heard>,
     /// Grants wishes.
@@ -125,10 +130,33 @@ pub struct About {
     pub data_dir: Option<String>,
     /// Where it answers DNS. Addresses that devices can reach stand before wildcard addresses.
     pub dns_listen: Vec<SocketAddr>,
-    /// Whom it asks.
-    pub upstreams: Vec<String>,
+    /// Where the page is served.
+    pub web_listen: Vec<SocketAddr>,
+    /// Where this network's packets for elsewhere go.
+    pub gateways: Vec<IpAddr>,
+    /// Whom it asks, and how they answer.
+    pub upstreams: Vec<Upstream>,
+    /// How much memory it has, in octets; `None` where the system does not tell.
+    pub memory_bytes: Option<u64>,
+    /// What was not answered or given up since the start, and why: words for people, and how often.
+    pub refused: Vec<(&'static str, u64)>,
     /// What is wrong with the daemon and what to do about it, each in one or two sentences.
     pub problems: Vec<String>,
+}
+
+/// An upstream, and how it answers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Upstream {
+    /// Where it is, as it is configured.
+    pub address: String,
+    /// How many questions it answered since the start.
+    pub answered: u64,
+    /// How many tries failed.
+    pub failed: u64,
+    /// The smoothed time to an answer, in microseconds; `None` before the first one.
+    pub latency_us: Option<u32>,
+    /// What went wrong last, while it is asked last because of that.
+    pub problem: Option<String>,
 }
 
 /// Grants wishes; the daemon implements it.
@@ -152,6 +180,12 @@ impl Web {
         Arc::new(Self { parts, live_slots, comparing: Semaphore::new(1), notes: notes::Notes::default() })
     }
 
+    /// What the clock on the wall will show at a moment of the clock that never jumps, if nobody sets it.
+    fn wall_time_at(&self, at: Instant) -> Timestamp {
+        let (now, instant) = (self.parts.clock.now(), self.parts.clock.instant());
+        now.checked_add(at.saturating_duration_since(instant)).unwrap_or(Timestamp::MAX)
+    }
+
     /// The lines of a list, or of the file of the person's own rules, that say this rule.
     async fn places(&self, rule: &Explained, list: &str) -> Vec<FoundLine> {
         if !rule.own {
@@ -172,6 +206,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .merge(pages::routes())
         .merge(actions::rule_routes())
         .merge(actions::list_routes())
+        .merge(actions::catalogue_routes())
         .merge(api::routes())
         .merge(operations())
         .route("/assets/{version}/{file}", get(assets::serve))

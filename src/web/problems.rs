@@ -1,11 +1,16 @@
 //! What is wrong, for the overview and for whoever asks how the daemon is.
 
+use std::net::IpAddr;
+
 use jiff::{SignedDuration, Timestamp};
 
+use super::errors::Failure;
 use super::format;
+use super::view::Times;
 use super::{About, Web};
+use crate::device::{DeviceKey, DeviceTable};
 use crate::feed::SourceStatus;
-use crate::history::{Gap, Health};
+use crate::history::{DeviceCount, Gap, Health};
 
 /// Something that is wrong, and where to see to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,9 +20,49 @@ pub(super) struct Problem {
 }
 
 /// All that is wrong, what stops blocking first.
-pub(super) fn problems(web: &Web, about: &About, health: &Health) -> Vec<Problem> {
+pub(super) async fn problems(web: &Web, about: &About, health: &Health) -> Result<Vec<Problem>, Failure> {
+    let day = web.parts.history.devices(Times::new(web).last_hours(24)).await?;
     let rules = web.parts.policy.current().lists.ruleset.len();
-    gather(about, health, &web.parts.feed.status(), rules, web.parts.clock.now())
+    let mut problems = gather(about, health, &web.parts.feed.status(), rules, web.parts.clock.now());
+    problems.extend(one_for_all(&day, &about.gateways, &web.parts.devices.current()));
+    Ok(problems)
+}
+
+/// From so many questions in a day on, who asked them says something.
+const QUERIES_MIN: u64 = 200;
+/// A device that asks so many of a hundred questions asks for others too, if it may be a router.
+const SHARE_MIN: u64 = 95;
+
+/// That all questions of the last day come from one device, which is or may be the router: then devices can't be told apart.
+/// Where the router says for whom it asks, these are devices of their own.
+pub(super) fn one_for_all(
+    day: &[DeviceCount],
+    gateways: &[IpAddr],
+    devices: &DeviceTable,
+) -> Option<Problem> {
+    // The machine itself may ask much, and is no router.
+    let is_machine = |key: DeviceKey| matches!(key, DeviceKey::Address(address) if address.is_loopback());
+    let asking = || day.iter().filter(|count| 0 < count.totals.queries && !is_machine(count.device.key));
+    let first = asking().max_by_key(|count| count.totals.queries)?;
+    let total: u64 = asking().map(|count| count.totals.queries).sum();
+    let is_gateway = gateways.iter().any(|gateway| devices.key_of(*gateway) == first.device.key);
+    let is_only = asking().count() == 1;
+    let asks_nearly_all = SHARE_MIN * total <= 100 * first.totals.queries;
+    if total < QUERIES_MIN || !asks_nearly_all || !(is_gateway || is_only) {
+        return None;
+    }
+    let name = &first.device.name;
+    let text = if is_gateway {
+        format!(
+            "All questions of the last 24 hours come from your router (`{name}`): it asks for everybody, so devices can't be told apart."
+        )
+    } else {
+        format!(
+            "All questions of the last 24 hours come from `{name}`. If that is your router, it asks for everybody, and devices \
+             can't be told apart."
+        )
+    };
+    Some(Problem { text, link: Some(("/help#router".to_owned(), "How to mend it")) })
 }
 
 /// A loss of counts is a matter for the day on which it happened.
@@ -122,6 +167,37 @@ mod tests {
         assert!(texts[4].starts_with("1 question was counted for the device only"));
         assert!(texts[5].starts_with("3 questions were answered but not counted"));
         assert_eq!(gather(&about, &health, &[], 0, now + LOSS_TOLD).len(), 3, "it is told for a day");
+    }
+
+    #[test]
+    fn a_router_that_asks_for_everybody_is_told() {
+        use crate::device::{Device, NamedDevice};
+        use crate::history::Totals;
+        let count = |address: &str, queries| DeviceCount {
+            device: Device { key: address.parse().unwrap(), name: address.into() },
+            totals: Totals { queries, hits: 0 },
+            trackers: 0,
+            first_seen: Timestamp::UNIX_EPOCH,
+            last_seen: Timestamp::UNIX_EPOCH,
+        };
+        let mac = "02:00:00:00:00:01".parse().unwrap();
+        let router =
+            NamedDevice { name: "Router".into(), macs: vec![mac], addresses: Vec::new(), tags: [].into() };
+        let gateway: IpAddr = [192, 168, 1, 1].into();
+        let table = DeviceTable::build(&[router], &[(gateway, mac)]);
+        let told = |day: &[(&str, u64)], gateways: &[IpAddr]| {
+            let day: Vec<_> = day.iter().map(|(address, queries)| count(address, *queries)).collect();
+            one_for_all(&day, gateways, &table).map(|problem| problem.text.contains("from your router"))
+        };
+        let (router, gateways) = ("02:00:00:00:00:01", [gateway]);
+        assert_eq!(told(&[(router, 950), ("192.168.1.7", 50)], &gateways), Some(true));
+        assert_eq!(told(&[(router, 940), ("192.168.1.7", 60)], &gateways), None, "others ask themselves");
+        assert_eq!(told(&[("192.168.1.7", 950), (router, 50)], &gateways), None, "a device that asks much");
+        assert_eq!(told(&[(router, 199)], &gateways), None, "too little to say");
+        assert_eq!(told(&[("192.168.1.7", 200)], &[]), Some(false), "it may be one");
+        assert_eq!(told(&[("192.168.1.7", 200), ("127.0.0.1", 900)], &[]), Some(false));
+        assert_eq!(told(&[("127.0.0.1", 900)], &[]), None, "this machine is no router");
+        assert_eq!(told(&[], &gateways), None);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Serving until told to stop, and then not for long.
 
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::serve::{Listener, ListenerExt};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,15 +33,24 @@ pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationTo
             debug!(%error, "live events on this connection may come late");
         }
     });
-    serve_on(listener, router, cancel).await;
+    serve_on(listener, |address: &SocketAddr| Some(address.ip()), router, cancel).await;
 }
 
 /// [`serve`] on a Unix socket.
 pub async fn serve_unix(listener: UnixListener, router: Router, cancel: CancellationToken) {
-    serve_on(listener, router, cancel).await;
+    serve_on(listener, |_| None, router, cancel).await;
 }
 
-async fn serve_on(listener: impl Listener, router: Router, cancel: CancellationToken) {
+/// Who asks, in the extensions of a request that came over the network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+async fn serve_on<L: Listener>(
+    listener: L,
+    address_of: fn(&L::Addr) -> Option<IpAddr>,
+    router: Router,
+    cancel: CancellationToken,
+) {
     // Live streams find the token here and end with it; otherwise the browser's open page would hold the daemon up.
     let router = router.layer(Extension(cancel.clone()));
     let mut listener = Bounded::new(listener);
@@ -49,8 +60,9 @@ async fn serve_on(listener: impl Listener, router: Router, cancel: CancellationT
             biased;
             () = cancel.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            (io, _) = listener.accept() => {
-                connections.spawn(serve_connection(io, router.clone(), HEAD_TIMEOUT, cancel.clone()));
+            (io, address) = listener.accept() => {
+                let peer = address_of(&address).map(Peer);
+                connections.spawn(serve_connection(io, peer, router.clone(), HEAD_TIMEOUT, cancel.clone()));
             }
         }
     }
@@ -65,11 +77,18 @@ async fn serve_on(listener: impl Listener, router: Router, cancel: CancellationT
 /// only over TLS.
 async fn serve_connection(
     io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: Option<Peer>,
     router: Router,
     head_timeout: Duration,
     cancel: CancellationToken,
 ) {
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        router.call(request)
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head_timeout);
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
@@ -96,7 +115,7 @@ mod tests {
         let (mut near, far): (DuplexStream, _) = tokio::io::duplex(4096);
         let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
         let head_timeout = Duration::from_millis(50);
-        tokio::spawn(serve_connection(far, router, head_timeout, CancellationToken::new()));
+        tokio::spawn(serve_connection(far, None, router, head_timeout, CancellationToken::new()));
         near.write_all(sent).await.unwrap();
         let mut answer = Vec::new();
         let read = near.read_to_end(&mut answer);

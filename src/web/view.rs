@@ -15,7 +15,7 @@ use crate::history::{Remembered, RememberedVerdict, Span};
 use crate::list::{Action, OwnRule, Scope, Subject};
 use crate::name::DomainName;
 use crate::policy::{Policy, Question, RuleRef, Verdict};
-use crate::ruleset::Asked;
+use crate::ruleset::Match;
 use crate::tracker::Attribution;
 
 /// The key of the query by which an address names a note.
@@ -31,6 +31,7 @@ pub(super) enum Tab {
     Report,
     Lists,
     Rules,
+    Health,
     /// A page that is not in the navigation.
     Other,
 }
@@ -41,6 +42,10 @@ pub(super) struct Frame {
     pub(super) tab: Tab,
     /// What came of the last action, and whether it was done.
     pub(super) note: Option<(bool, Prose)>,
+    /// The number of what undoes it.
+    pub(super) undo: Option<u64>,
+    /// What was typed and could not be read; `note` says why.
+    pub(super) typed: Option<String>,
     /// This page's own path and query, where actions lead back to.
     pub(super) here: String,
     pub(super) version: &'static str,
@@ -53,9 +58,11 @@ impl Frame {
         let number =
             query.split('&').find_map(|pair| pair.strip_prefix(NOTE_KEY)?.strip_prefix('=')?.parse().ok());
         let note = number.and_then(|number| web.notes.take(number));
-        let note = note.map(|Note { is_good, text }| (is_good, text.as_str().into()));
+        let undo = note.as_ref().and_then(|note| note.undo);
+        let typed = note.as_ref().and_then(|note| note.typed.clone());
+        let note = note.map(|Note { is_good, text, .. }| (is_good, text.as_str().into()));
         let here = without_note(uri.path_and_query().map_or("/", |target| target.as_str()));
-        Self { note, here, ..Self::of(tab) }
+        Self { note, undo, typed, here, ..Self::of(tab) }
     }
 
     /// The frame of an error: nothing of it depends on who asked for what.
@@ -64,7 +71,7 @@ impl Frame {
     }
 
     /// The entries of the navigation.
-    pub(super) fn navigation(&self) -> [NavigationEntry; 7] {
+    pub(super) fn navigation(&self) -> [NavigationEntry; 8] {
         let entry = |tab, address, text| NavigationEntry { address, text, is_current: self.tab == tab };
         [
             entry(Tab::Overview, "/", "Overview"),
@@ -74,11 +81,19 @@ impl Frame {
             entry(Tab::Report, "/report", "Report"),
             entry(Tab::Lists, "/lists", "Lists"),
             entry(Tab::Rules, "/rules", "Rules"),
+            entry(Tab::Health, "/health", "Health"),
         ]
     }
 
     fn of(tab: Tab) -> Self {
-        Self { tab, note: None, here: "/".to_owned(), version: env!("CARGO_PKG_VERSION") }
+        Self {
+            tab,
+            note: None,
+            undo: None,
+            typed: None,
+            here: "/".to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
     }
 }
 
@@ -205,6 +220,8 @@ pub(super) struct Who {
     pub(super) detail: Option<String>,
     /// What it reports about a person.
     pub(super) reports: Option<String>,
+    /// Where the company tells what it does with data, or how to object.
+    pub(super) privacy: Option<String>,
 }
 
 impl From<&Attribution> for Who {
@@ -218,10 +235,11 @@ impl From<&Attribution> for Who {
                     company: Some(attribution.into()),
                     detail: Some(detail),
                     reports: tracker.reports.clone(),
+                    privacy: tracker.privacy.clone(),
                 }
             }
             Attribution::Domain(domain) => {
-                Self { title: domain.to_string(), company: None, detail: None, reports: None }
+                Self { title: domain.to_string(), company: None, detail: None, reports: None, privacy: None }
             }
         }
     }
@@ -290,7 +308,7 @@ impl From<&RememberedVerdict> for VerdictView {
 #[derive(Clone, Debug, Template)]
 #[template(path = "pieces/rule_button.html")]
 pub(super) struct RuleButton {
-    /// `allow`, `block` or `forget`.
+    /// `allow`, `allow-for` (a quarter of an hour), `block`, `keep` or `forget`.
     pub(super) action: &'static str,
     /// What stands on it.
     pub(super) label: &'static str,
@@ -303,7 +321,21 @@ pub(super) struct RuleButton {
 impl RuleButton {
     /// Writes [`opposite`].
     pub(super) fn against(policy: &Policy, is_blocked: bool, name: &DomainName, back: &str) -> Option<Self> {
-        let (action, rule) = opposite(policy, is_blocked, name)?;
+        Self::writing(opposite(policy, None, is_blocked, name)?, back)
+    }
+
+    /// The same for what is said of `name` on one device.
+    pub(super) fn against_on(
+        policy: &Policy,
+        device: &Device,
+        is_blocked: bool,
+        name: &DomainName,
+        back: &str,
+    ) -> Option<Self> {
+        Self::writing(opposite(policy, Some(device), is_blocked, name)?, back)
+    }
+
+    fn writing((action, rule): (Action, OwnRule), back: &str) -> Option<Self> {
         let (action, label) = match action {
             Action::Allow => ("allow", "Allow"),
             Action::Block => ("block", "Block"),
@@ -348,16 +380,25 @@ impl ListButton {
 ///
 /// `None` for a name that came over the wire with octets that no rule is written with, and where a rule would block a
 /// whole top-level domain: `com` is asked for by mistake, and nobody means all that is below it.
-pub(super) fn opposite(policy: &Policy, is_blocked: bool, name: &DomainName) -> Option<(Action, OwnRule)> {
+pub(super) fn opposite(
+    policy: &Policy,
+    device: Option<&Device>,
+    is_blocked: bool,
+    name: &DomainName,
+) -> Option<(Action, OwnRule)> {
     let action = if is_blocked { Action::Allow } else { Action::Block };
     if action == Action::Block && name.as_ref().label_count() < 2 {
         return None;
     }
     // The person's own word about this very name is stronger than any about what is below it, so it is taken up again.
-    let is_exact =
-        policy.own.ruleset.lookup(&Asked::by_anyone(name.as_ref())).is_some_and(|decides| decides.is_exact());
-    let scope = if is_exact { Scope::Exact } else { Scope::Subtree };
-    let rule = OwnRule { subject: Subject::Name { name: name.clone(), scope } };
+    let question = device
+        .map_or_else(|| Question::by_anyone(name.as_ref()), |device| Question::of(device, name.as_ref()));
+    let decides = policy.own_rule(&question);
+    let scope = if decides.is_some_and(|decides| decides.is_exact()) { Scope::Exact } else { Scope::Subtree };
+    // A word for all would not be heard where there is one for this device.
+    let for_some = decides.filter(Match::is_for_some).and_then(|decides| decides.rule().modifiers);
+    let client = for_some.and_then(|modifiers| modifiers.clients?.only.first().cloned());
+    let rule = OwnRule { subject: Subject::Name { name: name.clone(), scope }, client };
     (OwnRule::parse(&rule.to_string()).as_ref() == Ok(&rule)).then_some((action, rule))
 }
 
@@ -397,7 +438,7 @@ impl EventRow {
             qtype: event::qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),
             now,
-            button: RuleButton::against(&policy, is_blocked, &event.name, back),
+            button: RuleButton::against_on(&policy, &event.device, is_blocked, &event.name, back),
         }
     }
 }

@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { ask, startAuthor, startDaemon, startUpstream, startWay } from "./home.mjs";
+import { journeys } from "./journeys.mjs";
 import * as pages from "./pages.mjs";
 
 const AXE = readFileSync(join(import.meta.dirname, "node_modules/axe-core/axe.min.js"), "utf8");
@@ -17,7 +18,8 @@ const FLAGS =
   "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: FLAGS.split(" "),
+  // A name by which a phone would find the page.
+  args: [...FLAGS.split(" "), "--host-resolver-rules=MAP pixelsink.lan 127.0.0.1"],
 });
 const upstream = await startUpstream();
 const daemon = await startDaemon(upstream.port);
@@ -358,6 +360,8 @@ const tests = {
     assert.deepEqual(tab.wrong, []);
   },
 
+  ...journeys({ daemon, open, shoot }),
+
   async "every page is fit to be seen, wide and narrow, light and dark"() {
     const pages = {
       overview: "/",
@@ -369,6 +373,13 @@ const tests = {
       known: "/known-lists",
       found: "/known-lists?q=tv",
       rules: "/rules",
+      wrong: "/rules?rule=a%20b",
+      tried: "/rules?rule=pixel.example&device=127.0.0.7",
+      fix: "/devices/127.0.0.7/fix?minutes=60",
+      fixed: "/devices/127.0.0.98/fix",
+      pick: "/fix",
+      health: "/health",
+      help: "/help",
       explain: "/explain?name=www.google-analytics.com",
       several: "/explain?name=t.pixel.example",
     };

@@ -2,7 +2,7 @@
 
 use pixelsink::list::{Action, Chosen, Client, Modifiers, Picked, Rule, Scope, Subject};
 use pixelsink::name::DomainName;
-use pixelsink::ruleset::{Asked, Role, SourceId};
+use pixelsink::ruleset::{Asked, KnownBy, Role, SourceId};
 use regex_automata::meta::Regex;
 
 /// All rules, each with its source and whether it counts for targets only.
@@ -60,6 +60,28 @@ impl Naive {
         let all: Vec<_> = self.covering(asked).collect();
         let strong = left(&all).map(|known| &known.rule).filter(|rule| !takes_answer_back(rule));
         strong.map(|rule| (!important(rule), rule.action)).min().map(|(_, action)| action)
+    }
+
+    /// What the strongest rule of a person's own asks for: one for some devices, then the longest name (a pattern has none),
+    /// then the narrowest scope, then exceptions.
+    pub(crate) fn own_action(&self, asked: &Asked<'_>) -> Option<Action> {
+        let rank = |rule: &Rule| {
+            let is_for_some = rule.modifiers.as_ref().is_some_and(|modifiers| modifiers.clients.is_some());
+            let (labels, scope) = match &rule.subject {
+                Subject::Name { name, scope } => {
+                    let scope = match scope {
+                        Scope::Below => 1,
+                        Scope::Subtree => 2,
+                        Scope::Exact => 3,
+                    };
+                    (name.as_ref().label_count() + 1, scope)
+                }
+                _ => (0, 0),
+            };
+            (!is_for_some, std::cmp::Reverse((labels, scope)), rule.action)
+        };
+        let rules = self.covering(asked).map(|known| &known.rule);
+        rules.map(|rule| (rank(rule), rule.action)).min_by_key(|(rank, _)| *rank).map(|(_, action)| action)
     }
 
     fn covering(&self, asked: &Asked<'_>) -> impl Iterator<Item = &Known> {
@@ -133,7 +155,12 @@ fn applies(modifiers: &Modifiers, asked: &Asked<'_>) -> bool {
     };
     let client = |client: &Client| match client {
         Client::Name(name) => **name == *asked.client.name,
-        Client::Address(net) => asked.client.address.is_some_and(|address| net.contains(&address)),
+        Client::Address(net) => {
+            let by_address = |address| net.contains(address) && net.prefix_len() == net.max_prefix_len();
+            matches!(&asked.client.known_by, Some(KnownBy::Address(address)) if by_address(address))
+                || asked.client.address.is_some_and(|address| net.contains(&address))
+        }
+        Client::Mac(mac) => asked.client.known_by == Some(KnownBy::Mac(*mac)),
     };
     let is_excepted = modifiers.except.iter().any(|name| asked.name.is_within(name.as_ref()));
     qtype

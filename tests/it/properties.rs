@@ -1,8 +1,10 @@
 //! Rules of every kind, from several sources, compiled and asked: the ruleset says what the naive model says.
 
-use pixelsink::list::{Action, ParseOptions, Rule, parse};
+use pixelsink::list::{Action, OwnRule, ParseOptions, Rule, parse};
 use pixelsink::name::DomainName;
-use pixelsink::ruleset::{Asked, BuildOptions, Builder, Client, Counts, Role, Ruleset, SourceId};
+use pixelsink::ruleset::{
+    Asked, BuildOptions, Builder, Client, Counts, KnownBy, Precedence, Role, Ruleset, SourceId,
+};
 use proptest::prelude::*;
 
 use crate::naive::Naive;
@@ -10,13 +12,17 @@ use crate::naive::Naive;
 /// Few labels, so that rules meet: about the same name, about one above, about one that only looks alike.
 const NAME: &str = "[abx]{1,2}(\\.[abx]){0,2}\\.(example|test)";
 
+/// What the devices that ask are known by.
+const MAC: KnownBy = KnownBy::Mac([2, 0, 0, 0, 0, 7]);
+const ADDRESS: KnownBy = KnownBy::Address(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
+
 fn modifiers() -> impl Strategy<Value = String> {
     let one = prop_oneof![
         Just("important".to_owned()),
         Just("badfilter".to_owned()),
         NAME.prop_map(|name| format!("denyallow={name}")),
         "dnstype=(A|AAAA|~A|A\\|~AAAA|HTTPS\\|A)",
-        "client=('tv'|~'tv'|10\\.0\\.0\\.0/8|~10\\.0\\.0\\.7|10\\.0\\.0\\.7\\|'tv'|2001:db8::/32)",
+        "client=('tv'|~'tv'|10\\.0\\.0\\.0/8|~10\\.0\\.0\\.7|10\\.0\\.0\\.7\\|'tv'|2001:db8::/32|02:00:00:00:00:07|10\\.0\\.0\\.1)",
         "ctag=(device_tv|~device_tv|device_tv\\|os_other)",
         "dnsrewrite=(NXDOMAIN|REFUSED|192\\.0\\.2\\.1|192\\.0\\.2\\.2|b\\.test|NOERROR;TXT;x)",
         Just("dnsrewrite".to_owned()),
@@ -86,8 +92,8 @@ proptest! {
         let tags = ["device_tv".into()];
         let clients = [
             Client::ANYONE,
-            Client { name: "tv", address: Some([10, 0, 0, 7].into()), tags: &[] },
-            Client { name: "", address: Some([10, 9, 0, 1].into()), tags: &tags },
+            Client { name: "tv", address: Some([10, 0, 0, 7].into()), known_by: Some(MAC), tags: &[] },
+            Client { name: "", address: Some([10, 9, 0, 1].into()), known_by: Some(ADDRESS), tags: &tags },
         ];
         for (name, number) in names.iter().zip(0_usize..) {
             let name = DomainName::parse(name).unwrap();
@@ -116,6 +122,41 @@ proptest! {
                         first.map(|found| (found.rule(), found.source())),
                     );
                 }
+            }
+        }
+    }
+    /// A person's own rules, for all devices and for one of them.
+    #[test]
+    fn own_rules_for_a_device_are_compiled_to_what_they_say(
+        lines in proptest::collection::vec(
+            (any::<bool>(), "(=|\\*\\.|)", NAME, "(\\$client=(02:00:00:00:00:07|10\\.0\\.0\\.1|'tv'|10\\.9\\.0\\.0/16)|)"),
+            0..14,
+        ),
+        names in proptest::collection::vec("[abx]{1,2}(\\.[abx]{1,2}){0,3}\\.(example|test)", 12),
+    ) {
+        let options = BuildOptions { precedence: Precedence::SpecificFirst, ..BuildOptions::default() };
+        let mut builder = Builder::new(options);
+        let mut naive = Naive::default();
+        for (allows, scope, name, client) in lines {
+            let action = if allows { Action::Allow } else { Action::Block };
+            let rule = OwnRule::parse(&format!("{scope}{name}{client}")).unwrap();
+            prop_assert_eq!(&OwnRule::parse(&rule.to_string()).unwrap(), &rule);
+            let rule = rule.into_rule(action, 1);
+            naive.add(SourceId(0), false, &rule);
+            builder.add(SourceId(0), false, &rule).unwrap();
+        }
+        let (ruleset, _) = builder.finish_in_memory().unwrap();
+        let clients = [
+            Client::ANYONE,
+            Client { name: "tv", address: Some([10, 0, 0, 7].into()), known_by: Some(MAC), tags: &[] },
+            Client { name: "", address: Some([10, 9, 0, 1].into()), known_by: Some(ADDRESS), tags: &[] },
+        ];
+        for name in &names {
+            let name = DomainName::parse(name).unwrap();
+            for client in clients {
+                let asked = Asked { client, ..Asked::by_anyone(name.as_ref()) };
+                let found = ruleset.lookup(&asked).map(|found| found.action());
+                prop_assert_eq!(found, naive.own_action(&asked), "{} {:?}", &name, client);
             }
         }
     }

@@ -176,7 +176,8 @@ pub(super) async fn company(
     let before = earlier(span);
     let detail = web.parts.history.company(span, Some(before), name.clone()).await?;
     let is_comparable = comparable(&web, before, &Asked::default()).await?;
-    let of_company = web.parts.catalogue.trackers().iter().filter(|tracker| tracker.company == name);
+    let catalogue = web.parts.catalogue.current();
+    let of_company = catalogue.trackers().iter().filter(|tracker| tracker.company == name);
     let products: Vec<Who> =
         of_company.map(|tracker| (&Attribution::Tracker(Arc::clone(tracker))).into()).collect();
     let Some(detail) = detail else {

@@ -5,7 +5,9 @@
 
 pub(super) mod lists;
 
+mod breakage;
 mod cache;
+pub(super) mod catalogues;
 mod companies;
 mod history;
 mod list_types;
@@ -13,6 +15,7 @@ mod rules;
 mod types;
 
 pub use super::format::percent_encoded;
+pub use catalogues::{Catalogue, CatalogueWish};
 pub use companies::{Company, CompanyDetail, DeviceHits, FirstMeeting, HourHits, News};
 pub use list_types::*;
 pub use types::*;
@@ -55,6 +58,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/hours", get(history::hours))
         .route("/api/v1/trackers", get(history::trackers))
         .route("/api/v1/devices", get(history::devices))
+        .route("/api/v1/devices/{device}/blocked-lately", get(breakage::blocked_lately))
         .route("/api/v1/names", get(history::names))
         .route("/api/v1/companies", get(companies::companies))
         .route("/api/v1/companies/{name}", get(companies::company))
@@ -69,7 +73,14 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/lists/rollback", post(lists::roll_back))
         .route("/api/v1/lists/follow", post(lists::follow))
         .route("/api/v1/lists/accept", post(lists::accept))
+        .route("/api/v1/lists/{name}/without", get(lists::without))
+        .route(
+            "/api/v1/catalogues",
+            get(catalogues::catalogues).post(catalogues::add).delete(catalogues::remove),
+        )
+        .route("/api/v1/catalogues/refresh", post(catalogues::refresh))
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
+        .route("/api/v1/rules/keep", post(rules::keep))
         .route("/api/v1/explain", get(rules::explain))
         .route("/api/v1/cache", get(cache::status))
         .route("/api/v1/cache/flush", post(cache::flush))
@@ -85,6 +96,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         history::hours,
         history::trackers,
         history::devices,
+        breakage::blocked_lately,
         history::names,
         companies::companies,
         companies::company,
@@ -102,8 +114,14 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         lists::follow,
         lists::accept,
         lists::refresh,
+        lists::without,
+        catalogues::catalogues,
+        catalogues::add,
+        catalogues::remove,
+        catalogues::refresh,
         rules::rules,
         rules::write,
+        rules::keep,
         rules::forget,
         rules::explain,
         cache::status,
@@ -123,7 +141,7 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
     let health = web.parts.history.health().await?;
     let about = (web.parts.about)();
     // The history's own problem has a place of its own.
-    let mut problems = problems(&web, &about, &health);
+    let mut problems = problems(&web, &about, &health).await?;
     problems.retain(|problem| health.problem.as_ref() != Some(&problem.text));
     let policy = web.parts.policy.current();
     let uptime = web.parts.clock.now().as_second() - web.parts.started.as_second();
@@ -134,7 +152,9 @@ async fn status(State(web): State<Arc<Web>>) -> Answer<Status> {
         config_file: about.config_file,
         data_dir: about.data_dir,
         dns_listen: about.dns_listen.iter().map(ToString::to_string).collect(),
-        upstreams: about.upstreams,
+        upstreams: about.upstreams.iter().map(|upstream| upstream.address.clone()).collect(),
+        upstream_health: about.upstreams.iter().map(Into::into).collect(),
+        memory_bytes: about.memory_bytes,
         list_rules: policy.lists.ruleset.len(),
         own_rules: policy.own.ruleset.len(),
         history: (&health).into(),
@@ -183,7 +203,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 24, "{paths:?}");
+        assert_eq!(paths.len(), 31, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

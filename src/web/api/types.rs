@@ -1,10 +1,14 @@
 //! What the API says and takes. Times are RFC 3339 in UTC.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::list_types::{Progress, QuarantinedRule, Waiting};
+use crate::device::DeviceKey;
 use crate::event::{QueryEvent, qtype_name};
 use crate::feed::{Origin, OwnRuleStatus, SourceStatus};
 use crate::history;
@@ -12,6 +16,7 @@ use crate::list;
 use crate::name::DomainName;
 use crate::policy;
 use crate::tracker::Attribution;
+use crate::web::pages::fix::Suspect;
 use crate::web::view::opposite;
 
 /// A time as the API writes it.
@@ -50,6 +55,10 @@ pub struct Status {
     pub dns_listen: Vec<String>,
     /// Whom it asks.
     pub upstreams: Vec<String>,
+    /// How they answer, in the same order.
+    pub upstream_health: Vec<UpstreamHealth>,
+    /// How much memory it has, in octets; null where the system does not tell.
+    pub memory_bytes: Option<u64>,
     /// How many rules of lists are in force.
     pub list_rules: u64,
     /// How many rules of the person's own are in force.
@@ -58,6 +67,28 @@ pub struct Status {
     pub history: HistoryHealth,
     /// What is wrong and what to do about it, for people; the history's own problem stands in `history`.
     pub problems: Vec<String>,
+}
+
+/// How an upstream answers. Counts are since the daemon started.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct UpstreamHealth {
+    /// Where it is, as it is configured.
+    pub address: String,
+    /// How many questions it answered.
+    pub answered: u64,
+    /// How many tries failed.
+    pub failed: u64,
+    /// The smoothed time to an answer; null before the first one.
+    pub latency_us: Option<u32>,
+    /// What went wrong last, while it is asked last because of that.
+    pub problem: Option<String>,
+}
+
+impl From<&crate::web::Upstream> for UpstreamHealth {
+    fn from(upstream: &crate::web::Upstream) -> Self {
+        let crate::web::Upstream { address, answered, failed, latency_us, problem } = upstream.clone();
+        Self { address, answered, failed, latency_us, problem }
+    }
 }
 
 /// How the history is.
@@ -175,6 +206,8 @@ pub enum Who {
         kind: String,
         /// What it reports about a person.
         reports: Option<String>,
+        /// The page on which the company tells what it does with data, or how to object.
+        privacy: Option<String>,
     },
     /// Nobody that the catalogue knows.
     Domain {
@@ -192,6 +225,7 @@ impl From<&Attribution> for Who {
                 parent: tracker.parent.clone(),
                 kind: tracker.kind.as_str().to_owned(),
                 reports: tracker.reports.clone(),
+                privacy: tracker.privacy.clone(),
             },
             Attribution::Domain(domain) => Self::Domain { domain: domain.to_string() },
         }
@@ -268,10 +302,10 @@ impl DeviceCount {
 pub struct NameCount {
     /// The name.
     pub name: String,
-    /// The tracker's name that hid behind it (CNAME cloaking), where one did.
+    /// The tracker's name that hid behind it (a CNAME, for instance), if one did.
     #[serde(default)]
     pub behind: Option<String>,
-    /// Whose it is.
+    /// Whose it is; that of `behind` where there is one.
     pub who: Who,
     /// How often it was asked for.
     pub queries: u64,
@@ -350,7 +384,7 @@ pub struct Event {
     pub device: Device,
     /// For which name.
     pub name: String,
-    /// The tracker's name that hid behind it (CNAME cloaking), where one did.
+    /// The name that the answer led to and because of which it was blocked: the tracker hid behind `name`.
     #[serde(default)]
     pub behind: Option<String>,
     /// For which type: `A`, `AAAA`, `HTTPS`, `TYPE65280`, ...
@@ -359,7 +393,7 @@ pub struct Event {
     pub verdict: Verdict,
     /// The RCODE of the answer.
     pub rcode: u16,
-    /// Whose name it is.
+    /// Whose name it is; that of `behind` where there is one.
     pub who: Who,
     /// The rule that would turn round what is said of the name now; null where none can be written.
     pub button: Option<RuleWish>,
@@ -432,6 +466,8 @@ impl From<list::Action> for Action {
 pub struct List {
     /// Its name.
     pub name: String,
+    /// What it is and what it is for, in one line; null when nobody says.
+    pub about: Option<String>,
     /// What its names are for: `block`, `allow`, or `cname` (blocked where an answer leads to them).
     pub kind: String,
     /// Where its text comes from.
@@ -516,6 +552,7 @@ impl From<&SourceStatus> for List {
                 .collect(),
         };
         Self {
+            about: status.describe(),
             name: status.options.name.to_string(),
             kind: status.options.kind.as_str().to_owned(),
             origin: status.options.origin.shown(),
@@ -561,17 +598,39 @@ pub struct RefreshWish {
 pub struct RuleWish {
     /// What it asks for.
     pub action: Action,
-    /// `name` (and everything below it), `=name` (that name only) or `*.name` (what is below it).
+    /// `name` (and everything below it), `=name` (that name only) or `*.name` (what is below it); with `$client=` behind it
+    /// when it is for one device.
     pub rule: String,
+    /// The device that it is for, by name, MAC or address; all of them when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// For how many seconds it allows; for good when left out. Then what was said before counts again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_secs: Option<u64>,
+}
+
+/// A rule that a person wants to stay.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct KeepWish {
+    /// The rule, as it was written.
+    pub rule: String,
+    /// The device that it is for, by name, MAC or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 impl RuleWish {
+    /// For all devices and for good.
+    pub fn new(action: Action, rule: String) -> Self {
+        Self { action, rule, device: None, for_secs: None }
+    }
+
     /// Turns round what is said of `name` now.
     fn against(policy: &policy::Policy, device: &crate::device::Device, name: &DomainName) -> Option<Self> {
         let is_blocked =
             matches!(policy.judge(&policy::Question::of(device, name.as_ref())), policy::Verdict::Block(_));
-        let (action, rule) = opposite(policy, is_blocked, name)?;
-        Some(Self { action: action.into(), rule: rule.to_string() })
+        let (action, rule) = opposite(policy, Some(device), is_blocked, name)?;
+        Some(Self::new(action.into(), rule.to_string()))
     }
 }
 
@@ -582,6 +641,10 @@ pub struct OwnRule {
     pub action: Action,
     /// The rule, as a person writes it.
     pub rule: String,
+    /// The device that it is for; null when it is for all, or for those that `rule` names in another way.
+    pub device: Option<Device>,
+    /// When it is taken back by itself; null when it stays.
+    pub until: Option<String>,
     /// The file it stands in.
     pub file: String,
     /// Its line there, from 1.
@@ -590,14 +653,74 @@ pub struct OwnRule {
     pub removable: bool,
 }
 
-impl From<&OwnRuleStatus> for OwnRule {
-    fn from(status: &OwnRuleStatus) -> Self {
+impl OwnRule {
+    /// `name_of` tells what a device is called; `ends_at` what the clock on the wall will show at a moment.
+    pub(super) fn new(
+        status: &OwnRuleStatus,
+        name_of: impl Fn(DeviceKey) -> Option<Arc<str>>,
+        ends_at: impl Fn(Instant) -> Timestamp,
+    ) -> Self {
+        let device = status.rule.client.as_ref().and_then(policy::device_of).map(|key| Device {
+            key: key.to_string(),
+            name: name_of(key).map_or_else(|| key.to_string(), |name| name.to_string()),
+        });
         Self {
             action: status.action.into(),
             rule: status.rule.to_string(),
+            device,
+            until: status.ends.map(|at| timestamp(ends_at(at))),
             file: status.file.to_string(),
             line: status.line,
             removable: status.removable,
+        }
+    }
+}
+
+/// A name that was blocked lately on one device, and how likely it is why something does not work there.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct BlockedLately {
+    /// The name.
+    pub name: String,
+    /// The tracker's name that hid behind it, if one did.
+    pub behind: Option<String>,
+    /// Whose it is.
+    pub who: Who,
+    /// The rule that blocked it last.
+    pub rule: RuleRef,
+    /// How many lists block it.
+    pub lists: u64,
+    /// How often it was blocked.
+    pub hits: u64,
+    /// When it was blocked last.
+    pub last: String,
+    /// Whether it had never been blocked on this device before.
+    pub is_first_time: bool,
+    /// `likely`, `possible` or `unlikely`.
+    pub likelihood: String,
+    /// Why, in words.
+    pub why: Vec<String>,
+    /// Whether it is let through on this device now.
+    pub is_allowed: bool,
+    /// What to write to let it through there; null when no rule can be written with the name.
+    pub allow: Option<String>,
+}
+
+impl From<&Suspect> for BlockedLately {
+    fn from(suspect: &Suspect) -> Self {
+        let Suspect { blocked, likelihood, lists, is_allowed, rule } = suspect;
+        Self {
+            name: blocked.name.to_string(),
+            behind: blocked.behind.as_ref().map(ToString::to_string),
+            who: (&blocked.attribution).into(),
+            rule: (&blocked.rule).into(),
+            lists: *lists as u64,
+            hits: blocked.hits,
+            last: timestamp(blocked.last),
+            is_first_time: blocked.is_first_time,
+            likelihood: likelihood.word().to_owned(),
+            why: likelihood.why.clone(),
+            is_allowed: *is_allowed,
+            allow: rule.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -611,6 +734,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// Whose it is.
     pub who: Who,
+    /// What the list is whose rule decides, in one line; null when it is a rule of the person's own or nobody says.
+    pub list_about: Option<String>,
     /// Every rule that covers it, the strongest first: the first one decides.
     pub rules: Vec<ExplainedRule>,
     /// What would change if a list were removed: only the lists without which something would.
@@ -671,6 +796,6 @@ impl Explanation {
         });
         let without = without.collect();
         let rules = rules.iter().map(explained).collect();
-        Self { name: name.to_string(), verdict, who: attribution.into(), rules, without }
+        Self { name: name.to_string(), verdict, who: attribution.into(), list_about: None, rules, without }
     }
 }

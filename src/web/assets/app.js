@@ -127,7 +127,7 @@ document.addEventListener("submit", async (event) => {
   try {
     const answer = await fetch(address, { method: "POST", body, headers: { accept: "application/json" } });
     const said = await answer.json();
-    note(answer.ok, said.message ?? said.error);
+    note(answer.ok, said.message ?? said.error, said.undo);
     if (answer.ok && "reset" in form.dataset) form.reset();
   } catch {
     note(false, "That did not get through. Is the daemon running, and this device on its network?");
@@ -139,18 +139,34 @@ document.addEventListener("submit", async (event) => {
   if (document.querySelector("[data-busy]")) refresh();
 });
 
-function note(isGood, text) {
-  const paragraph = document.createElement("p");
+function note(isGood, text, undo) {
+  const paragraph = document.createElement("div");
   paragraph.className = `note ${isGood ? "good" : "bad"}`;
   text.split("`").forEach((part, index) => {
     const piece = document.createElement(index % 2 ? "code" : "span");
     piece.textContent = part;
     paragraph.append(piece);
   });
+  if (undo !== undefined && undo !== null) paragraph.append(" ", undoForm(undo));
   const place = document.getElementById("note");
   place.replaceChildren(paragraph);
   const { top, bottom } = place.getBoundingClientRect();
   if (bottom < 0 || innerHeight < top) place.scrollIntoView({ block: "center" });
+}
+
+// The form of `pieces/undo.html`.
+function undoForm(number) {
+  const form = document.createElement("form");
+  form.className = "inline";
+  form.method = "post";
+  form.action = "/rules/undo";
+  form.dataset.act = "";
+  const field = document.createElement("input");
+  Object.assign(field, { type: "hidden", name: "number", value: number });
+  const button = document.createElement("button");
+  button.textContent = "Undo";
+  form.append(field, button);
+  return form;
 }
 
 // A note is shown once: a reload should not ask for it again.

@@ -58,6 +58,8 @@ pub(super) struct Product {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) reports: Option<String>,
+    /// Where the company tells what it does with data, or how to object.
+    pub(super) privacy: Option<String>,
     /// Its hits within the span; `None` where it was not met.
     pub(super) hits: Option<String>,
 }
@@ -117,7 +119,7 @@ pub(super) async fn show(
     )?;
     let of_company = |tracker: &&Arc<Tracker>| tracker.company == name;
     let known: Vec<Arc<Tracker>> =
-        web.parts.catalogue.trackers().iter().filter(of_company).cloned().collect();
+        web.parts.catalogue.current().trackers().iter().filter(of_company).cloned().collect();
     let is_name = DomainName::parse(&name).is_ok_and(|domain| 1 < domain.as_ref().label_count());
     if detail.is_none() && known.is_empty() && !is_name {
         let message = format!("No company called `{name}` was met, and the catalogue knows none.");
@@ -159,6 +161,7 @@ fn products(known: &[Arc<Tracker>], count: Option<&CompanyCount>) -> Vec<Product
         name: tracker.product.clone(),
         kind: tracker.kind.label(),
         reports: tracker.reports.clone(),
+        privacy: tracker.privacy.clone(),
         hits: hits.map(format::count),
     };
     let met: Vec<(&Arc<Tracker>, u64)> = count

@@ -114,7 +114,7 @@ pub(super) async fn show(
         button: {
             let is_blocked =
                 matches!(policy.judge(&Question::of(&device, count.name.as_ref())), Verdict::Block(_));
-            RuleButton::against(&policy, is_blocked, &count.name, &frame.here)
+            RuleButton::against_on(&policy, &device, is_blocked, &count.name, &frame.here)
         },
     };
     let names = names.iter().map(name_row).collect();

@@ -7,10 +7,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::Uri;
 
+use super::overview::ProblemLine;
 use super::{Page, page};
 use crate::history::DeviceCount;
 use crate::web::Web;
 use crate::web::format;
+use crate::web::problems::one_for_all;
 use crate::web::view::{DeviceLink, Frame, Moment, Tab, Times};
 
 #[derive(Template)]
@@ -19,6 +21,8 @@ pub(super) struct Devices {
     pub(super) frame: Frame,
     pub(super) devices: Vec<DeviceRow>,
     pub(super) silent: Vec<SilentDevice>,
+    /// One device asks for all others.
+    pub(super) router: Option<ProblemLine>,
 }
 
 /// One device in a table.
@@ -68,5 +72,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri) -> Page {
         frame: Frame::new(&web, &uri, Tab::Devices),
         devices: counts.iter().map(|count| DeviceRow::new(count, &times)).collect(),
         silent: silent.collect(),
+        router: one_for_all(&counts, &(web.parts.about)().gateways, &web.parts.devices.current())
+            .map(Into::into),
     })
 }

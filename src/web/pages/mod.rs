@@ -1,10 +1,14 @@
 //! The pages: one file each gathers what is to be shown and hands it to its template.
 
+mod catalogues;
 mod companies;
 mod company;
 mod device;
 mod devices;
 mod explain;
+pub(super) mod fix;
+mod health;
+mod help;
 mod known_lists;
 mod list;
 mod lists;
@@ -13,6 +17,7 @@ mod news;
 mod overview;
 mod report;
 mod rules;
+mod welcome;
 
 use std::sync::Arc;
 
@@ -34,12 +39,17 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/devices/{key}", get(device::show))
         .route("/companies", get(companies::show))
         .route("/companies/{name}", get(company::show))
+        .route("/devices/{key}/fix", get(fix::show))
+        .route("/fix", get(fix::pick))
         .route("/log", get(log::show))
         .route("/report", get(report::show))
         .route("/lists", get(lists::show))
         .route("/lists/{name}", get(list::show))
+        .route("/catalogues", get(catalogues::show))
         .route("/known-lists", get(known_lists::show))
         .route("/rules", get(rules::show))
+        .route("/health", get(health::show))
+        .route("/help", get(help::show))
         .route("/explain", get(explain::show))
 }
 

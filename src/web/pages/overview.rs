@@ -1,6 +1,5 @@
 //! `/`: what was blocked today, by whom the home is tracked, what is new, and what is wrong.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use askama::Template;
@@ -9,15 +8,16 @@ use axum::http::{HeaderMap, Uri, header};
 use serde::Deserialize;
 
 use super::news::NewsView;
+use super::welcome::Welcome;
 use super::{Page, page};
 use crate::history::{CompanyCount, DeviceCount, EventFilter};
+use crate::web::Web;
 use crate::web::chart::{Chart, Of};
 use crate::web::company::{Change, CompanyRow, change_of, is_comparable};
 use crate::web::format;
 use crate::web::period::{Period, PeriodLink};
 use crate::web::problems::{Problem, problems};
 use crate::web::view::{DeviceLink, EventRow, Frame, Moment, Prose, Tab, Times};
-use crate::web::{About, Web};
 
 /// How many companies are shown.
 const COMPANIES_MAX: usize = 10;
@@ -25,8 +25,6 @@ const COMPANIES_MAX: usize = 10;
 const DEVICES_MAX: usize = 10;
 /// How many of the latest hits are shown.
 const LATEST_MAX: u32 = 6;
-/// From so many questions on, a single device that asks them all is probably a router.
-const ROUTER_QUERIES_MIN: u64 = 200;
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -55,8 +53,6 @@ pub(super) struct Overview {
     pub(super) devices: Vec<TopDevice>,
     pub(super) news: NewsView,
     pub(super) latest: Vec<EventRow>,
-    /// One address asks everything.
-    pub(super) router: Option<String>,
 }
 
 /// One of the devices with the most hits.
@@ -100,15 +96,6 @@ impl From<Problem> for ProblemLine {
     }
 }
 
-/// How to begin.
-pub(super) struct Welcome {
-    /// An address that devices can reach, where one is known.
-    pub(super) server: String,
-    pub(super) is_known: bool,
-    pub(super) dig: String,
-    pub(super) listens: Vec<String>,
-}
-
 pub(super) async fn show(
     State(web): State<Arc<Web>>,
     uri: Uri,
@@ -132,7 +119,7 @@ pub(super) async fn show(
     let about = (web.parts.about)();
     let frame = Frame::new(&web, &uri, Tab::Overview);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let problems = problems(&web, &about, &health);
+    let problems = problems(&web, &about, &health).await?;
     let zone = &times.time_zone;
     let of = Of::default();
     let hits = companies.iter().map(|company| company.hits).sum();
@@ -154,7 +141,6 @@ pub(super) async fn show(
         headline: companies.first().map(|first| headline(first, change_of(first, comparable))),
         companies_total: format::counted(companies.len() as u64, "company", "companies"),
         companies: CompanyRow::all(shown, hits, comparable),
-        router: lone_asker(&devices),
         devices: TopDevice::all(&devices, &times),
         news,
         latest: latest.iter().map(|event| EventRow::new(event, &web, &times, &frame.here)).collect(),
@@ -170,66 +156,4 @@ fn headline(company: &CompanyCount, change: Change) -> String {
         change => change.text().map(|text| format!(", {text}")).unwrap_or_default(),
     };
     format!("{} was blocked {} on {devices}{change}", company.name, format::times(company.hits))
-}
-
-/// The one device that asks for everybody, if it looks like one.
-fn lone_asker(devices: &[DeviceCount]) -> Option<String> {
-    let mut asking = devices.iter().filter(|device| {
-        let is_loopback = &*device.device.name == "this machine";
-        0 < device.totals.queries && !is_loopback
-    });
-    let (first, second) = (asking.next()?, asking.next());
-    (second.is_none() && ROUTER_QUERIES_MIN <= first.totals.queries).then(|| first.device.name.to_string())
-}
-
-impl Welcome {
-    fn new(about: &About, host: &str) -> Self {
-        let concrete = about.dns_listen.iter().find(|listen| !listen.ip().is_unspecified());
-        let by_wildcard = about.dns_listen.iter().find(|listen| listen.ip().is_unspecified());
-        // The browser reached this machine by the address in `Host`, so a device can too.
-        let by_host = || host.parse::<SocketAddr>().map(|host| host.ip()).or_else(|_| host.parse());
-        let server = match (concrete, by_wildcard) {
-            (Some(concrete), None) => Some(*concrete),
-            (concrete, Some(wildcard)) => {
-                let by_host = by_host().ok().map(|address| SocketAddr::new(address, wildcard.port()));
-                by_host.filter(|host| !host.ip().is_loopback()).or(concrete.copied())
-            }
-            (None, None) => None,
-        };
-        let port = server.or(by_wildcard.copied()).map_or(53, |server| server.port());
-        let port = if port == 53 { String::new() } else { format!(" -p {port}") };
-        let address =
-            server.map_or_else(|| "the address of this machine".to_owned(), |server| server.ip().to_string());
-        let at = server.map_or_else(|| "127.0.0.1".to_owned(), |server| server.ip().to_string());
-        Self {
-            server: address,
-            is_known: server.is_some(),
-            dig: format!("dig @{at}{port} google-analytics.com"),
-            listens: about.dns_listen.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(listen: &[&str], host: &str, server: &str, dig: &str) {
-        let dns_listen = listen.iter().map(|address| address.parse().unwrap()).collect();
-        let welcome = Welcome::new(&About { dns_listen, ..About::default() }, host);
-        assert_eq!((&*welcome.server, &*welcome.dig), (server, dig));
-    }
-
-    #[test]
-    fn a_first_visitor_is_told_an_address_that_works() {
-        let dig = "dig @192.168.1.5 google-analytics.com";
-        check(&["0.0.0.0:53"], "192.168.1.5:8053", "192.168.1.5", dig);
-        check(&["192.168.1.5:53", "0.0.0.0:53"], "pi.lan", "192.168.1.5", dig);
-        check(&["192.168.1.5:53"], "10.0.0.1", "192.168.1.5", dig);
-        check(&["127.0.0.1:5300"], "localhost", "127.0.0.1", "dig @127.0.0.1 -p 5300 google-analytics.com");
-        let unknown = "the address of this machine";
-        check(&["0.0.0.0:53"], "127.0.0.1:8053", unknown, "dig @127.0.0.1 google-analytics.com");
-        check(&[], "", unknown, "dig @127.0.0.1 google-analytics.com");
-    }
 }

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::device::{Device, DeviceKey};
 use crate::feed::{
-    Choice, Diff, DiffRule, KnownList, KnownLists, Origin, OwnRuleStatus, QuarantineReason, QuarantinedRule,
-    RevisionState, RevisionStatus, SourceOptions, SourceStatus, Waiting,
+    CatalogueOrigin, CatalogueStatus, Choice, Diff, DiffRule, KnownList, KnownLists, Origin, OwnRuleStatus,
+    QuarantineReason, QuarantinedRule, RevisionState, RevisionStatus, SourceOptions, SourceStatus, Waiting,
 };
 use crate::history::{
     CompanyCount, CompanyDetail, DeviceCount, FirstMeeting, HourCount, NameCount, News, RememberedVerdict,
@@ -17,14 +17,16 @@ use crate::history::{
 };
 use crate::list::{Action, OwnRule, ParseOptions, parse};
 use crate::name::DomainName;
-use crate::policy::{Explained, Policy, RuleRef};
+use crate::policy::{self, Explained, Policy, RuleRef};
 use crate::tracker::{Attribution, Kind, Tracker};
+use crate::web::api::Catalogue;
 use crate::web::chart::{Chart, Of};
 use crate::web::company::{CompanyRow, KindRow};
 use crate::web::errors::ErrorPage;
 use crate::web::heat::{Heat, Rhythm};
 use crate::web::period::Period;
 use crate::web::view::{EventRow, Frame, Prose, RuleButton, Tab, Times, Who};
+use crate::web::without::WithoutList;
 
 const HOSTILE: &str =
     "<img src=x onerror=alert(1)>\"onmouseover=\"x'onfocus='y&\u{0}\u{1b}[31m\r\n</title><script>`{{7*7}}";
@@ -49,7 +51,14 @@ fn check(template: &impl Template) {
 }
 
 fn frame() -> Frame {
-    Frame { note: Some((false, HOSTILE.into())), here: HOSTILE.to_owned(), tab: Tab::Other, version: "0" }
+    Frame {
+        note: Some((false, HOSTILE.into())),
+        undo: Some(7),
+        typed: Some(HOSTILE.to_owned()),
+        here: HOSTILE.to_owned(),
+        tab: Tab::Other,
+        version: "0",
+    }
 }
 
 fn times() -> Times {
@@ -68,6 +77,7 @@ fn tracker() -> Attribution {
         parent: Some(text()),
         kind: Kind::ConversionPixel,
         reports: Some(text()),
+        privacy: Some("https://meta.example/?a=1&b=2".to_owned()),
     };
     Attribution::Tracker(Arc::new(tracker))
 }
@@ -132,13 +142,14 @@ fn news() -> news::NewsView {
     news::NewsView::new(&News { devices: vec![device_count()], meetings }, false, &times())
 }
 
+fn problem() -> overview::ProblemLine {
+    overview::ProblemLine { text: HOSTILE.into(), link: Some((HOSTILE.to_owned(), "See")) }
+}
+
 fn overview() -> overview::Overview {
     overview::Overview {
         frame: frame(),
-        problems: vec![overview::ProblemLine {
-            text: HOSTILE.into(),
-            link: Some((HOSTILE.to_owned(), "See")),
-        }],
+        problems: vec![problem()],
         welcome: None,
         hits_today: "1".into(),
         queries_today: "2 questions".into(),
@@ -152,7 +163,6 @@ fn overview() -> overview::Overview {
         devices: overview::TopDevice::all(&[device_count()], &times()),
         news: news(),
         latest: vec![event_row()],
-        router: Some(HOSTILE.to_owned()),
     }
 }
 
@@ -160,7 +170,14 @@ fn overview() -> overview::Overview {
 fn hostile_texts_stay_texts_on_the_overview() {
     check(&overview());
     let text = || HOSTILE.to_owned();
-    let welcome = overview::Welcome { server: text(), is_known: true, dig: text(), listens: vec![text()] };
+    let welcome = welcome::Welcome {
+        server: text(),
+        is_known: true,
+        other_port: Some(5300),
+        is_loopback: false,
+        dig: text(),
+        listens: vec![text()],
+    };
     check(&overview::Overview { welcome: Some(welcome), ..overview() });
 }
 
@@ -171,6 +188,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         frame: frame(),
         devices: vec![devices::DeviceRow::new(&device_count(), &times())],
         silent: vec![devices::SilentDevice { name: text(), key: text(), addresses: text() }],
+        router: Some(problem()),
     });
     let name = device::NameRow {
         name: (&hostile_name()).into(),
@@ -264,6 +282,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_companies() {
         name: text(),
         kind: "web analytics",
         reports: Some(text()),
+        privacy: Some(text()),
         hits: Some("60".into()),
     };
     let met = || company::Met::new(&detail, Period::Week, true, &times(), &Policy::default(), HOSTILE);
@@ -395,14 +414,122 @@ fn hostile_texts_stay_texts_among_lists_and_rules() {
     let own = OwnRuleStatus {
         action: Action::Allow,
         rule: OwnRule {
+            client: None,
             subject: crate::list::Subject::Name { name: hostile_name(), scope: crate::list::Scope::Subtree },
         },
         file: HOSTILE.into(),
         line: 1,
         removable: true,
+        ends: None,
     };
-    let rules = vec![rules::RuleRow::new(&own, &[], HOSTILE)];
-    check(&rules::Rules { frame: frame(), problem: Some(HOSTILE.into()), rules });
+    let text = || HOSTILE.to_owned();
+    let left = Some((text(), text()));
+    let mine = OwnRule { client: Some(crate::list::Client::Name(HOSTILE.into())), ..own.rule.clone() };
+    let of_network = OwnRuleStatus { rule: mine, ..own.clone() };
+    let of_device =
+        OwnRuleStatus { rule: own.rule.clone().for_client(policy::client_of(device().key)), ..own.clone() };
+    let rules = [own, of_network, of_device];
+    let rules = rules.iter().map(|own| rules::RuleRow::new(own, &[], &[device()], left.clone(), HOSTILE));
+    let form = rules::Form {
+        typed: text(),
+        error: Some(HOSTILE.into()),
+        devices: vec![rules::DeviceChoice { key: text(), name: text(), is_chosen: true }],
+        instead_of: text(),
+        preview: Some(rules::Preview {
+            rule: text(),
+            matched: text(),
+            whose: text(),
+            names: vec![((&hostile_name()).into(), text())],
+            untold: 3,
+        }),
+    };
+    check(&rules::Rules { frame: frame(), form, problem: Some(HOSTILE.into()), rules: rules.collect() });
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_pages_of_health_and_help() {
+    let text = || HOSTILE.to_owned();
+    check(&health::Health {
+        frame: frame(),
+        problems: vec![problem()],
+        version: text(),
+        started: times().ago(Timestamp::UNIX_EPOCH),
+        uptime: text(),
+        config_file: Some(text()),
+        data_dir: Some(text()),
+        listens: vec![text()],
+        memory: Some(text()),
+        upstreams: vec![health::UpstreamRow {
+            address: text(),
+            latency: text(),
+            answered: text(),
+            failed: text(),
+            problem: Some(text()),
+        }],
+        cache: crate::web::api::CacheStatus::default().into(),
+        history: health::HistoryFacts {
+            file: Some(text()),
+            size: text(),
+            flushed: None,
+            unflushed: text(),
+            gaps: vec![("not counted", text())],
+        },
+        lists: health::ListFacts {
+            count: text(),
+            rules: text(),
+            own_rules: text(),
+            failed: vec![text()],
+            waiting: vec![text()],
+        },
+        refused: vec![("questions", text())],
+    });
+    check(&help::Help {
+        frame: frame(),
+        server: text(),
+        is_known: true,
+        server_v6: Some(text()),
+        other_port: Some(5300),
+        is_loopback: false,
+        dig: text(),
+        nslookup: text(),
+        phone: help::Phone::new(text()),
+    });
+}
+
+#[test]
+fn hostile_texts_stay_texts_where_a_breakage_is_looked_for() {
+    let text = || HOSTILE.to_owned();
+    let suspect = fix::SuspectRow {
+        name: (&hostile_name()).into(),
+        who: Some((&tracker()).into()),
+        behind: Some(hostile_name().to_string()),
+        likelihood: "likely",
+        why: text(),
+        hits: text(),
+        last: times().ago(Timestamp::UNIX_EPOCH),
+        list: text(),
+        rule: text(),
+        button: button(),
+        is_allowed: false,
+    };
+    let allowed = fix::AllowedRow {
+        rule: text(),
+        left: Some((text(), text())),
+        keep: button(),
+        take_back: button().unwrap(),
+    };
+    check(&fix::Fix {
+        frame: frame(),
+        device: (&device()).into(),
+        spans: vec![fix::SpanChoice { minutes: 2, name: text(), is_current: true }],
+        minutes: 10,
+        suspects: vec![suspect],
+        untold: 1,
+        allowed: vec![allowed],
+        ttl_secs: 300,
+    });
+    let pick = |here, others| fix::Pick { frame: frame(), here, others };
+    check(&pick(Some((&device()).into()), vec![(&device()).into()]));
 }
 
 #[test]
@@ -416,12 +543,20 @@ fn hostile_texts_stay_texts_on_the_page_of_a_list() {
         went: rules,
         went_total: 1,
     };
+    let name = NameCount {
+        name: hostile_name(),
+        behind: None,
+        attribution: tracker(),
+        totals: Totals { queries: 1, hits: 1_234 },
+    };
+    let without = WithoutList { names: vec![name; 101], ..WithoutList::default() };
     let status = list_status();
     let page = |changes| list::ListPage {
         frame: frame(),
         list: lists::ListCard::new(&status, &times(), HOSTILE, usize::MAX),
         revisions: list::RevisionRow::all(HOSTILE, &status.revisions, None, &times(), HOSTILE),
         changes,
+        without: Some(Ok(list::WithoutView::new(&without))),
     };
     check(&page(None));
     check(&page(Some(Err(HOSTILE.into()))));
@@ -434,6 +569,8 @@ fn hostile_texts_stay_texts_on_the_page_of_a_list() {
         "1,999 more",
         "1,234 rules are held back",
         "1232 more.",
+        "1 more.",
+        "<b>0 hits on 0 names</b> would pass",
     ] {
         assert!(html.contains(told), "{told} in {html}");
     }
@@ -442,6 +579,30 @@ fn hostile_texts_stay_texts_on_the_page_of_a_list() {
         ["accept", "accept-rule", "accept-all-rules", "roll-back", "follow", "refresh", "remove"].map(sends),
         [2, 2, 1, 1, 1, 1, 1]
     );
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_page_of_catalogues() {
+    let status = CatalogueStatus {
+        origin: CatalogueOrigin::Own(HOSTILE.into()),
+        names: 1,
+        products: 1,
+        companies: 2_000,
+        fetched: Some(Timestamp::UNIX_EPOCH),
+        next: None,
+        refreshing: true,
+        problem: Some(HOSTILE.to_owned()),
+    };
+    let catalogues: Vec<_> = Catalogue::all(&[status])
+        .into_iter()
+        .map(|catalogue| catalogues::CatalogueCard::new(catalogue, &times()))
+        .collect();
+    let page = catalogues::Catalogues { frame: frame(), catalogues };
+    check(&page);
+    let html = page.render().unwrap();
+    for told in ["1 name of 1 product of 2,000 companies", "CC-BY-NC-SA-4.0", "not in use"] {
+        assert!(html.contains(told), "{told} in {html}");
+    }
 }
 
 #[test]
@@ -549,6 +710,7 @@ fn the_built_in_list_is_as_old_as_the_program() {
 #[test]
 fn a_configured_rule_tells_that_the_page_overrules_it() {
     let own = |action, rule: &str, removable| OwnRuleStatus {
+        ends: None,
         action,
         rule: OwnRule::parse(rule).unwrap(),
         file: "f".into(),
@@ -561,7 +723,7 @@ fn a_configured_rule_tells_that_the_page_overrules_it() {
         own(Action::Allow, "a.example", false),
         own(Action::Block, "=a.example", false),
     ];
-    let overruled = all.iter().map(|status| rules::RuleRow::new(status, &all, "/").is_overruled);
+    let overruled = all.iter().map(|status| rules::RuleRow::new(status, &all, &[], None, "/").is_overruled);
     assert_eq!(overruled.collect::<Vec<_>>(), [false, true, false, false]);
 }
 
