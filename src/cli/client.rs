@@ -1,7 +1,7 @@
 //! The JSON API over the daemon's Unix socket.
 
 use std::error::Error as _;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use reqwest::{Client, Method, RequestBuilder};
@@ -105,6 +105,34 @@ impl Daemon {
                 Err(CliError::Usage(message))
             }
         }
+    }
+
+    /// Passes on what is asked for as it comes.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        target: &mut impl Write,
+    ) -> Result<(), CliError> {
+        let unreadable = |error: reqwest::Error| CliError::Answer(error.to_string());
+        let request = self.request(Method::GET, &with_query(path, query));
+        let mut answer = request.send().await.map_err(unreadable)?;
+        if !answer.status().is_success() {
+            let body = answer.bytes().await.map_err(unreadable)?;
+            let refused = serde_json::from_slice::<api::Error>(&body);
+            return Err(refused
+                .map_or_else(|error| CliError::Answer(error.to_string()), |it| CliError::Refused(it.error)));
+        }
+        while let Some(part) = answer.chunk().await.map_err(unreadable)? {
+            match target.write_all(&part) {
+                // A reader that has gone away (`| head`) has what it wants.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                written => {
+                    written.map_err(|error| CliError::Usage(format!("it can't be written: {error}")))?
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Asks for something to be taken away.

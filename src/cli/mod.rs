@@ -8,7 +8,9 @@ mod check;
 mod client;
 mod companies;
 mod devices;
+mod erase;
 mod explain;
+mod export;
 mod fix;
 mod lists;
 mod log;
@@ -22,6 +24,8 @@ mod status;
 mod trackers;
 
 pub use client::{SOCKET_NAME, socket_candidates};
+pub use erase::EraseArguments;
+pub use export::{ExportArguments, ExportFormat};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,6 +90,9 @@ pub enum Subcommands {
     Explain {
         /// The domain name.
         name: String,
+        /// When this device asks: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
     },
     /// Show the lists; add, refresh, compare and return to earlier ones.
     Lists {
@@ -176,6 +183,10 @@ pub enum Subcommands {
     },
     /// Show the latest questions.
     Log(LogFilter),
+    /// Write single questions as CSV or JSON lines.
+    Export(ExportArguments),
+    /// Have the history forget what a device asked, a name, a time, or everything.
+    Erase(EraseArguments),
     /// Show how the cache of answers is, or empty it.
     Cache {
         /// What to do with it; without one, its state is shown.
@@ -410,7 +421,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
     let config = load_config(options).or_else(|error| Config::load_leniently(&error.file).ok_or(error))?;
     match command {
         Subcommands::Run | Subcommands::Check => {}
-        Subcommands::Explain { name } => explain::run(&name, &config, output).await?,
+        Subcommands::Explain { name, device } => {
+            explain::run(&name, device.as_deref(), &config, output).await?;
+        }
         Subcommands::Lists { command } => {
             return lists::run(command.unwrap_or(ListsCommand::Status), &config, output).await;
         }
@@ -441,6 +454,8 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
             report::run(&week, device.as_deref(), &config, options.output).await?;
         }
         Subcommands::Log(filter) => log::run(&filter, &config, output).await?,
+        Subcommands::Export(arguments) => export::run(&arguments, &config).await?,
+        Subcommands::Erase(arguments) => erase::run(arguments, &config, output).await?,
         Subcommands::Cache { command } => {
             cache::run(command.unwrap_or(CacheCommand::Status), &config, output).await?;
         }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::device::NamedDevice;
+use crate::event::Privacy;
 use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
 use crate::policy::Blocking;
@@ -87,6 +88,8 @@ pub struct HistorySection {
     pub counts: Duration,
     /// How large the file may grow, in octets.
     pub size_max: u64,
+    /// What is remembered of a question at all.
+    pub privacy: Privacy,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -142,6 +145,7 @@ impl Default for Config {
                 events: 14 * DAY,
                 counts: 400 * DAY,
                 size_max: 1 << 30,
+                privacy: Privacy::All,
             },
         }
     }

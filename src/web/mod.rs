@@ -207,6 +207,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .merge(actions::rule_routes())
         .merge(actions::list_routes())
         .merge(actions::catalogue_routes())
+        .merge(actions::history_routes())
         .merge(api::routes())
         .merge(operations())
         .route("/assets/{version}/{file}", get(assets::serve))

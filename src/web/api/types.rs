@@ -149,6 +149,22 @@ pub struct CacheStatus {
     pub prefetches: u64,
 }
 
+/// What the history is to forget: all that fits everything which is said here.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EraseWish {
+    /// What this device asked: its MAC or IP address.
+    pub device: Option<String>,
+    /// What was asked for this name and those below it, and hits of trackers of these names behind others.
+    pub name: Option<String>,
+    /// From this moment on (RFC 3339). Times are rounded outward to whole hours (UTC).
+    pub from: Option<String>,
+    /// Before this moment.
+    pub until: Option<String>,
+    /// Everything; then nothing else may be said.
+    pub everything: bool,
+}
+
 /// Which answers are to be forgotten.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct FlushWish {

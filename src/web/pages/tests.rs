@@ -661,7 +661,12 @@ fn hostile_texts_stay_texts_among_well_known_lists() {
 
 #[test]
 fn hostile_texts_stay_texts_in_explanations_and_errors() {
-    let page = |outcome| explain::Explain { frame: frame(), typed: HOSTILE.to_owned(), outcome };
+    let page = |outcome| explain::Explain {
+        frame: frame(),
+        typed: HOSTILE.to_owned(),
+        on: Some((&device()).into()),
+        outcome,
+    };
     check(&page(explain::Outcome::Empty));
     check(&page(explain::Outcome::NotAName(HOSTILE.to_owned())));
     for own in [true, false] {
