@@ -197,7 +197,7 @@ mod tests {
     fn what_only_tracks_comes_last() {
         let level = |level| {
             move |it: &mut Signs<'_>| {
-                (it.level, it.is_known_tracker, it.is_first_time) = (Some(level), true, true)
+                (it.level, it.is_known_tracker, it.is_first_time) = (Some(level), true, true);
             }
         };
         let first = "blocked on this device for the first time";
