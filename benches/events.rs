@@ -24,7 +24,7 @@ use pixelsink::event::{
 use pixelsink::history::{History, HistoryOptions};
 use pixelsink::metrics::Metrics;
 use pixelsink::name::DomainName;
-use pixelsink::tracker::Catalogue;
+use pixelsink::tracker::LiveCatalogue;
 use rustix::time::{ClockId, clock_gettime};
 
 const NAMES: usize = 50_000;
@@ -98,6 +98,7 @@ impl Flood {
             at,
             client: IpAddr::from([127, 0, 0, u8::try_from(device).unwrap() + 1]),
             name: self.names[name].as_ref(),
+            behind: None,
             qtype: 1,
             rcode: 0,
             latency_us: 30,
@@ -213,8 +214,7 @@ fn open(dir: &std::path::Path, source: Arc<dyn EventSource>) -> History {
         counts_kept: Duration::from_secs(365 * 86_400),
         size_max: 1 << 30,
     };
-    let (catalogue, _) = Catalogue::parse("");
-    History::open(options, Arc::new(catalogue), Arc::new(SystemClock), source)
+    History::open(options, Arc::<LiveCatalogue>::default(), Arc::default(), Arc::new(SystemClock), source)
 }
 
 fn clock(clock: ClockId) -> Duration {

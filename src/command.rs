@@ -4,8 +4,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use crate::device::DeviceKey;
 use crate::list::OwnRule;
 use crate::name::DomainName;
+use crate::tracker::PublicCatalogue;
 
 /// The longest time for which a name may be let through; whoever wants more wants it for good.
 pub const ALLOW_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -52,10 +56,31 @@ pub enum Command {
     },
     /// Follow the source of a list again that was held at a revision.
     Follow(String),
+    /// Have a public catalogue of trackers downloaded, and use it.
+    AddCatalogue(PublicCatalogue),
+    /// Use a public catalogue no more that was added.
+    RemoveCatalogue(PublicCatalogue),
+    /// Download a public catalogue now.
+    RefreshCatalogue(PublicCatalogue),
     /// Forget the answers that are kept: all of them, or those about a name.
     FlushCache(Option<FlushedName>),
+    /// Forget what happened: what the history has of a device, a name or a time, and what answers are kept about a name.
+    Erase(Erasure),
     /// Read the configuration again.
     Reload,
+}
+
+/// What is to be forgotten: all that fits everything which is said here. With nothing said, it is everything.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Erasure {
+    /// What this device asked.
+    pub device: Option<DeviceKey>,
+    /// What was asked for this name and those below it.
+    pub name: Option<DomainName>,
+    /// From this moment on; its whole hour.
+    pub from: Option<Timestamp>,
+    /// Before this moment; to the end of its hour.
+    pub until: Option<Timestamp>,
 }
 
 /// A name about which answers are forgotten.

@@ -205,7 +205,17 @@ fn telling_of_a_query_makes_no_allocation() {
             (AnsweredBy::Upstream("udp://192.0.2.53:53"), Decided::Pass),
         ] {
             let (at, client, name) = (Timestamp::UNIX_EPOCH, [192, 0, 2, 1].into(), name.as_ref());
-            writer.write(&Told { at, client, name, qtype: 1, rcode: 0, latency_us: 9, answered, decided });
+            writer.write(&Told {
+                at,
+                client,
+                name,
+                behind: None,
+                qtype: 1,
+                rcode: 0,
+                latency_us: 9,
+                answered,
+                decided,
+            });
         }
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);

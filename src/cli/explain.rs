@@ -20,14 +20,20 @@ pub(super) async fn run(
     }
     print(&headline(&explanation));
     match &explanation.who {
-        Who::Tracker { reports, .. } => {
+        Who::Tracker { reports, privacy, .. } => {
             let reports = reports.as_ref().map(|reports| format!(": {reports}")).unwrap_or_default();
             print(&format!("It belongs to {}{reports}", who(&explanation.who)));
+            if let Some(privacy) = privacy {
+                print(&format!("What the company says about privacy, and how to object: {privacy}"));
+            }
         }
         Who::Domain { domain } if *domain != explanation.name => {
             print(&format!("It belongs to {domain}, of which the catalogue knows nothing."));
         }
         Who::Domain { .. } => print("The catalogue knows nothing of it."),
+    }
+    if let (Who::Domain { .. }, Some(about)) = (&explanation.who, &explanation.list_about) {
+        print(&format!("The list whose rule decides is {about}"));
     }
     if explanation.rules.is_empty() {
         return Ok(());

@@ -21,7 +21,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::device::NamedDevice;
-use crate::feed::SourceOptions;
+use crate::event::Privacy;
+use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
 use crate::policy::Blocking;
 use crate::resolve::{CacheOptions, ResolveOptions, Transport, UpstreamAddress};
@@ -64,6 +65,10 @@ pub struct Config {
     pub list_timeout: Duration,
     /// How many revisions of each list are kept.
     pub keep_revisions: usize,
+    /// The person's own catalogues of trackers, the strongest first.
+    pub catalogue_files: Vec<PathBuf>,
+    /// The public catalogues that are downloaded.
+    pub catalogue_download: Vec<PublicSource>,
     /// The person's own rules, each with its line.
     pub own_rules: Vec<(Action, OwnRule, u32)>,
     /// The devices that have a name.
@@ -83,6 +88,8 @@ pub struct HistorySection {
     pub counts: Duration,
     /// How large the file may grow, in octets.
     pub size_max: u64,
+    /// What is remembered of a question at all.
+    pub privacy: Privacy,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -129,6 +136,8 @@ impl Default for Config {
             list_size_max: 128 << 20,
             list_timeout: Duration::from_secs(120),
             keep_revisions: 5,
+            catalogue_files: Vec::new(),
+            catalogue_download: Vec::new(),
             own_rules: Vec::new(),
             devices: Vec::new(),
             history: HistorySection {
@@ -136,6 +145,7 @@ impl Default for Config {
                 events: 14 * DAY,
                 counts: 400 * DAY,
                 size_max: 1 << 30,
+                privacy: Privacy::All,
             },
         }
     }

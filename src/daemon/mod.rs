@@ -5,6 +5,7 @@
 mod cache;
 mod counters;
 mod data_dir;
+mod erase;
 mod events;
 mod heap;
 mod hosts;
@@ -14,6 +15,7 @@ mod logging;
 mod own_rules;
 mod running;
 mod socket;
+mod trackers;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -23,21 +23,21 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
-use super::{counters, data_dir, heap, socket};
+use super::{counters, data_dir, erase, heap, socket, trackers};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
-use crate::command::{Command, Done, FlushedName, Refused};
-use crate::config::{BUILT_IN_LIST, Config};
+use crate::command::{Command, Done, Erasure, FlushedName, Refused};
+use crate::config::{BUILT_IN_LIST, Config, HistorySection};
 use crate::device::{DeviceTable, LiveDevices};
 use crate::discovery::{self, Observed};
-use crate::feed::{Feed, FeedError, FeedOptions, Origin, SourceOptions};
-use crate::history::{History, HistoryOptions};
+use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
+use crate::history::{self, History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
 use crate::policy::LivePolicy;
 use crate::resolve::{Flush, Resolver, UpstreamStatus};
 use crate::server::Responder;
-use crate::tracker::{self, Catalogue};
+use crate::tracker::{self, Catalogue, LiveCatalogue, Part};
 use crate::web;
 
 /// Live views that lag further behind than this many events are told that they missed some.
@@ -56,7 +56,7 @@ pub(super) struct Running {
     data_dir: Option<PathBuf>,
     /// Held to the end: see [`data_dir::DataDir::lock`].
     _data_lock: Option<File>,
-    catalogue: Arc<Catalogue>,
+    built_in: Arc<Part>,
     pub(super) policy: Arc<LivePolicy>,
     pub(super) devices: Arc<LiveDevices>,
     resolver: Arc<Resolver>,
@@ -65,6 +65,7 @@ pub(super) struct Running {
     history: History,
     events: Events,
     pub(super) feed: Feed,
+    pub(super) catalogues: Catalogues,
     listeners: Listeners,
     /// The names under which the page may be visited.
     page_names: Arc<ArcSwap<Vec<String>>>,
@@ -107,11 +108,13 @@ impl Running {
         if let Some(problem) = &data.problem {
             error!("{problem}");
         }
-        let (catalogue, mistakes) = Catalogue::parse(tracker::BUILT_IN);
+        let (built_in, mistakes) = Part::parse(tracker::BUILT_IN);
         for mistake in mistakes {
             warn!("the built-in list: {mistake}");
         }
-        let catalogue = Arc::new(catalogue);
+        let built_in = Arc::new(built_in);
+        let catalogue = Catalogue::new(&[&built_in], &[]);
+        let catalogue = Arc::new(LiveCatalogue::new(catalogue));
         for warning in config.warnings() {
             warn!("{warning}");
         }
@@ -124,9 +127,11 @@ impl Running {
         devices.publish(DeviceTable::build(&config.devices, &[]));
         let events =
             Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
+        events.set_privacy(config.history.privacy);
         let history = History::open(
             history_options(&config, data.path.as_deref()),
             Arc::clone(&catalogue),
+            Arc::clone(&devices),
             Arc::clone(&clock),
             events.source(),
         );
@@ -145,9 +150,16 @@ impl Running {
         );
         let responder = Arc::new(responder);
         let added = Added::open(data.path.as_deref());
-        let feed_options = feed_options(&config, &added, data.path.clone(), &catalogue);
+        let feed_options = feed_options(&config, &added, data.path.clone(), &built_in);
         let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
-        let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
+        let feed =
+            Feed::start(feed_options, Arc::clone(&policy), Arc::clone(&hosts) as _, Arc::clone(&clock)).await;
+        let catalogues = Catalogues::start(
+            trackers::options(&config, data.path.clone(), &built_in),
+            Arc::clone(&catalogue),
+            Arc::clone(&hosts) as Arc<dyn HostLookup>,
+            Arc::clone(&clock),
+        );
         let started = clock.now();
         let page_names = Arc::new(ArcSwap::from_pointee(host_names(&config)));
         let gathered = events.source();
@@ -159,6 +171,7 @@ impl Running {
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
+                catalogues: catalogues.clone(),
                 policy: Arc::clone(&policy),
                 devices: Arc::clone(&devices),
                 catalogue: Arc::clone(&catalogue),
@@ -181,7 +194,7 @@ impl Running {
                 options,
                 data_dir: data.path,
                 _data_lock: data.lock,
-                catalogue,
+                built_in,
                 policy,
                 devices,
                 resolver,
@@ -190,6 +203,7 @@ impl Running {
                 history,
                 events,
                 feed,
+                catalogues,
                 page_names,
                 observed: Mutex::default(),
                 socket: ArcSwap::default(),
@@ -397,6 +411,7 @@ impl Running {
         let bound = self.listeners.bind(&config).await?;
         self.listeners.commit(bound, &config);
         self.policy.update(|policy| policy.blocking = config.blocking);
+        self.events.set_privacy(config.history.privacy);
         self.resolver.reconfigure(&config.resolve);
         self.responder.set_access(config.server.access.clone());
         for warning in config.warnings() {
@@ -407,13 +422,17 @@ impl Running {
         let mut added = self.added.lock().await;
         added.look();
         self.reconfigure_feed(&config, &added).await;
+        let catalogues = trackers::options(&config, self.data_dir.clone(), &self.built_in);
+        if let Err(error) = self.catalogues.reconfigure(catalogues).await {
+            warn!(%error, "the catalogues did not take over the configuration");
+        }
         Ok(config)
     }
 
     /// Has the lists taken over as they are configured and added now.
     pub(super) async fn reconfigure_feed(&self, config: &Config, added: &Added) {
         self.added_problem.store(Arc::new(added.problem()));
-        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.catalogue);
+        let feed_options = feed_options(config, added, self.data_dir.clone(), &self.built_in);
         if let Err(error) = self.feed.reconfigure(feed_options).await {
             // Only when the daemon stops.
             warn!(%error, "the lists did not take over the configuration");
@@ -427,6 +446,7 @@ impl Running {
         problems.extend(self.feed.own_problem());
         problems.extend(self.feed.accepted_problem());
         problems.extend(self.feed.unkept_problem());
+        problems.extend(self.catalogues.problems());
         for stored in [&self.reload_problem, &self.discovery_problem, &self.added_problem] {
             problems.extend(stored.load().as_ref().clone());
         }
@@ -506,9 +526,27 @@ impl Running {
             Command::AcceptRules { list, rule } => self.accept_rules(&list, rule.as_deref()).await,
             Command::RollBack { list, revision } => self.roll_back(&list, revision.as_deref()).await,
             Command::Follow(list) => self.follow(&list).await,
+            Command::AddCatalogue(catalogue) => self.add_catalogue(catalogue).await,
+            Command::RemoveCatalogue(catalogue) => self.remove_catalogue(catalogue).await,
+            Command::RefreshCatalogue(catalogue) => self.refresh_catalogue(catalogue).await,
             Command::FlushCache(name) => self.flush_cache(name).await,
+            Command::Erase(erasure) => self.erase(erasure).await,
             Command::Reload => self.reload().await,
         }
+    }
+
+    /// Has the history forget, and the cache what it knows of the name.
+    async fn erase(&self, wish: Erasure) -> Result<Done, Refused> {
+        let what = erase::told(&wish, &self.devices.current());
+        let Erasure { device, name, from, until } = wish;
+        let erased = self.history.erase(history::Erasure { device, name: name.clone(), from, until }).await;
+        let erased =
+            erased.map_err(|error| Refused::Failed(format!("{what} could not be erased: {error}.")))?;
+        let is_everything = device.is_none() && from.is_none() && until.is_none();
+        if is_everything || name.is_some() {
+            self.flush_cache(name.map(|name| FlushedName { name, below: true })).await?;
+        }
+        Ok(Done(erase::outcome(&what, &erased)))
     }
 
     async fn flush_cache(&self, name: Option<FlushedName>) -> Result<Done, Refused> {
@@ -602,7 +640,9 @@ fn default_file() -> Option<String> {
 }
 
 fn needs_restart(before: &Config, after: &Config) -> bool {
-    before.history != after.history || before.data_dir != after.data_dir
+    // What is told of is chosen anew at once.
+    let history = HistorySection { privacy: after.history.privacy, ..before.history };
+    history != after.history || before.data_dir != after.data_dir
 }
 
 fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> HistoryOptions {
@@ -616,15 +656,10 @@ fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> Histo
     }
 }
 
-fn feed_options(
-    config: &Config,
-    added: &Added,
-    data_dir: Option<PathBuf>,
-    catalogue: &Catalogue,
-) -> FeedOptions {
+fn feed_options(config: &Config, added: &Added, data_dir: Option<PathBuf>, built_in: &Part) -> FeedOptions {
     let mut sources = Vec::new();
     if !config.builtin_levels.is_empty() {
-        let entries = catalogue.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
+        let entries = built_in.entries().iter().filter(|entry| config.builtin_levels.contains(&entry.level));
         let rule = |entry: &tracker::Entry| {
             let scope = if entry.exact { Scope::Exact } else { Scope::Subtree };
             Rule::plain(entry.name.clone(), scope, Action::Block, entry.line)

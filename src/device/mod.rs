@@ -192,9 +192,15 @@ impl DeviceTable {
         self.find(source).map_or_else(|| unknown(source), |known| known.device.key)
     }
 
-    /// What people call a device that the table knows.
-    pub fn name_of(&self, key: DeviceKey) -> Option<&Arc<str>> {
-        self.devices.values().find(|known| known.device.key == key).map(|known| &known.device.name)
+    /// The device that a key belongs to now; the key itself when it was not merged.
+    pub const fn same(&self, key: DeviceKey) -> DeviceKey {
+        key
+    }
+
+    /// What people call a device now; `None` when the table does not know it.
+    pub fn name_of(&self, key: DeviceKey) -> Option<Arc<str>> {
+        let known = self.devices.values().find(|known| known.device.key == key);
+        known.map(|known| Arc::clone(&known.device.name))
     }
 
     /// Whether the table has an entry for `source`.

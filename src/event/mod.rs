@@ -7,6 +7,7 @@
 //! has exact counts in a [`Tally`] and, as long as they are not too many, single events.
 
 mod gather;
+mod privacy;
 mod record;
 mod ring;
 mod tally;
@@ -28,15 +29,18 @@ pub use self::gather::Gatherer;
 pub use self::gather::LATENCY_BOUNDS_US;
 pub use self::gather::Moment;
 pub use self::gather::Sums;
+pub use self::privacy::Privacy;
 pub use self::ring::DETAILED_MAX;
 pub use self::ring::DETAILED_PER_SECOND;
 pub use self::ring::Ring;
 pub use self::ring::RingWriter;
 pub use self::ring::ring;
+pub use self::tally::CountKind;
 pub use self::tally::Pair;
 pub use self::tally::Slot;
 pub use self::tally::SlotId;
 pub use self::tally::Tally;
+pub use crate::wire::type_by_name as qtype_number;
 pub use crate::wire::type_name as qtype_name;
 
 /// What happened to one query, as the query path tells it: nothing is owned.
@@ -48,6 +52,8 @@ pub struct Told<'a> {
     pub client: IpAddr,
     /// The QNAME.
     pub name: NameRef<'a>,
+    /// The name that the answer led to and because of which it was blocked; `None` where the question itself was.
+    pub behind: Option<NameRef<'a>>,
     /// The QTYPE.
     pub qtype: u16,
     /// The RCODE of the answer.
@@ -237,6 +243,16 @@ impl QueryEvent {
             Verdict::Block(_) => VerdictKind::Block,
         }
     }
+
+    /// As what it is counted.
+    pub const fn count_kind(&self) -> CountKind {
+        match self.verdict {
+            Verdict::Pass => CountKind::Pass,
+            Verdict::Allow(_) => CountKind::Allow,
+            Verdict::Block(_) if self.behind.is_some() => CountKind::Cloaked,
+            Verdict::Block(_) => CountKind::Block,
+        }
+    }
 }
 
 impl Batch {
@@ -245,11 +261,12 @@ impl Batch {
         let mut counts = Tally::default();
         for event in &events {
             let at_ms = event.at.as_millisecond().max(0);
-            if let Some(slot) = counts.slot(at_ms / 3_600_000, &event.device, event.verdict_kind()) {
-                counts.add(slot, at_ms, event.name.as_ref().as_wire());
+            if let Some(slot) = counts.slot(at_ms / 3_600_000, &event.device, event.count_kind()) {
+                let behind = event.behind.as_ref().map(|behind| behind.as_ref().as_wire());
+                counts.add(slot, at_ms, event.name.as_ref().as_wire(), behind);
             }
         }
-        Self { counts, events, lost: 0 }
+        Self { counts, events, lost: 0, hidden: 0 }
     }
 
     /// Whether nothing happened.
@@ -257,9 +274,9 @@ impl Batch {
         self.counts.queries() == 0 && self.lost == 0
     }
 
-    /// The queries that are counted and not told one by one.
+    /// The queries that are counted and not told one by one because there are too many.
     pub const fn unlisted(&self) -> u64 {
-        self.counts.queries().saturating_sub(self.events.len() as u64)
+        self.counts.queries().saturating_sub(self.events.len() as u64 + self.hidden)
     }
 }
 

@@ -1,4 +1,5 @@
-//! A query as it lies in a ring: a fixed head, the QNAME in wire form, and for a detailed record its texts.
+//! A query as it lies in a ring: a fixed head, the QNAME in wire form, the name behind it where a tracker hid there, and for a
+//! detailed record its texts.
 //!
 //! Only this process reads what it wrote, so numbers have the order of the machine. Every record begins with its length.
 
@@ -8,9 +9,9 @@ use std::net::IpAddr;
 use std::net::Ipv6Addr;
 
 use super::AnsweredBy;
+use super::CountKind;
 use super::Decided;
 use super::Told;
-use super::VerdictKind;
 use crate::name::NAME_LEN_MAX;
 
 /// The head: length, time, client, latency, QTYPE, RCODE, marks, the name's length.
@@ -19,11 +20,12 @@ const HEAD_LEN: usize = 2 + 8 + 16 + 4 + 2 + 2 + 1 + 1;
 const SHORT_TEXT_MAX: usize = 100;
 /// Rules of adblock lists may be as long as their authors like; what is longer is cut off, in octets.
 const RULE_TEXT_MAX: usize = 200;
-/// The longest record: three texts, each behind an octet for its length.
-pub(super) const RECORD_LEN_MAX: usize = HEAD_LEN + NAME_LEN_MAX + 3 + 2 * SHORT_TEXT_MAX + RULE_TEXT_MAX;
+/// The longest record: another name and three texts, each behind an octet for its length.
+pub(super) const RECORD_LEN_MAX: usize =
+    HEAD_LEN + NAME_LEN_MAX + 1 + NAME_LEN_MAX + 3 + 2 * SHORT_TEXT_MAX + RULE_TEXT_MAX;
 
-/// Bits of the marks: the verdict, who answered, whether texts follow.
-const VERDICT: u8 = 0b0000_0011;
+/// Bits of the marks: what is counted, who answered, whether texts follow.
+const KIND: u8 = 0b0000_0011;
 const ANSWERED_AT: u32 = 2;
 const ANSWERED: u8 = 0b0000_0111;
 const DETAILED: u8 = 0b1000_0000;
@@ -41,13 +43,14 @@ impl Draft {
 
     /// Composes a record, with its texts when it is `detailed`.
     pub(super) fn compose(&mut self, told: &Told<'_>, detailed: bool) -> &[u8] {
-        let (verdict, rule) = match &told.decided {
-            Decided::Pass => (VerdictKind::Pass, None),
-            Decided::Allow(rule) => (VerdictKind::Allow, Some(rule)),
-            Decided::Block(rule) => (VerdictKind::Block, Some(rule)),
+        let (kind, rule) = match &told.decided {
+            Decided::Pass => (CountKind::Pass, None),
+            Decided::Allow(rule) => (CountKind::Allow, Some(rule)),
+            Decided::Block(rule) if told.behind.is_some() => (CountKind::Cloaked, Some(rule)),
+            Decided::Block(rule) => (CountKind::Block, Some(rule)),
         };
         let marks =
-            verdict as u8 | (told.answered.kind() as u8) << ANSWERED_AT | if detailed { DETAILED } else { 0 };
+            kind as u8 | (told.answered.kind() as u8) << ANSWERED_AT | if detailed { DETAILED } else { 0 };
         let client = match told.client {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
             IpAddr::V6(address) => address,
@@ -63,6 +66,11 @@ impl Draft {
         // A name has at most 255 octets.
         self.push_number([marks, u8::try_from(name.len()).unwrap_or_default()]);
         self.push(name);
+        if let Some(behind) = told.behind.filter(|_| kind == CountKind::Cloaked) {
+            let behind = behind.as_wire();
+            self.push_number([u8::try_from(behind.len()).unwrap_or_default()]);
+            self.push(behind);
+        }
         if detailed {
             let upstream = if let AnsweredBy::Upstream(upstream) = told.answered { upstream } else { "" };
             self.push_text(&upstream, SHORT_TEXT_MAX);
@@ -133,11 +141,13 @@ pub(super) struct Record<'a> {
     pub(super) qtype: u16,
     pub(super) rcode: u16,
     pub(super) latency_us: u32,
-    pub(super) verdict: VerdictKind,
+    pub(super) kind: CountKind,
     /// An [`super::AnsweredKind`] as its number.
     pub(super) answered: u8,
     /// The QNAME in wire form.
     pub(super) name: &'a [u8],
+    /// The name behind it in wire form, where a tracker hid there.
+    pub(super) behind: Option<&'a [u8]>,
     /// What was written out, where the query is to be an event of its own.
     pub(super) detail: Option<Detail<'a>>,
 }
@@ -165,21 +175,28 @@ impl<'a> Record<'a> {
         let rcode = u16::from_ne_bytes(rest.take()?);
         let [marks, name_len] = rest.take()?;
         let name = rest.slice(usize::from(name_len))?;
-        let verdict = match marks & VERDICT {
-            0 => VerdictKind::Pass,
-            1 => VerdictKind::Allow,
-            _ => VerdictKind::Block,
+        let kind = match marks & KIND {
+            0 => CountKind::Pass,
+            1 => CountKind::Allow,
+            2 => CountKind::Block,
+            _ => CountKind::Cloaked,
+        };
+        let behind = match kind {
+            CountKind::Cloaked => {
+                let [length] = rest.take()?;
+                Some(rest.slice(usize::from(length))?)
+            }
+            _ => None,
         };
         let answered = marks >> ANSWERED_AT & ANSWERED;
         let detail = if marks & DETAILED == 0 {
             None
         } else {
             let upstream = rest.text()?;
-            let (list, rule) =
-                if verdict == VerdictKind::Pass { ("", "") } else { (rest.text()?, rest.text()?) };
+            let (list, rule) = if kind == CountKind::Pass { ("", "") } else { (rest.text()?, rest.text()?) };
             Some(Detail { upstream, list, rule })
         };
-        Some(Self { at_us, client, qtype, rcode, latency_us, verdict, answered, name, detail })
+        Some(Self { at_us, client, qtype, rcode, latency_us, kind, answered, name, behind, detail })
     }
 
     /// From which address the query came.
@@ -237,6 +254,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             client: [192, 0, 2, 1].into(),
             name: name.as_ref(),
+            behind: None,
             qtype: 1,
             rcode: 0,
             latency_us: 0,
@@ -256,7 +274,7 @@ mod tests {
             labels in proptest::collection::vec("[a-z]{1,20}", 0..8),
             numbers: (u16, u16, u32),
             answered in 0_u8..5,
-            verdict in 0_u8..3,
+            kind in 0_u8..4,
             texts in ("\\PC{0,200}", "\\PC{0,200}", "\\PC{0,300}"),
             detailed: bool,
         ) {
@@ -266,6 +284,7 @@ mod tests {
                 at: Timestamp::from_microsecond(at_us).unwrap(),
                 client,
                 name: name.as_ref(),
+                behind: (kind == 3).then(|| name.as_ref()),
                 qtype: numbers.0,
                 rcode: numbers.1,
                 latency_us: numbers.2,
@@ -276,7 +295,7 @@ mod tests {
                     3 => AnsweredBy::Upstream(&texts.0),
                     _ => AnsweredBy::Nobody,
                 },
-                decided: match verdict {
+                decided: match kind {
                     0 => Decided::Pass,
                     1 => Decided::Allow(rule),
                     _ => Decided::Block(rule),
@@ -291,15 +310,16 @@ mod tests {
             let record = Record::read(&octets).unwrap();
             prop_assert_eq!((record.at_us, record.address()), (at_us, client.to_canonical()));
             prop_assert_eq!((record.qtype, record.rcode, record.latency_us), numbers);
-            prop_assert_eq!((record.verdict as u8, record.answered), (verdict, answered));
+            prop_assert_eq!((record.kind as u8, record.answered), (kind, answered));
             prop_assert_eq!(record.name, name.as_ref().as_wire());
+            prop_assert_eq!(record.behind, (kind == 3).then(|| name.as_ref().as_wire()));
             prop_assert_eq!(record.detail.is_some(), detailed);
             if let Some(detail) = record.detail {
                 let begins = |text: &str, of: &str, max: usize| {
                     of.starts_with(text) && (text == of || max - 4 < text.len())
                 };
                 let upstream = if answered == 3 { &*texts.0 } else { "" };
-                let (list, rule) = if verdict == 0 { ("", "") } else { (&*texts.1, &*texts.2) };
+                let (list, rule) = if kind == 0 { ("", "") } else { (&*texts.1, &*texts.2) };
                 prop_assert!(begins(detail.upstream, upstream, SHORT_TEXT_MAX));
                 prop_assert!(begins(detail.list, list, SHORT_TEXT_MAX));
                 prop_assert!(begins(detail.rule, rule, RULE_TEXT_MAX));

@@ -179,6 +179,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             client: [192, 0, 2, 1].into(),
             name: name.as_ref(),
+            behind: None,
             qtype: number,
             rcode: 0,
             latency_us: 0,

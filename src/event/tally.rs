@@ -23,19 +23,46 @@ const ARENA_LEN_MAX: usize = 3 << 20;
 /// Hours of devices, by verdict, that have room: 1.5 MB. A home has some dozens.
 pub(super) const SLOTS_MAX: usize = 1 << 14;
 
+/// As what a query is counted: its verdict, and whether the tracker hid behind another name.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum CountKind {
+    /// No rule speaks of the name.
+    Pass,
+    /// A rule lets the name through.
+    Allow,
+    /// A rule blocks the name.
+    Block,
+    /// A rule blocks what the answer led to.
+    Cloaked,
+}
+
+impl CountKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Pass, Self::Allow, Self::Block, Self::Cloaked];
+
+    /// The verdict.
+    pub const fn verdict(self) -> VerdictKind {
+        match self {
+            Self::Pass => VerdictKind::Pass,
+            Self::Allow => VerdictKind::Allow,
+            Self::Block | Self::Cloaked => VerdictKind::Block,
+        }
+    }
+}
+
 /// The number of a [`Slot`] in its tally.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SlotId(u32);
 
-/// One hour of one device, as far as one verdict goes.
+/// One hour of one device, as far as one kind of query goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Slot {
     /// The hour, counted from 1970 in UTC.
     pub hour: i64,
     /// The device, with the name that it had last.
     pub device: Device,
-    /// The verdict.
-    pub verdict: VerdictKind,
+    /// What is counted.
+    pub kind: CountKind,
     /// How many queries: exact, whatever had no room.
     pub queries: u64,
     /// The time of the first of them, in milliseconds.
@@ -78,16 +105,18 @@ pub struct Tally {
     starts: Vec<u32>,
     names: HashTable<Known>,
     slots: Vec<Slot>,
-    slot_ids: HashMap<(DeviceKey, i64, VerdictKind), SlotId>,
+    slot_ids: HashMap<(DeviceKey, i64, CountKind), SlotId>,
     pairs: HashTable<Pair>,
+    /// Names that a tracker hid behind, each with the tracker's name of the last time: no more than there are names.
+    cloaks: HashMap<u32, u32>,
     queries: u64,
     unnamed: u64,
 }
 
 impl Tally {
-    /// The slot of an hour, a device and a verdict; `None` when there are too many.
-    pub fn slot(&mut self, hour: i64, device: &Device, verdict: VerdictKind) -> Option<SlotId> {
-        let key = (device.key, hour, verdict);
+    /// The slot of an hour, a device and a kind of query; `None` when there are too many.
+    pub fn slot(&mut self, hour: i64, device: &Device, kind: CountKind) -> Option<SlotId> {
+        let key = (device.key, hour, kind);
         if let Some(&id) = self.slot_ids.get(&key) {
             if let Some(slot) = self.slots.get_mut(id.0 as usize)
                 && slot.device.name != device.name
@@ -101,22 +130,33 @@ impl Tally {
         }
         let id = SlotId(index(self.slots.len()));
         let device = device.clone();
-        self.slots.push(Slot { hour, device, verdict, queries: 0, first_ms: i64::MAX, last_ms: i64::MIN });
+        self.slots.push(Slot { hour, device, kind, queries: 0, first_ms: i64::MAX, last_ms: i64::MIN });
         self.slot_ids.insert(key, id);
         Some(id)
     }
 
-    /// Counts a query at `at_ms` for `name`, which is in wire form.
-    pub fn add(&mut self, slot: SlotId, at_ms: i64, name: &[u8]) {
+    /// Counts a query at `at_ms` for `name`, which hid the name `behind`. Both are in wire form.
+    pub fn add(&mut self, slot: SlotId, at_ms: i64, name: &[u8], behind: Option<&[u8]>) {
+        self.add_nameless(slot, at_ms);
+        let name = self.intern(name);
+        if let (Some(name), Some(behind)) = (name, behind)
+            && let Some(behind) = self.intern(behind)
+        {
+            self.cloaks.insert(name, behind);
+        }
+        let counted = name.is_some_and(|name| self.count(name, slot.0));
+        if !counted {
+            self.unnamed += 1;
+        }
+    }
+
+    /// Counts a query whose name is not to be known.
+    pub fn add_nameless(&mut self, slot: SlotId, at_ms: i64) {
         let Some(counts) = self.slots.get_mut(slot.0 as usize) else { return };
         counts.queries += 1;
         counts.first_ms = counts.first_ms.min(at_ms);
         counts.last_ms = counts.last_ms.max(at_ms);
         self.queries += 1;
-        let counted = self.intern(name).is_some_and(|name| self.count(name, slot.0));
-        if !counted {
-            self.unnamed += 1;
-        }
     }
 
     /// The index of a name; `None` when it has no room.
@@ -183,6 +223,11 @@ impl Tally {
         self.pairs.iter()
     }
 
+    /// The indices of names that a tracker hid behind, each with that of the tracker's name.
+    pub fn cloaks(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.cloaks.iter().map(|(&name, &behind)| (name, behind))
+    }
+
     /// The names in wire form, each at its index.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..index(self.starts.len())).map(|name| self.name(name))
@@ -222,21 +267,23 @@ mod tests {
         Device { key: DeviceKey::Address([192, 0, 2, number].into()), name: format!("d{number}").into() }
     }
 
-    fn kind(number: u8) -> VerdictKind {
-        [VerdictKind::Pass, VerdictKind::Allow, VerdictKind::Block][usize::from(number)]
+    fn kind(number: u8) -> CountKind {
+        CountKind::ALL[usize::from(number)]
     }
 
     proptest! {
         #[test]
         fn counts_are_those_of_a_naive_map(
-            queries in proptest::collection::vec((0_i64..3, 0_u8..4, 0_u8..3, "[a-d]{1,2}"), 0..600),
+            queries in proptest::collection::vec((0_i64..3, 0_u8..4, 0_u8..4, "[a-d]{1,2}"), 0..600),
         ) {
             let mut tally = Tally::default();
             let mut model = BTreeMap::<_, u64>::new();
             for (at, (hour, from, verdict, name)) in (0..).zip(&queries) {
                 let name = DomainName::parse(name).unwrap();
                 let slot = tally.slot(*hour, &device(*from), kind(*verdict)).unwrap();
-                tally.add(slot, at, name.as_ref().as_wire());
+                let behind = DomainName::parse(&format!("{name}.behind")).unwrap();
+                let behind = (*verdict == 3).then(|| behind.as_ref().as_wire());
+                tally.add(slot, at, name.as_ref().as_wire(), behind);
                 *model.entry((*hour, *from, *verdict, name.as_ref().as_wire().to_vec())).or_default() += 1;
             }
             let mut found = BTreeMap::new();
@@ -244,7 +291,13 @@ mod tests {
                 let slot = &tally.slots()[pair.slot as usize];
                 let from = (0..4).find(|&number| device(number) == slot.device).unwrap();
                 let name = tally.name(pair.name).to_vec();
-                found.insert((slot.hour, from, slot.verdict as u8, name), u64::from(pair.queries));
+                found.insert((slot.hour, from, slot.kind as u8, name), u64::from(pair.queries));
+            }
+            for (hour, from, verdict, name) in model.keys().filter(|(_, _, verdict, _)| *verdict == 3) {
+                let behind = tally.cloaks().find(|(cloaked, _)| tally.name(*cloaked) == &**name);
+                let shown = |wire: &[u8]| DomainName::from_wire(wire).unwrap().to_string();
+                let behind = behind.map(|(_, behind)| shown(tally.name(behind)));
+                prop_assert_eq!(behind, Some(format!("{}.behind", shown(name))), "{} {} {}", hour, from, verdict);
             }
             prop_assert_eq!(found, model);
             prop_assert_eq!((tally.queries(), tally.unnamed()), (queries.len() as u64, 0));
@@ -261,17 +314,17 @@ mod tests {
     #[test]
     fn what_has_no_room_is_counted_without_its_name() {
         let mut tally = Tally::default();
-        let slot = tally.slot(0, &device(1), VerdictKind::Pass).unwrap();
+        let slot = tally.slot(0, &device(1), CountKind::Pass).unwrap();
         for number in 0..NAMES_MAX + 7 {
-            tally.add(slot, 0, &name(number));
+            tally.add(slot, 0, &name(number), None);
         }
         // Those that are known are counted on.
-        tally.add(slot, 0, &name(0));
+        tally.add(slot, 0, &name(0), None);
         assert_eq!((tally.queries(), tally.unnamed()), (NAMES_MAX as u64 + 8, 7));
         assert_eq!(tally.names().len(), NAMES_MAX);
         for other in 2..5 {
-            let slot = tally.slot(0, &device(other), VerdictKind::Pass).unwrap();
-            (0..NAMES_MAX).for_each(|number| tally.add(slot, 0, &name(number)));
+            let slot = tally.slot(0, &device(other), CountKind::Pass).unwrap();
+            (0..NAMES_MAX).for_each(|number| tally.add(slot, 0, &name(number), None));
         }
         assert_eq!(tally.pairs().len(), PAIRS_MAX);
         assert_eq!(tally.unnamed(), 7 + (4 * NAMES_MAX - PAIRS_MAX) as u64);
@@ -281,18 +334,18 @@ mod tests {
     fn there_are_only_so_many_slots() {
         let mut tally = Tally::default();
         for hour in 0..SLOTS_MAX as i64 {
-            assert!(tally.slot(hour, &device(1), VerdictKind::Pass).is_some());
+            assert!(tally.slot(hour, &device(1), CountKind::Pass).is_some());
         }
-        assert_eq!(tally.slot(-1, &device(1), VerdictKind::Pass), None);
-        assert!(tally.slot(0, &device(1), VerdictKind::Pass).is_some());
+        assert_eq!(tally.slot(-1, &device(1), CountKind::Pass), None);
+        assert!(tally.slot(0, &device(1), CountKind::Pass).is_some());
     }
 
     #[test]
     fn a_device_has_its_last_name() {
         let mut tally = Tally::default();
-        let slot = tally.slot(0, &device(1), VerdictKind::Pass);
+        let slot = tally.slot(0, &device(1), CountKind::Pass);
         let renamed = Device { name: "TV".into(), ..device(1) };
-        assert_eq!(tally.slot(0, &renamed, VerdictKind::Pass), slot);
+        assert_eq!(tally.slot(0, &renamed, CountKind::Pass), slot);
         assert_eq!(tally.slots()[0].device, renamed);
     }
 }

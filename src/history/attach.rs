@@ -1,5 +1,6 @@
 //! The file: taken into use, let go, replaced.
 
+use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -11,23 +12,29 @@ use tracing::error;
 use tracing::warn;
 
 use super::aside::set_aside;
+use super::counts;
+use super::counts::Count;
+use super::counts::day_and_hour;
 use super::fault::Fault;
 use super::retention;
 use super::schema;
+use super::schema::EventId;
 use super::store::Store;
+use super::store::hour_of;
 use super::write::first_seen_sql;
 use super::write::last_seen_sql;
 
 /// How long the file is looked over when it is opened. What is not found then is found when it is read.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A table, what makes a row of memory (`m`) and one of the file (`f`) the same, and the columns that refer to it.
+/// A table, what makes a row of memory (`m`) and one of the file (`f`) the same, and the columns that refer to it. Counts
+/// refer to names and devices too, from within their blobs.
 type Shared = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// The tables whose rows in memory take over the identifiers of the same rows in the file.
 const SHARED: [Shared; 3] = [
-    ("name", "m.wire = f.wire", &[("event", "name"), ("count_name", "name")]),
-    ("device", "m.key = f.key", &[("event", "device"), ("count_name", "device"), ("count_device", "device")]),
+    ("name", "m.wire = f.wire", &[("event", "name"), ("cloak", "name"), ("cloak", "behind")]),
+    ("device", "m.key = f.key", &[("event", "device")]),
     ("rule", "m.rule = f.rule AND m.list = f.list", &[("event", "rule")]),
 ];
 
@@ -148,6 +155,11 @@ impl Store {
         self.forget_identifiers();
     }
 
+    /// Rows may have gone.
+    pub(super) fn forget_rows(&mut self) {
+        self.forget_identifiers();
+    }
+
     /// Identifiers may stand for something else from now on.
     fn forget_identifiers(&mut self) {
         self.ids.forget();
@@ -165,19 +177,21 @@ fn catch_up_counts(db: &Connection) -> Result<(), Fault> {
     if newest <= until {
         return Ok(());
     }
-    let grouped = "((id >> 6) + shift) / 3600000 AS hour, device, meta & 3 AS verdict, count(*) AS n
-                   FROM file.event WHERE ?1 <= id";
-    for (columns, group) in [("hour, device, verdict, n", ""), ("hour, device, name, verdict, n", ", name")] {
-        let table = if group.is_empty() { "count_device" } else { "count_name" };
-        transaction.execute(
-            &format!(
-                "INSERT INTO file.{table} ({columns})
-                 SELECT {columns} FROM (SELECT name, {grouped} GROUP BY hour, device, verdict{group}) WHERE true
-                 ON CONFLICT DO UPDATE SET n = n + excluded.n"
-            ),
-            [until],
-        )?;
+    let mut sums: HashMap<Count, u64> = HashMap::new();
+    let events = "SELECT id, shift, device, meta & 3, name FROM file.event WHERE ?1 <= id";
+    let mut statement = transaction.prepare(events)?;
+    let mut rows = statement.query([until])?;
+    while let Some(row) = rows.next()? {
+        let at_ms = EventId(row.get(0)?).ms() + row.get::<_, i64>(1)?;
+        let (day, hour) = day_and_hour(hour_of(at_ms));
+        let count = Count { day, device: row.get(2)?, kind: row.get(3)?, name: row.get(4)?, hour, n: 0 };
+        *sums.entry(count).or_default() += 1;
     }
+    drop(rows);
+    drop(statement);
+    let mut sums: Vec<Count> = sums.into_iter().map(|(count, n)| Count { n, ..count }).collect();
+    counts::add_names(&transaction, "file", &mut sums)?;
+    counts::add_devices(&transaction, "file", &mut sums)?;
     transaction.execute("UPDATE file.state SET counted_until = ?1", [newest])?;
     Ok(transaction.commit()?)
 }
@@ -185,6 +199,9 @@ fn catch_up_counts(db: &Connection) -> Result<(), Fault> {
 /// Gives the rows in memory identifiers that agree with the file's. There are some when the file comes late.
 fn adopt_identifiers(db: &Connection) -> Result<(), Fault> {
     let transaction = db.unchecked_transaction()?;
+    let mut names = Vec::new();
+    counts::each_name(&transaction, "main", "true", |count| names.push(count))?;
+    let mut devices = counts::all_devices(&transaction, "main")?;
     for (table, same, references) in SHARED {
         let max = |db: &str| {
             let max = format!("SELECT coalesce(max(id), 0) FROM {db}.{table}");
@@ -196,6 +213,18 @@ fn adopt_identifiers(db: &Connection) -> Result<(), Fault> {
         }
         // Out of the way of every identifier in use, so that no two rows meet on the way.
         let step = in_memory.max(max("file")?);
+        let mut pairs = transaction
+            .prepare(&format!("SELECT m.id, f.id FROM main.{table} AS m JOIN file.{table} AS f ON {same}"))?;
+        let pair = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let pairs: HashMap<i64, i64> = pairs.query_map([], pair)?.collect::<Result<_, _>>()?;
+        let now = |id: i64| pairs.get(&id).copied().unwrap_or(id + step);
+        match table {
+            "name" => names.iter_mut().for_each(|count| count.name = now(count.name)),
+            "device" => {
+                names.iter_mut().chain(&mut devices).for_each(|count| count.device = now(count.device));
+            }
+            _ => {}
+        }
         let mut moves = vec![(table, "id")];
         moves.extend(references);
         for &(moved, column) in &moves {
@@ -204,6 +233,7 @@ fn adopt_identifiers(db: &Connection) -> Result<(), Fault> {
         }
         moves.reverse();
         for (moved, column) in moves {
+            // The row itself moves last: until then it tells which one it is in the file.
             let pairs = format!("main.{table} AS m JOIN file.{table} AS f ON {same}");
             transaction.execute(
                 &format!(
@@ -214,6 +244,9 @@ fn adopt_identifiers(db: &Connection) -> Result<(), Fault> {
             )?;
         }
     }
+    transaction.execute_batch("DELETE FROM main.count_name; DELETE FROM main.count_device")?;
+    counts::add_names(&transaction, "main", &mut names)?;
+    counts::add_devices(&transaction, "main", &mut devices)?;
     let (first, last) = (first_seen_sql("first_known", "first_ms"), last_seen_sql("last_known", "last_ms"));
     transaction.execute(
         &format!(

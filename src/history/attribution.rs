@@ -1,14 +1,16 @@
 //! Whose a remembered name is, worked out once for each name.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::name::DomainName;
 use crate::tracker::Attribution;
 use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
-/// How many names are kept in mind. At about 100 octets a name this is 5 MB.
-const NAMES_MAX: usize = 50_000;
+/// How many names are kept in mind, at about 50 octets a name: as many as a home asks for in a year.
+const NAMES_MAX: usize = 100_000;
 
 /// The identifier of a name in the database.
 pub(super) type NameId = i64;
@@ -26,27 +28,32 @@ enum OwnerKey {
 
 /// Attributes names and keeps in mind what it found.
 pub(super) struct Attributor {
+    live: Arc<LiveCatalogue>,
+    /// The one by which the names were worked out.
     catalogue: Arc<Catalogue>,
-    owners: Vec<Attribution>,
+    /// Each with its company.
+    owners: Vec<(Attribution, String)>,
     by_key: HashMap<OwnerKey, OwnerId>,
     by_name: HashMap<NameId, OwnerId>,
 }
 
 impl Attributor {
-    pub(super) fn new(catalogue: Arc<Catalogue>) -> Self {
-        Self { catalogue, owners: Vec::new(), by_key: HashMap::new(), by_name: HashMap::new() }
+    pub(super) fn new(live: Arc<LiveCatalogue>) -> Self {
+        let catalogue = live.current();
+        Self { live, catalogue, owners: Vec::new(), by_key: HashMap::new(), by_name: HashMap::new() }
     }
 
-    /// Forgets everything when it has become too much. Called between questions, since numbers change their meaning.
+    /// Forgets everything when it has become too much, or another catalogue is in force. Called between questions, since numbers change their meaning.
     pub(super) fn make_room(&mut self) {
-        if NAMES_MAX < self.by_name.len() {
+        let is_old = self.live.current().generation() != self.catalogue.generation();
+        if is_old || NAMES_MAX < self.by_name.len() {
             self.clear();
         }
     }
 
     /// Forgets everything, because names got other identifiers.
     pub(super) fn clear(&mut self) {
-        *self = Self::new(Arc::clone(&self.catalogue));
+        *self = Self::new(Arc::clone(&self.live));
     }
 
     /// Whose the name `id` is, if that is known already.
@@ -62,7 +69,8 @@ impl Attributor {
             Attribution::Domain(domain) => OwnerKey::Domain(domain.clone()),
         };
         let owner = *self.by_key.entry(key).or_insert_with(|| {
-            self.owners.push(attribution);
+            let company = attribution.company();
+            self.owners.push((attribution, company));
             OwnerId(self.owners.len() - 1)
         });
         self.by_name.insert(id, owner);
@@ -71,6 +79,11 @@ impl Attributor {
 
     /// What a number stands for.
     pub(super) fn attribution(&self, owner: OwnerId) -> Option<&Attribution> {
-        self.owners.get(owner.0)
+        self.owners.get(owner.0).map(|(attribution, _)| attribution)
+    }
+
+    /// The company of a number.
+    pub(super) fn company(&self, owner: OwnerId) -> Option<&str> {
+        self.owners.get(owner.0).map(|(_, company)| &**company)
     }
 }

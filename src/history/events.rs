@@ -1,26 +1,44 @@
 //! Single events, looked up.
+//!
+//! Events have no index but their time. The counts know in which hours there is anything of a device or a name, and only
+//! the events of these hours are read, the latest first, until there are enough or too much time has passed.
 
-use std::collections::HashMap;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use hashbrown::HashMap;
 use jiff::Timestamp;
+use memchr::memmem::Finder;
+use rusqlite::params;
 
 use super::attribution::NameId;
 use super::fault::Fault;
+use super::questions::NamesOfCompany;
+use super::read::Within;
 use super::schema::EventId;
 use super::store::Store;
+use super::store::hour_of;
 use super::view::EventFilter;
 use super::view::Remembered;
 use super::view::RememberedVerdict;
+use super::view::Scan;
 use super::write::ALLOW;
 use super::write::BLOCK;
-use crate::device::Device;
+use super::write::CLOAKED;
+use super::write::PASS;
+use crate::event::VerdictKind;
 use crate::name::DomainName;
 use crate::policy::RuleRef;
 
 /// The most events in one answer.
 pub(super) const EVENTS_MAX: u32 = 10_000;
+/// How long is looked for events; an hour of them is always read to its end.
+const SCAN_TIME_MAX: Duration = Duration::from_secs(2);
+/// How far an event's identifier may be ahead of its time where the clock did not step back; see `schema`.
+const AHEAD_MAX_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
 
 /// An event as it stands in the tables.
 struct Row {
@@ -32,86 +50,235 @@ struct Row {
     rule: Option<i64>,
 }
 
+/// What is looked for, in the numbers of the tables.
+struct Wanted {
+    devices: Option<HashSet<i64>>,
+    /// Whether each kind of query is wanted.
+    kinds: [bool; 4],
+    qtype: Option<u16>,
+    names: Option<HashSet<NameId>>,
+    company: Option<NamesOfCompany>,
+    /// Times in milliseconds.
+    times: Range<i64>,
+    /// Only smaller identifiers.
+    before: i64,
+    limit: usize,
+}
+
+impl Wanted {
+    fn has(&self, device: i64, kind: i64, name: NameId) -> bool {
+        usize::try_from(kind).is_ok_and(|kind| self.kinds.get(kind) == Some(&true))
+            && self.devices.as_ref().is_none_or(|devices| devices.contains(&device))
+            && self.names.as_ref().is_none_or(|names| names.contains(&name))
+            && self.company.as_ref().is_none_or(|theirs| theirs.owner(name, kind == CLOAKED).is_some())
+    }
+
+    fn has_row(&self, row: &Row) -> bool {
+        self.has(row.device, row.meta & 3, row.name)
+            && self.qtype.is_none_or(|qtype| qtype == sixteen_bits(row.meta >> 2))
+            && self.times.contains(&(row.id.ms() + row.shift))
+    }
+
+    /// Whether all events are wanted.
+    fn is_all(&self) -> bool {
+        self.devices.is_none()
+            && self.kinds == [true; 4]
+            && self.qtype.is_none()
+            && self.names.is_none()
+            && self.company.is_none()
+    }
+}
+
 impl Store {
     pub(super) fn events(&mut self, filter: &EventFilter) -> Result<Vec<Remembered>, Fault> {
-        let device = match filter.device {
-            Some(key) => match self.device_id(key)? {
-                Some(device) => Some(device),
-                None => return Ok(Vec::new()),
-            },
-            None => None,
-        };
-        let names = filter.name_contains.as_deref().map(|text| self.names_with(text)).transpose()?;
-        if names.as_ref().is_some_and(HashSet::is_empty) {
-            return Ok(Vec::new());
-        }
-        let found = self.find(filter, device, names.as_ref())?;
-        let mut devices = HashMap::new();
-        let mut rules = HashMap::new();
+        Ok(self.scan(filter)?.events)
+    }
+
+    pub(super) fn scan(&mut self, filter: &EventFilter) -> Result<Scan, Fault> {
+        let (events, cut_at) = self.events_with_names(filter)?;
+        Ok(Scan { events: events.into_iter().map(|(_, event)| event).collect(), cut_at })
+    }
+
+    /// The events with the identifiers of their names, and where the search was given up.
+    pub(super) fn events_with_names(
+        &mut self,
+        filter: &EventFilter,
+    ) -> Result<(Vec<(NameId, Remembered)>, Option<i64>), Fault> {
+        let Some(wanted) = self.wanted(filter)? else { return Ok((Vec::new(), None)) };
+        let (found, cut_at) = self.find(&wanted)?;
+        let roster = self.roster()?;
+        let mut rules: HashMap<i64, Option<RuleRef>> = HashMap::new();
         let mut events = Vec::with_capacity(found.len());
         for row in found {
             let Some(name) = self.name(row.name)? else { continue };
-            let Some(device) = looked_up(&mut devices, row.device, |id| self.device(id))? else { continue };
+            let Some(device) = roster.device(row.device).cloned() else { continue };
             let rule = match row.rule {
-                Some(rule) => looked_up(&mut rules, rule, |id| self.rule(id))?,
+                Some(id) => match rules.get(&id) {
+                    Some(known) => known.clone(),
+                    None => rules.entry(id).insert(self.rule(id)?).get().clone(),
+                },
                 None => None,
             };
             let Ok(at) = Timestamp::from_millisecond(row.id.ms() + row.shift) else { continue };
-            let attribution = self.attribution(row.name, &name);
+            let (behind, attribution) = self.whose(row.name, &name, row.meta & 3 == CLOAKED)?;
             let (id, qtype, rcode) = (row.id.0, sixteen_bits(row.meta >> 2), sixteen_bits(row.meta >> 18));
             let verdict = verdict(row.meta & 3, rule);
-            if filter.company.as_ref().is_some_and(|company| attribution.company() != *company) {
-                continue;
-            }
-            events.push(Remembered {
-                id,
-                at,
-                device,
-                name,
-                behind: None,
-                qtype,
-                verdict,
-                rcode,
-                attribution,
-            });
+            events.push((
+                row.name,
+                Remembered { id, at, device, name, behind, qtype, verdict, rcode, attribution },
+            ));
         }
-        Ok(events)
+        Ok((events, cut_at))
     }
 
-    fn find(
-        &self,
-        filter: &EventFilter,
-        device: Option<i64>,
-        names: Option<&HashSet<NameId>>,
-    ) -> Result<Vec<Row>, Fault> {
-        let limit = usize::try_from(filter.limit.min(EVENTS_MAX)).unwrap_or(usize::MAX);
+    /// `None`: nothing can be found.
+    fn wanted(&mut self, filter: &EventFilter) -> Result<Option<Wanted>, Fault> {
+        let devices = match filter.device {
+            Some(key) => Some(HashSet::from_iter(self.rows_of(key)?)),
+            None => None,
+        };
+        let names = filter.name_contains.as_deref().map(|text| self.names_with(text)).transpose()?;
+        let company = filter.company.as_deref().map(|name| self.names_of_company(name)).transpose()?;
+        let kinds = [PASS, ALLOW, BLOCK, CLOAKED].map(|kind| {
+            let verdict = match kind {
+                PASS => VerdictKind::Pass,
+                ALLOW => VerdictKind::Allow,
+                _ => VerdictKind::Block,
+            };
+            (!filter.hits_only || BLOCK <= kind) && filter.verdict.is_none_or(|wanted| wanted == verdict)
+        });
+        let from = filter.from.map_or(i64::MIN, first_ms);
+        let until = filter.until.map_or(i64::MAX, first_ms);
+        let wanted = Wanted {
+            devices,
+            kinds,
+            qtype: filter.qtype,
+            names,
+            company,
+            times: from..until,
+            before: filter.before.unwrap_or(i64::MAX),
+            limit: usize::try_from(filter.limit.min(EVENTS_MAX)).unwrap_or(usize::MAX),
+        };
+        let is_empty = wanted.limit == 0
+            || wanted.devices.as_ref().is_some_and(HashSet::is_empty)
+            || wanted.names.as_ref().is_some_and(HashSet::is_empty)
+            || wanted.times.is_empty()
+            || wanted.kinds == [false; 4];
+        Ok(Some(wanted).filter(|_| !is_empty))
+    }
+
+    fn find(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<i64>), Fault> {
         let mut found = Vec::new();
-        if limit == 0 {
-            return Ok(found);
+        let Some((first, last)) = self.first_and_last_event()? else { return Ok((found, None)) };
+        let stepped = "SELECT EXISTS (SELECT 1 FROM temp.all_event WHERE shift < -60000)";
+        // Where the clock stepped back, identifiers say little about times.
+        if wanted.is_all() || self.db.prepare_cached(stepped)?.query_row([], |row| row.get(0))? {
+            let no_earlier = EventId::at(wanted.times.start.max(0)).0;
+            self.find_between(wanted, no_earlier..wanted.before, &mut found)?;
+            return Ok((found, None));
         }
-        let mut statement = self.db.prepare_cached(
-            "SELECT id, shift, device, name, meta, rule FROM temp.all_event
-             WHERE id < ?1 AND (?2 IS NULL OR device = ?2) AND (NOT ?3 OR meta & 3 = 2) ORDER BY id DESC",
-        )?;
-        let before = filter.before.unwrap_or(i64::MAX);
-        let mut rows = statement.query((before, device, filter.hits_only))?;
-        while let Some(row) = rows.next()? {
-            let name = row.get(3)?;
-            if names.is_some_and(|names| !names.contains(&name)) {
+        let latest = wanted.before.min(last.0.saturating_add(1));
+        let begun = self.clock.instant();
+        let mut end = latest;
+        for hour in self.hours_with(wanted, first.ms()..EventId(latest).ms() + 1)? {
+            let range =
+                EventId::at(hour * HOUR_MS).0..EventId::at((hour + 1) * HOUR_MS + AHEAD_MAX_MS).0.min(end);
+            if range.is_empty() {
                 continue;
             }
-            let (id, shift, device) = (EventId(row.get(0)?), row.get(1)?, row.get(2)?);
-            found.push(Row { id, shift, device, name, meta: row.get(4)?, rule: row.get(5)? });
-            if found.len() == limit {
+            if SCAN_TIME_MAX <= self.clock.instant().saturating_duration_since(begun) {
+                return Ok((found, Some(end)));
+            }
+            end = range.start;
+            self.find_between(wanted, range, &mut found)?;
+            if found.len() == wanted.limit {
                 break;
             }
         }
-        Ok(found)
+        Ok((found, None))
     }
 
-    /// The names that contain `text` as they are shown. Their text is not kept: making it takes less than a microsecond.
-    fn names_with(&self, text: &str) -> Result<HashSet<NameId>, Fault> {
+    /// The hours in which something was counted that is wanted, the latest first.
+    fn hours_with(&mut self, wanted: &Wanted, ids_ms: Range<i64>) -> Result<Vec<i64>, Fault> {
+        let from = ids_ms.start.saturating_sub(AHEAD_MAX_MS).max(wanted.times.start);
+        let until = ids_ms.end.min(wanted.times.end);
+        if until <= from {
+            return Ok(Vec::new());
+        }
+        let hours = hour_of(from)..hour_of(until - 1) + 1;
+        let devices = wanted.devices.as_ref().map(|devices| devices.iter().copied().collect());
+        let kind_least = if wanted.kinds.starts_with(&[false, false]) { BLOCK } else { PASS };
+        let within = Within { hours, devices, kind_least };
+        let mut found = HashSet::new();
+        // Names that had no room are counted with their devices only.
+        let by_name = (wanted.names.is_some() || wanted.company.is_some()) && self.unnamed.queries == 0;
+        if by_name {
+            self.each_name(&within, |counted| {
+                if wanted.has(counted.device, counted.kind, counted.name) {
+                    found.insert(counted.hour);
+                }
+            })?;
+        } else {
+            self.each_device(&within, |counted| {
+                if usize::try_from(counted.kind).is_ok_and(|kind| wanted.kinds.get(kind) == Some(&true)) {
+                    found.insert(counted.hour);
+                }
+            })?;
+        }
+        let mut hours: Vec<i64> = found.into_iter().collect();
+        hours.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(hours)
+    }
+
+    fn first_and_last_event(&self) -> Result<Option<(EventId, EventId)>, Fault> {
+        let mut ends: Option<(i64, i64)> = None;
+        for db in ["main", "file"].into_iter().take(1 + usize::from(self.attached)) {
+            let sql = format!("SELECT (SELECT min(id) FROM {db}.event), (SELECT max(id) FROM {db}.event)");
+            let row =
+                |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
+            if let (Some(first), Some(last)) = self.db.prepare_cached(&sql)?.query_row([], row)? {
+                ends = Some(ends.map_or((first, last), |(from, until)| (from.min(first), until.max(last))));
+            }
+        }
+        Ok(ends.map(|(first, last)| (EventId(first), EventId(last))))
+    }
+
+    /// Adds what is wanted of some identifiers, the latest first, until there is enough.
+    fn find_between(&self, wanted: &Wanted, ids: Range<i64>, found: &mut Vec<Row>) -> Result<(), Fault> {
+        // What a home asks for most is told apart by SQLite, which is quicker than to look at each row here.
+        let only = |set: &Option<HashSet<i64>>| match set {
+            Some(set) if set.len() == 1 => set.iter().next().copied(),
+            _ => None,
+        };
+        let kind_least = if wanted.kinds.starts_with(&[false, false]) { BLOCK } else { PASS };
+        let mut statement = self.db.prepare_cached(
+            "SELECT id, shift, device, name, meta, rule FROM temp.all_event
+             WHERE ?1 <= id AND id < ?2 AND (?3 IS NULL OR device = ?3) AND (?4 IS NULL OR name = ?4)
+             AND ?5 <= meta & 3 ORDER BY id DESC",
+        )?;
+        let (device, name) = (only(&wanted.devices), only(&wanted.names));
+        let mut rows =
+            statement.query(params![ids.start, ids.end.min(wanted.before), device, name, kind_least])?;
+        while let Some(row) = rows.next()? {
+            let (id, shift, device) = (EventId(row.get(0)?), row.get(1)?, row.get(2)?);
+            let row = Row { id, shift, device, name: row.get(3)?, meta: row.get(4)?, rule: row.get(5)? };
+            if wanted.has_row(&row) {
+                found.push(row);
+                if found.len() == wanted.limit {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that contain `text` as they are shown.
+    pub(super) fn names_with(&self, text: &str) -> Result<HashSet<NameId>, Fault> {
         let text = text.to_lowercase();
+        // What is written in a name as it is stands so in its wire form; only what has that is written out.
+        let is_plain = |part: &&str| part.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+        let sign = text.split('.').filter(is_plain).max_by_key(|part| part.len()).unwrap_or_default();
+        let finder = Finder::new(sign);
         let mut names = HashSet::new();
         let in_memory = "SELECT id, wire FROM main.name";
         let in_file = "SELECT id, wire FROM file.name";
@@ -120,22 +287,14 @@ impl Store {
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let wire = row.get_ref(1)?.as_blob().unwrap_or_default();
-                if DomainName::from_wire(wire).is_ok_and(|name| name.to_string().contains(&text)) {
+                if finder.find(wire).is_some()
+                    && DomainName::from_wire(wire).is_ok_and(|name| name.to_string().contains(&text))
+                {
                     names.insert(row.get(0)?);
                 }
             }
         }
         Ok(names)
-    }
-
-    fn device(&self, id: i64) -> Result<Option<Device>, Fault> {
-        let row: Option<(String, String)> = self.first_of(
-            "SELECT key, name FROM main.device WHERE id = ?1",
-            "SELECT key, name FROM file.device WHERE id = ?1",
-            id,
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        Ok(row.and_then(|(key, name)| Some(Device { key: key.parse().ok()?, name: name.into() })))
     }
 
     fn rule(&self, id: i64) -> Result<Option<RuleRef>, Fault> {
@@ -149,18 +308,10 @@ impl Store {
     }
 }
 
-/// Looks each identifier up once.
-fn looked_up<T: Clone>(
-    known: &mut HashMap<i64, Option<T>>,
-    id: i64,
-    look_up: impl FnOnce(i64) -> Result<Option<T>, Fault>,
-) -> Result<Option<T>, Fault> {
-    if let Some(found) = known.get(&id) {
-        return Ok(found.clone());
-    }
-    let found = look_up(id)?;
-    known.insert(id, found.clone());
-    Ok(found)
+/// The first whole millisecond that is not before `at`: events bear whole ones.
+fn first_ms(at: Timestamp) -> i64 {
+    let ms = at.as_millisecond();
+    if Timestamp::from_millisecond(ms).is_ok_and(|floor| floor < at) { ms + 1 } else { ms }
 }
 
 fn verdict(code: i64, rule: Option<RuleRef>) -> RememberedVerdict {
@@ -168,7 +319,7 @@ fn verdict(code: i64, rule: Option<RuleRef>) -> RememberedVerdict {
     let rule = rule.unwrap_or_else(|| RuleRef { list: Arc::from("?"), rule: "?".into() });
     match code {
         ALLOW => RememberedVerdict::Allow(rule),
-        BLOCK => RememberedVerdict::Block(rule),
+        BLOCK | CLOAKED => RememberedVerdict::Block(rule),
         _ => RememberedVerdict::Pass,
     }
 }

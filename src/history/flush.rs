@@ -27,6 +27,8 @@ const COPY_ROWS: &str = "
     INSERT INTO file.device SELECT * FROM main.device WHERE true
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, first_ms = excluded.first_ms, last_ms = excluded.last_ms
         WHERE name <> excluded.name OR first_ms <> excluded.first_ms OR last_ms <> excluded.last_ms;
+    INSERT INTO file.cloak SELECT * FROM main.cloak WHERE true
+        ON CONFLICT (name) DO UPDATE SET behind = excluded.behind WHERE behind <> excluded.behind;
     INSERT INTO file.event SELECT * FROM main.event;
     DELETE FROM main.event;
 ";
@@ -34,19 +36,23 @@ const COPY_ROWS: &str = "
 /// Only now nothing in memory refers to the rows of names, rules and devices.
 const MOVE_COUNTS: &str = "
     INSERT INTO file.count_device SELECT * FROM main.count_device WHERE true
-        ON CONFLICT DO UPDATE SET n = n + excluded.n;
+        ON CONFLICT DO UPDATE SET hours = add_hours(hours, excluded.hours);
     INSERT INTO file.count_name SELECT * FROM main.count_name WHERE true
-        ON CONFLICT DO UPDATE SET n = n + excluded.n;
+        ON CONFLICT DO UPDATE SET hours = add_hours(hours, excluded.hours);
     UPDATE file.name SET seen = m.now FROM (SELECT id AS this, seen AS now FROM main.name) AS m
         WHERE id = this AND seen < now;
     UPDATE file.rule SET seen = m.now FROM (SELECT id AS this, seen AS now FROM main.rule) AS m
         WHERE id = this AND seen < now;
     DELETE FROM main.count_device;
     DELETE FROM main.count_name;
+    DELETE FROM main.cloak;
     DELETE FROM main.name;
     DELETE FROM main.rule;
     DELETE FROM main.device;
 ";
+
+/// How many counts by name wait in memory.
+pub(super) const NAMES_COUNTED: &str = "SELECT coalesce(sum(items(hours)), 0) FROM main.count_name";
 
 /// Which counts are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -106,8 +112,7 @@ impl Store {
         let hour = hour_of(now.as_millisecond());
         self.ids.begin(&self.db, true)?;
         let transaction = self.db.unchecked_transaction()?;
-        let waiting: i64 =
-            transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get(0))?;
+        let waiting: i64 = transaction.query_row(NAMES_COUNTED, [], |row| row.get(0))?;
         let kept = Kept::new(&self.options, &*self.clock, &mut self.trust, self.unflushed, waiting);
         // Before anything is added, so that the room is used again.
         retention::expire(&transaction, "file", &kept)?;

@@ -1,21 +1,27 @@
 //! What is in memory has a bound, also when there is no file that would take it.
 
+use std::collections::HashMap;
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 
+use super::counts;
+use super::counts::Count;
 use super::fault::Fault;
+use super::flush::NAMES_COUNTED;
 use super::retention;
 use super::retention::Kept;
 use super::store::Store;
 
 /// Events that memory has room for, about 4 MB: a minute at 1600 queries a second.
 const EVENTS_MAX: u64 = 100_000;
-/// Counts of names that memory has room for, about 4 MB, and as much again for the names.
+/// Counts of names that memory has room for: each a name on a day of a device, about 2 MB, and twice as much for the names.
 const COUNTS_MAX: i64 = 200_000;
 /// What goes at once when there is no more room, so that it does not happen with every event.
 const EVENTS_PER_TRIM: u64 = EVENTS_MAX / 10;
 
 impl Store {
-    /// Forgets the oldest events, and the names of the oldest hours, when there are more than memory has room for. How
+    /// Forgets the oldest events, and the names of the oldest days, when there are more than memory has room for. How
     /// much was asked in total stays known.
     pub(super) fn trim_memory(&mut self) -> Result<(), Fault> {
         if self.unflushed <= EVENTS_MAX {
@@ -50,8 +56,7 @@ impl Store {
         retention::delete_unused(&transaction, "main", &kept)?;
         let trimmed = trim_counts(&transaction)?;
         let left: i64 = transaction.query_row("SELECT count(*) FROM main.event", [], |row| row.get(0))?;
-        let counts: i64 =
-            transaction.query_row("SELECT count(*) FROM main.count_name", [], |row| row.get(0))?;
+        let counts: i64 = transaction.query_row(NAMES_COUNTED, [], |row| row.get(0))?;
         transaction.commit()?;
         self.ids.forget();
         self.unnamed.add(trimmed.unnamed, self.clock.now());
@@ -65,34 +70,49 @@ impl Store {
 struct Trimmed {
     /// Whether anything was.
     any: bool,
-    /// Queries of the latest hour that are counted for their device only from now on.
+    /// Queries of the latest day that are counted for their device only from now on.
     unnamed: u64,
 }
 
-/// Forgets the names of the oldest hours when there are more counts than memory has room for, and of the last one that is
+/// Forgets the names of the oldest days when there are more counts than memory has room for, and of the last one that is
 /// left the names that were asked for least.
 fn trim_counts(db: &Connection) -> Result<Trimmed, Fault> {
     let number = |sql| db.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let counts = || number("SELECT count(*) FROM main.count_name");
+    let counts = || number(NAMES_COUNTED);
     if counts()? <= COUNTS_MAX {
         return Ok(Trimmed { any: false, unnamed: 0 });
     }
-    while COUNTS_MAX < counts()? && 1 < number("SELECT count(DISTINCT hour) FROM main.count_name")? {
-        let oldest = "SELECT min(hour) FROM main.count_name";
-        db.execute(&format!("DELETE FROM main.count_name WHERE hour = ({oldest})"), [])?;
+    while COUNTS_MAX < counts()? && 1 < number("SELECT count(DISTINCT day) FROM main.count_name")? {
+        db.execute("DELETE FROM main.count_name WHERE day = (SELECT min(day) FROM main.count_name)", [])?;
     }
-    let all = || number("SELECT coalesce(sum(n), 0) FROM main.count_name");
-    let (before, excess) = (all()?, counts()? - COUNTS_MAX);
-    if 0 < excess {
-        let least = "SELECT hour, device, name, verdict FROM main.count_name ORDER BY n LIMIT ?1";
-        let delete = format!("DELETE FROM main.count_name WHERE (hour, device, name, verdict) IN ({least})");
-        db.execute(&delete, [excess])?;
+    let mut left = Vec::new();
+    counts::each_name(db, "main", "true", |count| left.push(count))?;
+    let unnamed = if counts()? <= COUNTS_MAX { 0 } else { drop_least(&mut left) };
+    if 0 < unnamed {
+        db.execute("DELETE FROM main.count_name", [])?;
+        counts::add_names(db, "main", &mut left)?;
     }
-    let unnamed = u64::try_from(before - all()?).unwrap_or_default();
-    db.execute_batch(
-        "DELETE FROM main.name
-         WHERE id NOT IN (SELECT name FROM main.event UNION SELECT name FROM main.count_name);
-         DELETE FROM main.rule WHERE id NOT IN (SELECT rule FROM main.event WHERE rule IS NOT NULL);",
+    let used: HashSet<i64> = left.iter().map(|count| count.name).collect();
+    retention::delete_names_but(db, "main", &used, i64::MAX)?;
+    db.execute(
+        "DELETE FROM main.rule WHERE id NOT IN (SELECT rule FROM main.event WHERE rule IS NOT NULL)",
+        [],
     )?;
     Ok(Trimmed { any: true, unnamed })
+}
+
+/// Drops the counts of one day that are smallest, until as many are left as have room. How many queries that was.
+fn drop_least(counts: &mut Vec<Count>) -> u64 {
+    let place = |count: &Count| (count.device, count.kind, count.name);
+    let mut sums: HashMap<_, u64> = HashMap::new();
+    for count in &*counts {
+        *sums.entry(place(count)).or_default() += count.n;
+    }
+    let mut by_sum: Vec<_> = sums.iter().map(|(&place, &n)| (n, place)).collect();
+    let excess = by_sum.len().saturating_sub(usize::try_from(COUNTS_MAX).unwrap_or(usize::MAX));
+    by_sum.sort_unstable();
+    by_sum.truncate(excess);
+    let dropped: HashSet<_> = by_sum.iter().map(|(_, place)| *place).collect();
+    counts.retain(|count| !dropped.contains(&place(count)));
+    by_sum.iter().map(|(n, _)| n).sum()
 }

@@ -9,19 +9,25 @@
 //! `retention` (out of it). The way of a question: [`History`] -> `thread` -> `read` (counts) or
 //! `events` (single ones). `schema` has the tables, `fault` what can go wrong with them.
 //!
+//! Where a person wants something forgotten, `erase` does it.
+//!
 //! Whatever becomes of the file, the history goes on in memory and says so in [`Health::problem`]. A file that is
 //! damaged or too new is set aside (`aside`).
 
 mod aside;
 mod attach;
 mod attribution;
+mod counts;
+mod erase;
 mod events;
 mod fault;
 mod flush;
+mod hours;
 mod memory;
 mod questions;
 mod read;
 mod retention;
+mod roster;
 mod schema;
 mod store;
 mod thread;
@@ -49,6 +55,8 @@ pub use self::view::BlockedLately;
 pub use self::view::CompanyCount;
 pub use self::view::CompanyDetail;
 pub use self::view::DeviceCount;
+pub use self::view::Erased;
+pub use self::view::Erasure;
 pub use self::view::EventFilter;
 pub use self::view::FirstMeeting;
 pub use self::view::Gap;
@@ -58,6 +66,7 @@ pub use self::view::NameCount;
 pub use self::view::News;
 pub use self::view::Remembered;
 pub use self::view::RememberedVerdict;
+pub use self::view::Scan;
 pub use self::view::Span;
 pub use self::view::Totals;
 pub use self::view::TrackerCount;
@@ -68,8 +77,9 @@ use self::thread::Task;
 use self::thread::Worker;
 use crate::clock::Clock;
 use crate::device::DeviceKey;
+use crate::device::LiveDevices;
 use crate::event::EventSource;
-use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// Questions that may wait to be answered; whoever asks more waits before asking.
 const REQUESTS_WAITING_MAX: usize = 64;
@@ -134,17 +144,19 @@ fn give_way() {
 impl History {
     /// Opens the history and starts its thread. Never fails: what is damaged is set aside, what can't be written lives in memory.
     ///
-    /// What happens is taken from `source`.
+    /// What happens is taken from `source`. `devices` tells what people call a device now, and which ones are the same:
+    /// answers are about those, whatever they were when they asked.
     pub fn open(
         options: HistoryOptions,
-        catalogue: Arc<Catalogue>,
+        catalogue: Arc<LiveCatalogue>,
+        devices: Arc<LiveDevices>,
         clock: Arc<dyn Clock>,
         source: Arc<dyn EventSource>,
     ) -> Self {
         let (requests, requests_taken) = sync_channel(REQUESTS_WAITING_MAX);
         let taken_from = Arc::clone(&source);
         // The file is opened in the thread: a large one on a slow card must not delay the first answer.
-        let begin = move || Ok(Worker::new(Store::open(options, catalogue, clock)?, taken_from));
+        let begin = move || Ok(Worker::new(Store::open(options, catalogue, devices, clock)?, taken_from));
         let thread = std::thread::Builder::new().name("history".to_owned());
         let (ending, end) = watch::channel(End::Otherwise);
         // `ending` goes with the thread, however that ends.
@@ -238,9 +250,26 @@ impl History {
         self.read(move |store| store.events(&filter)).await
     }
 
+    /// The same, and where the search was given up: what is rare is looked for through all that is kept, but not for long.
+    pub async fn scan(&self, filter: EventFilter) -> Result<Scan, HistoryError> {
+        self.read(move |store| store.scan(&filter)).await
+    }
+
     /// How the history is.
     pub async fn health(&self) -> Result<Health, HistoryError> {
         self.ask(|worker| Ok(worker.health())).await
+    }
+
+    /// Forgets what a person wants forgotten, in memory and in the file. It may take a while; questions are answered
+    /// meanwhile, and a daemon that is stopped goes on with it at its next start.
+    pub async fn erase(&self, erasure: Erasure) -> Result<Erased, HistoryError> {
+        let (reply, erased) = oneshot::channel();
+        self.ask(move |worker| {
+            worker.erase(erasure, reply);
+            Ok(())
+        })
+        .await?;
+        erased.await.map_err(|_| HistoryError::Closed)?
     }
 
     /// Writes what waits in memory.

@@ -2,18 +2,26 @@
 //!
 //! Counts are by the hour (UTC). A span is rounded outward: the hours of its first and of its last moment count whole.
 //! So "today" in a zone that is half an hour off the UTC hours (India) holds half an hour of yesterday as well.
+//!
+//! Each question reads the rows of its span once and sums here, not in SQL, which would sort them for it.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
+use rusqlite::Statement;
+use rusqlite::params;
 
 use super::attribution::NameId;
 use super::attribution::OwnerId;
+use super::counts::HOURS_PER_DAY;
+use super::counts::name_of;
 use super::fault::Fault;
+use super::hours::Ticks;
+use super::roster::Roster;
 use super::store::Store;
 use super::store::hour_of;
 use super::view::DeviceCount;
@@ -23,45 +31,74 @@ use super::view::Span;
 use super::view::Totals;
 use super::view::TrackerCount;
 use super::write::BLOCK;
-use crate::device::Device;
+use super::write::CLOAKED;
+use super::write::PASS;
 use crate::device::DeviceKey;
 use crate::name::DomainName;
 use crate::tracker::Attribution;
 
 /// The most hours in one answer: ten years.
-const HOURS_MAX: i64 = 24 * 366 * 10;
+pub(super) const HOURS_MAX: i64 = 24 * 366 * 10;
 
-/// What every question is limited to: hours from, hours until, the device.
-type Bounds = (i64, i64, Option<i64>);
+/// What a question is limited to.
+pub(super) struct Within {
+    /// Counted from 1970.
+    pub(super) hours: Range<i64>,
+    /// Rows of devices; `None`: all.
+    pub(super) devices: Option<Vec<i64>>,
+    /// Kinds of queries from this one on: [`BLOCK`] for hits.
+    pub(super) kind_least: i64,
+}
 
-/// The counts that a question is about.
-const WITHIN: &str = "?1 <= hour AND hour < ?2 AND (?3 IS NULL OR device = ?3)";
-/// All questions, and the hits among them. 2 is `write::BLOCK`.
-const SUMS: &str = "coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE verdict = 2), 0)";
+/// How often a name was asked for in an hour.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    pub(super) device: i64,
+    pub(super) kind: i64,
+    /// 0 where only devices are counted.
+    pub(super) name: NameId,
+    /// Counted from 1970.
+    pub(super) hour: i64,
+    pub(super) n: u64,
+}
+
+/// Hits of one device with one owner of names.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hits {
+    /// Within the span.
+    pub(super) hits: u64,
+    /// Those of them that hid behind another name.
+    pub(super) cloaked: u64,
+    /// Within the span before.
+    pub(super) before: u64,
+}
+
+impl Totals {
+    fn add(&mut self, counted: &Counted) {
+        self.queries += counted.n;
+        if BLOCK <= counted.kind {
+            self.hits += counted.n;
+        }
+    }
+}
 
 impl Store {
     pub(super) fn totals(&mut self, span: Span, device: Option<DeviceKey>) -> Result<Totals, Fault> {
-        let Some(bounds) = self.bounds(span, device)? else { return Ok(Totals::default()) };
-        let sql = format!("SELECT {SUMS} FROM temp.all_count_device WHERE {WITHIN}");
-        Ok(self.db.prepare_cached(&sql)?.query_row(bounds, |row| totals_at(row, 0))?)
+        let mut totals = Totals::default();
+        self.each_device(&self.limits(span, device, PASS)?, |counted| totals.add(&counted))?;
+        Ok(totals)
     }
 
     pub(super) fn hours(&mut self, span: Span, device: Option<DeviceKey>) -> Result<Vec<HourCount>, Fault> {
-        let (from, until) = hours_of(span);
-        let from = from.max(until - HOURS_MAX);
-        let mut by_hour = HashMap::new();
-        if let Some((_, _, device)) = self.bounds(span, device)? {
-            let sql = format!("SELECT hour, {SUMS} FROM temp.all_count_device WHERE {WITHIN} GROUP BY hour");
-            let mut statement = self.db.prepare_cached(&sql)?;
-            let rows = statement
-                .query_map((from, until, device), |row| Ok((row.get::<_, i64>(0)?, totals_at(row, 1)?)))?;
-            by_hour = rows.collect::<Result<_, _>>()?;
-        }
+        let mut within = self.limits(span, device, PASS)?;
+        within.hours.start = within.hours.start.max(within.hours.end - HOURS_MAX);
+        let mut by_hour: HashMap<i64, Totals> = HashMap::new();
+        self.each_device(&within, |counted| by_hour.entry(counted.hour).or_default().add(&counted))?;
         let hour_count = |hour| {
             let totals = by_hour.get(&hour).copied().unwrap_or_default();
             Some(HourCount { hour: Timestamp::from_second(hour * 3600).ok()?, totals })
         };
-        Ok((from..until).filter_map(hour_count).collect())
+        Ok(within.hours.filter_map(hour_count).collect())
     }
 
     pub(super) fn names(
@@ -71,19 +108,34 @@ impl Store {
         hits_only: bool,
         limit: u32,
     ) -> Result<Vec<NameCount>, Fault> {
-        let Some((from, until, device)) = self.bounds(span, device)? else { return Ok(Vec::new()) };
+        // Also where only hits are wanted, all questions for their names are told.
+        let mut sums: HashMap<NameId, (Totals, bool)> = HashMap::new();
+        self.each_name(&self.limits(span, device, PASS)?, |counted| {
+            let (totals, is_cloaked) = sums.entry(counted.name).or_default();
+            totals.add(&counted);
+            *is_cloaked |= counted.kind == CLOAKED;
+        })?;
         let order = |totals: &Totals| if hits_only { totals.hits } else { totals.queries };
-        let mut rows: Vec<_> = self.totals_by_name((from, until, device))?.into_iter().collect();
-        rows.retain(|(_, totals)| 0 < order(totals));
-        rows.sort_unstable_by_key(|(id, totals)| (Reverse(order(totals)), *id));
+        let mut rows: Vec<_> = sums.into_iter().filter(|(_, (totals, _))| 0 < order(totals)).collect();
+        rows.sort_unstable_by_key(|(id, (totals, _))| (Reverse(order(totals)), *id));
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let mut names = Vec::with_capacity(rows.len());
-        for (id, totals) in rows {
-            let Some(name) = self.name(id)? else { continue };
-            let attribution = self.attribution(id, &name);
-            names.push(NameCount { name, behind: None, attribution, totals });
+        for (id, (totals, is_cloaked)) in rows {
+            names.extend(self.name_count(id, is_cloaked, totals)?);
         }
         Ok(names)
+    }
+
+    /// `None` where the name was forgotten.
+    pub(super) fn name_count(
+        &mut self,
+        id: NameId,
+        is_cloaked: bool,
+        totals: Totals,
+    ) -> Result<Option<NameCount>, Fault> {
+        let Some(name) = self.name(id)? else { return Ok(None) };
+        let (behind, attribution) = self.whose(id, &name, is_cloaked)?;
+        Ok(Some(NameCount { name, behind, attribution, totals }))
     }
 
     pub(super) fn trackers(
@@ -92,107 +144,193 @@ impl Store {
         device: Option<DeviceKey>,
         limit: u32,
     ) -> Result<Vec<TrackerCount>, Fault> {
-        let Some(bounds) = self.bounds(span, device)? else { return Ok(Vec::new()) };
-        let mut by_owner: HashMap<OwnerId, (u64, HashSet<i64>)> = HashMap::new();
-        for (device, owner, hits) in self.hits_by_owner(bounds)? {
+        let roster = self.roster()?;
+        let mut by_owner: HashMap<OwnerId, (u64, u64)> = HashMap::new();
+        for ((_, owner), hits) in self.meetings(&roster, span, None, device)? {
             let (sum, devices) = by_owner.entry(owner).or_default();
-            *sum += hits;
-            devices.insert(device);
+            *sum += hits.hits;
+            *devices += 1;
         }
         let mut owners: Vec<_> = by_owner.into_iter().collect();
         owners.sort_unstable_by_key(|(owner, (hits, _))| (Reverse(*hits), *owner));
         owners.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let count = |(owner, (hits, devices)): (OwnerId, (u64, HashSet<i64>))| {
+        let count = |(owner, (hits, devices))| {
             let attribution = self.attributor.attribution(owner)?.clone();
-            Some(TrackerCount { attribution, hits, devices: devices.len() as u64 })
+            Some(TrackerCount { attribution, hits, devices })
         };
         Ok(owners.into_iter().filter_map(count).collect())
     }
 
     pub(super) fn devices(&mut self, span: Span) -> Result<Vec<DeviceCount>, Fault> {
-        let (from, until) = hours_of(span);
-        let mut trackers: HashMap<i64, HashSet<OwnerId>> = HashMap::new();
-        for (device, owner, _) in self.hits_by_owner((from, until, None))? {
-            trackers.entry(device).or_default().insert(owner);
+        let roster = self.roster()?;
+        let mut trackers = vec![0_u64; roster.devices.len()];
+        for (place, _) in self.meetings(&roster, span, None, None)?.into_keys() {
+            if let Some(trackers) = trackers.get_mut(place) {
+                *trackers += 1;
+            }
         }
-        let sql = format!("SELECT device, {SUMS} FROM temp.all_count_device WHERE {WITHIN} GROUP BY device");
-        let mut statement = self.db.prepare_cached(&sql)?;
-        let rows = statement
-            .query_map((from, until, None::<i64>), |row| Ok((row.get::<_, i64>(0)?, totals_at(row, 1)?)))?;
-        let totals: HashMap<i64, Totals> = rows.collect::<Result<_, _>>()?;
-        drop(statement);
-        let mut devices = Vec::new();
-        for (id, device, first_ms, last_ms) in self.all_devices()? {
-            let times = (Timestamp::from_millisecond(first_ms), Timestamp::from_millisecond(last_ms));
+        let mut totals = vec![Totals::default(); roster.devices.len()];
+        self.each_device(&self.limits(span, None, PASS)?, |counted| {
+            if let Some(totals) = roster.place(counted.device).and_then(|place| totals.get_mut(place)) {
+                totals.add(&counted);
+            }
+        })?;
+        let mut devices = Vec::with_capacity(roster.devices.len());
+        for ((known, trackers), totals) in roster.devices.into_iter().zip(trackers).zip(totals) {
+            let times =
+                (Timestamp::from_millisecond(known.first_ms), Timestamp::from_millisecond(known.last_ms));
             let (Ok(first_seen), Ok(last_seen)) = times else { continue };
-            let totals = totals.get(&id).copied().unwrap_or_default();
-            let trackers = trackers.get(&id).map_or(0, HashSet::len) as u64;
-            devices.push(DeviceCount { device, totals, trackers, first_seen, last_seen });
+            devices.push(DeviceCount { device: known.device, totals, trackers, first_seen, last_seen });
         }
         devices.sort_by_key(|count| (Reverse((count.totals.hits, count.totals.queries)), count.device.key));
         Ok(devices)
     }
 
-    /// Hits of each device with each owner of names; a pair may come more than once, in any order.
-    fn hits_by_owner(&mut self, bounds: Bounds) -> Result<Vec<(i64, OwnerId, u64)>, Fault> {
-        let sql = format!("SELECT device, name, n FROM temp.all_count_name WHERE {WITHIN} AND verdict = 2");
-        let mut statement = self.db.prepare_cached(&sql)?;
-        let mut counts = statement.query(bounds)?;
-        let mut sums: HashMap<(i64, NameId), i64> = HashMap::new();
-        while let Some(row) = counts.next()? {
-            *sums.entry((row.get(0)?, row.get(1)?)).or_default() += row.get::<_, i64>(2)?;
+    /// Hits of each device (its place in `roster`) with each owner of names, within `span` or `before`.
+    pub(super) fn meetings(
+        &mut self,
+        roster: &Roster,
+        span: Span,
+        before: Option<Span>,
+        device: Option<DeviceKey>,
+    ) -> Result<HashMap<(usize, OwnerId), Hits>, Fault> {
+        let mut sums: HashMap<(i64, NameId, bool), Hits> = HashMap::new();
+        let place = |counted: &Counted| (counted.device, counted.name, counted.kind == CLOAKED);
+        self.each_name(&self.limits(span, device, BLOCK)?, |counted| {
+            sums.entry(place(&counted)).or_default().hits += counted.n;
+        })?;
+        if let Some(before) = before {
+            self.each_name(&self.limits_before(span, before, device)?, |counted| {
+                sums.entry(place(&counted)).or_default().before += counted.n;
+            })?;
         }
-        drop(counts);
-        drop(statement);
-        let mut hits = Vec::with_capacity(sums.len());
-        for ((device, name), sum) in sums {
-            let owner = match self.attributor.known(name) {
-                Some(owner) => owner,
-                None => match self.name(name)? {
-                    Some(wire) => self.attributor.learn(name, &wire),
-                    None => continue,
-                },
-            };
-            // Sums of counts are not negative.
-            hits.push((device, owner, sum.cast_unsigned()));
+        let cloaks =
+            if sums.keys().any(|(_, _, is_cloaked)| *is_cloaked) { self.cloaks()? } else { HashMap::new() };
+        let mut meetings: HashMap<(usize, OwnerId), Hits> = HashMap::new();
+        for ((device, name, is_cloaked), sum) in sums {
+            let name = cloaks.get(&name).copied().filter(|_| is_cloaked).unwrap_or(name);
+            let (Some(place), Some(owner)) = (roster.place(device), self.owner(name)?) else { continue };
+            let hits = meetings.entry((place, owner)).or_default();
+            hits.hits += sum.hits;
+            hits.before += sum.before;
+            hits.cloaked += if is_cloaked { sum.hits } else { 0 };
         }
-        Ok(hits)
+        // What met only before is told only where that is asked for.
+        Ok(meetings)
     }
 
-    /// Summed here and not in SQL, which would sort all rows for it: half of the time.
-    fn totals_by_name(&self, bounds: Bounds) -> Result<HashMap<NameId, Totals>, Fault> {
-        let sql = format!("SELECT name, verdict, n FROM temp.all_count_name WHERE {WITHIN}");
-        let mut statement = self.db.prepare_cached(&sql)?;
-        let mut rows = statement.query(bounds)?;
-        let mut sums: HashMap<NameId, Totals> = HashMap::new();
-        while let Some(row) = rows.next()? {
-            let totals = sums.entry(row.get(0)?).or_default();
-            // Counts are not negative.
-            let n = row.get::<_, i64>(2)?.cast_unsigned();
-            totals.queries += n;
-            if row.get::<_, i64>(1)? == BLOCK {
-                totals.hits += n;
+    /// What a question about a span and perhaps a device is limited to.
+    pub(super) fn limits(
+        &self,
+        span: Span,
+        device: Option<DeviceKey>,
+        kind_least: i64,
+    ) -> Result<Within, Fault> {
+        let devices = device.map(|key| self.rows_of(key)).transpose()?;
+        Ok(Within { hours: hours_of(span), devices, kind_least })
+    }
+
+    /// What the hits before a span are limited to: the hour in which both meet is the span's.
+    pub(super) fn limits_before(
+        &self,
+        span: Span,
+        before: Span,
+        device: Option<DeviceKey>,
+    ) -> Result<Within, Fault> {
+        let mut limits = self.limits(before, device, BLOCK)?;
+        if before.until <= span.from {
+            limits.hours.end = limits.hours.end.min(hours_of(span).start);
+        }
+        Ok(limits)
+    }
+
+    /// Hands over the counts by device.
+    pub(super) fn each_device(&self, within: &Within, mut take: impl FnMut(Counted)) -> Result<(), Fault> {
+        let all = "SELECT day, device, hours FROM temp.all_count_device WHERE ?1 <= day AND day <= ?2";
+        let one = "SELECT day, device, hours FROM temp.all_count_device WHERE day = ?1 AND device = ?2";
+        let first_hour = within.hours.start;
+        self.each_row("count_device", within, all, one, |statement, [a, b]| {
+            let mut rows = statement.query([a, b])?;
+            while let Some(row) = rows.next()? {
+                let (midnight, device) = (row.get::<_, i64>(0)? * HOURS_PER_DAY, row.get(1)?);
+                for tick in Ticks::of(row.get_ref(2)?.as_blob().unwrap_or_default()) {
+                    let (kind, hour) = (i64::from(tick.item), midnight + i64::from(tick.hour));
+                    if within.kind_least <= kind && first_hour <= hour && hour < within.hours.end {
+                        take(Counted { device, kind, name: 0, hour, n: tick.n });
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Hands over the counts by name.
+    pub(super) fn each_name(&self, within: &Within, mut take: impl FnMut(Counted)) -> Result<(), Fault> {
+        let all = "SELECT day, device, kind, part, hours FROM temp.all_count_name
+                   WHERE ?1 <= day AND day <= ?2 AND ?3 <= kind";
+        let one = "SELECT day, device, kind, part, hours FROM temp.all_count_name
+                   WHERE day = ?1 AND device = ?2 AND ?3 <= kind";
+        let first_hour = within.hours.start;
+        self.each_row("count_name", within, all, one, |statement, [a, b]| {
+            let mut rows = statement.query(params![a, b, within.kind_least])?;
+            while let Some(row) = rows.next()? {
+                let (midnight, device) = (row.get::<_, i64>(0)? * HOURS_PER_DAY, row.get(1)?);
+                let (kind, part) = (row.get(2)?, row.get(3)?);
+                for tick in Ticks::of(row.get_ref(4)?.as_blob().unwrap_or_default()) {
+                    let hour = midnight + i64::from(tick.hour);
+                    if first_hour <= hour && hour < within.hours.end {
+                        take(Counted { device, kind, name: name_of(part, tick.item), hour, n: tick.n });
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs a statement over the days of `within`: once for all of them, or for each day and device.
+    fn each_row(
+        &self,
+        table: &str,
+        within: &Within,
+        all: &str,
+        one: &str,
+        mut run: impl FnMut(&mut Statement<'_>, [i64; 2]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let Some(days) = self.days(table, &within.hours)? else { return Ok(()) };
+        match &within.devices {
+            None => run(&mut *self.db.prepare_cached(all)?, [*days.start(), *days.end()]),
+            Some(devices) => {
+                let mut statement = self.db.prepare_cached(one)?;
+                // One look at the tree for each, where a range of days would have those of all devices.
+                for day in days {
+                    for &device in devices {
+                        run(&mut statement, [day, device])?;
+                    }
+                }
+                Ok(())
             }
         }
-        Ok(sums)
     }
 
-    /// `None` where the device has never asked anything.
-    fn bounds(&self, span: Span, device: Option<DeviceKey>) -> Result<Option<Bounds>, Fault> {
-        let (from, until) = hours_of(span);
-        let Some(key) = device else { return Ok(Some((from, until, None))) };
-        Ok(self.device_id(key)?.map(|device| (from, until, Some(device))))
-    }
-
-    /// The identifier of a device that has asked something.
-    pub(super) fn device_id(&self, key: DeviceKey) -> Result<Option<i64>, Fault> {
-        let key = key.to_string();
-        self.first_of(
-            "SELECT id FROM main.device WHERE key = ?1",
-            "SELECT id FROM file.device WHERE key = ?1",
-            &key,
-            |row| row.get(0),
-        )
+    /// The days of `hours` as far as the table has any.
+    fn days(&self, table: &str, hours: &Range<i64>) -> Result<Option<std::ops::RangeInclusive<i64>>, Fault> {
+        if hours.is_empty() {
+            return Ok(None);
+        }
+        let mut known: Option<(i64, i64)> = None;
+        for db in ["main", "file"].into_iter().take(1 + usize::from(self.attached)) {
+            // Each of both is one look at an end of the tree.
+            let sql =
+                format!("SELECT (SELECT min(day) FROM {db}.{table}), (SELECT max(day) FROM {db}.{table})");
+            let row =
+                |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
+            if let (Some(first), Some(last)) = self.db.prepare_cached(&sql)?.query_row([], row)? {
+                known = Some(known.map_or((first, last), |(from, until)| (from.min(first), until.max(last))));
+            }
+        }
+        let (from, until) =
+            (hours.start.div_euclid(HOURS_PER_DAY), (hours.end - 1).div_euclid(HOURS_PER_DAY));
+        Ok(known.map(|(first, last)| from.max(first)..=until.min(last)).filter(|days| !days.is_empty()))
     }
 
     /// The name with this identifier. `None` if it was forgotten.
@@ -204,6 +342,56 @@ impl Store {
             |row| row.get(0),
         )?;
         Ok(wire.and_then(|wire| DomainName::from_wire(&wire).ok()))
+    }
+
+    /// Whose the name with this identifier is. `None` if it was forgotten.
+    pub(super) fn owner(&mut self, id: NameId) -> Result<Option<OwnerId>, Fault> {
+        if let Some(owner) = self.attributor.known(id) {
+            return Ok(Some(owner));
+        }
+        Ok(self.name(id)?.map(|name| self.attributor.learn(id, &name)))
+    }
+
+    /// The name behind a name, where it was cloaked, and whose it is.
+    pub(super) fn whose(
+        &mut self,
+        id: NameId,
+        name: &DomainName,
+        is_cloaked: bool,
+    ) -> Result<(Option<DomainName>, Attribution), Fault> {
+        let behind = if is_cloaked { self.behind(id)? } else { None };
+        let attribution = match &behind {
+            Some((behind, name)) => self.attribution(*behind, name),
+            None => self.attribution(id, name),
+        };
+        Ok((behind.map(|(_, name)| name), attribution))
+    }
+
+    fn behind(&self, id: NameId) -> Result<Option<(NameId, DomainName)>, Fault> {
+        let behind: Option<NameId> = self.first_of(
+            "SELECT behind FROM main.cloak WHERE name = ?1",
+            "SELECT behind FROM file.cloak WHERE name = ?1",
+            id,
+            |row| row.get(0),
+        )?;
+        let Some(behind) = behind else { return Ok(None) };
+        Ok(self.name(behind)?.map(|name| (behind, name)))
+    }
+
+    /// The names that a tracker hid behind, each with the tracker's.
+    pub(super) fn cloaks(&self) -> Result<HashMap<NameId, NameId>, Fault> {
+        let mut cloaks = HashMap::new();
+        let (in_file, in_memory) =
+            ("SELECT name, behind FROM file.cloak", "SELECT name, behind FROM main.cloak");
+        // Memory has the latest.
+        for sql in [self.attached.then_some(in_file), Some(in_memory)].into_iter().flatten() {
+            let mut statement = self.db.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                cloaks.insert(row.get(0)?, row.get(1)?);
+            }
+        }
+        Ok(cloaks)
     }
 
     /// Whose a name is.
@@ -227,35 +415,12 @@ impl Store {
         }
         Ok(self.db.prepare_cached(in_file)?.query_row([&key], &row).optional()?)
     }
-
-    fn all_devices(&self) -> Result<Vec<(i64, Device, i64, i64)>, Fault> {
-        let in_memory = "SELECT id, key, name, first_ms, last_ms FROM main.device";
-        let in_file = "SELECT id, key, name, first_ms, last_ms FROM file.device
-                       WHERE id NOT IN (SELECT id FROM main.device)";
-        let mut devices = Vec::new();
-        for sql in [Some(in_memory), self.attached.then_some(in_file)].into_iter().flatten() {
-            let mut statement = self.db.prepare_cached(sql)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let (key, name): (String, String) = (row.get(1)?, row.get(2)?);
-                let Ok(key) = key.parse() else { continue };
-                devices.push((row.get(0)?, Device { key, name: name.into() }, row.get(3)?, row.get(4)?));
-            }
-        }
-        Ok(devices)
-    }
 }
 
-/// The hours of a span: the first, and the first after it.
-fn hours_of(span: Span) -> (i64, i64) {
+/// The hours of a span.
+pub(super) fn hours_of(span: Span) -> Range<i64> {
     let from = hour_of(span.from.as_millisecond());
     let last = span.until.checked_sub(Duration::from_nanos(1)).ok().filter(|last| span.from <= *last);
     let until = last.map_or(from, |last| hour_of(last.as_millisecond()) + 1);
-    (from, until)
-}
-
-fn totals_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Totals> {
-    // Sums of counts are not negative.
-    let (queries, hits): (i64, i64) = (row.get(column)?, row.get(column + 1)?);
-    Ok(Totals { queries: queries.cast_unsigned(), hits: hits.cast_unsigned() })
+    from..until
 }

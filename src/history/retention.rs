@@ -2,9 +2,10 @@
 //!
 //! Events go when they are older than `events_kept`, counts when older than `counts_kept`. Where the file is larger than
 //! `size_max`, the oldest events go; when there are none, the names that nothing refers to; when there are none, the
-//! oldest hours of the counts by name. The counts by device are small: they stay, so that totals are exact. Names, rules
+//! oldest days of the counts by name. The counts by device are small: they stay, so that totals are exact. Names, rules
 //! and devices go when nothing refers to them any more.
 
+use std::collections::HashSet;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -13,12 +14,14 @@ use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 
 use super::HistoryOptions;
+use super::counts;
+use super::counts::HOURS_PER_DAY;
 use super::fault::Fault;
+use super::hours::Ticks;
 use super::schema::EventId;
 use super::schema::PLAUSIBLE_MS;
 use super::schema::SEEN_DAYS;
 use super::store::day_of;
-use super::store::hour_of;
 use crate::clock::Clock;
 
 /// Events that go in one flush, at least.
@@ -26,8 +29,8 @@ const EVENTS_PER_ROUND: u64 = 20_000;
 /// How many events more go for each that is added. An event takes about 25 octets; where each asks for a name of its
 /// own, name and counts take 120 more, and still the file must not grow.
 const EVENTS_PER_ADDED: u64 = 8;
-/// Hours of counts that go in one flush.
-const HOURS_PER_ROUND: i64 = 24;
+/// Days of counts that go in one flush.
+const DAYS_PER_ROUND: i64 = 1;
 /// Names, rules and devices that go at once, of each; and counts by name where the file is too large. Twice as many as
 /// are added go on top, so that no flood outruns it.
 const ROWS_PER_ROUND: i64 = 5_000;
@@ -89,15 +92,24 @@ pub(super) fn last_heard_ms(connection: &Connection) -> Result<Option<i64>, Faul
     if last.is_some() {
         return Ok(last);
     }
-    let last = "SELECT (max(hour) + 1) * 3600000 FROM file.count_device";
-    Ok(connection.query_row(last, [], |row| row.get(0))?)
+    let last =
+        "SELECT day, hours FROM file.count_device WHERE day = (SELECT max(day) FROM file.count_device)";
+    let mut statement = connection.prepare(last)?;
+    let mut rows = statement.query([])?;
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        let day: i64 = row.get(0)?;
+        let hours = Ticks::of(row.get_ref(1)?.as_blob().unwrap_or_default()).map(|tick| i64::from(tick.hour));
+        last = last.max(hours.max().map(|hour| (day * HOURS_PER_DAY + hour + 1) * 3_600_000));
+    }
+    Ok(last)
 }
 
 /// What is kept.
 pub(super) struct Kept {
     now_ms: i64,
     events_since_ms: i64,
-    counts_since_hour: i64,
+    counts_since_day: i64,
     size_max: i64,
     events_per_round: i64,
     rows_per_round: i64,
@@ -123,7 +135,7 @@ impl Kept {
             now_ms: now.as_millisecond(),
             events_since_ms: since(options.events_kept),
             // Whatever stands in an event stands in a count: so names need no second look before they go.
-            counts_since_hour: hour_of(since(options.counts_kept.max(options.events_kept))),
+            counts_since_day: day_of(since(options.counts_kept.max(options.events_kept))),
             size_max: signed(options.size_max.max(SIZE_MAX_LEAST)),
             events_per_round: signed(EVENTS_PER_ROUND.saturating_add(added.saturating_mul(EVENTS_PER_ADDED))),
             rows_per_round: ROWS_PER_ROUND.saturating_add(counts.saturating_mul(2)),
@@ -155,8 +167,8 @@ pub(super) fn expire(connection: &Connection, db: &str, kept: &Kept) -> Result<(
         |row| row.get(0),
     )?;
     delete_events(connection, db, last_old, kept)?;
-    if let Some(first) = oldest_hour(connection, &format!("{db}.count_device"))? {
-        delete_hours(connection, db, kept.counts_since_hour.min(first + HOURS_PER_ROUND))?;
+    if let Some(first) = oldest_day(connection, &format!("{db}.count_device"))? {
+        delete_days(connection, db, kept.counts_since_day.min(first + DAYS_PER_ROUND))?;
     }
     Ok(())
 }
@@ -177,9 +189,13 @@ pub(super) fn relieve(connection: &Connection, kept: &Kept) -> Result<bool, Faul
     {
         let mut deleted = 0;
         while deleted < rows_per_round
-            && let Some(first) = oldest_hour(connection, "file.count_name")?
+            && let Some(first) = oldest_day(connection, "file.count_name")?
         {
-            deleted += connection.execute("DELETE FROM file.count_name WHERE hour = ?1", [first])?;
+            // Each row has some names.
+            let names = "SELECT sum(items(hours)) FROM file.count_name WHERE day = ?1";
+            let names: i64 = connection.query_row(names, [first], |row| row.get(0))?;
+            connection.execute("DELETE FROM file.count_name WHERE day = ?1", [first])?;
+            deleted += usize::try_from(names).unwrap_or_default().max(1);
         }
         delete_unreferenced_names(connection, kept)?;
     }
@@ -190,9 +206,49 @@ pub(super) fn relieve(connection: &Connection, kept: &Kept) -> Result<bool, Faul
 ///
 /// It reads all counts: it is for a file that is too large, where `name.seen` is not exact enough.
 fn delete_unreferenced_names(connection: &Connection, kept: &Kept) -> Result<usize, Fault> {
-    let rows = "SELECT id FROM file.name
-                WHERE id NOT IN (SELECT name FROM file.event UNION SELECT name FROM file.count_name) LIMIT ?1";
-    Ok(connection.execute(&format!("DELETE FROM file.name WHERE id IN ({rows})"), [kept.rows_per_round])?)
+    let mut used = HashSet::new();
+    counts::each_name(connection, "file", "true", |count| {
+        used.insert(count.name);
+    })?;
+    delete_names_but(connection, "file", &used, kept.rows_per_round)
+}
+
+/// Deletes up to `most` names of `db` that are neither `used` nor events' or behind another name that stays. How many.
+pub(super) fn delete_names_but(
+    connection: &Connection,
+    db: &str,
+    used: &HashSet<i64>,
+    most: i64,
+) -> Result<usize, Fault> {
+    let ids = |sql: &str, row_of: fn(&rusqlite::Row<'_>) -> rusqlite::Result<(i64, i64)>| {
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([], row_of)?;
+        rows.collect::<rusqlite::Result<HashSet<_>>>()
+    };
+    let one = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, 0));
+    let events = ids(&format!("SELECT DISTINCT name FROM {db}.event"), one)?;
+    let is_used = |id: i64| used.contains(&id) || events.contains(&(id, 0));
+    let cloaks = ids(&format!("SELECT name, behind FROM {db}.cloak"), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let behind: HashSet<i64> =
+        cloaks.iter().filter(|(name, _)| is_used(*name)).map(|(_, behind)| *behind).collect();
+    let mut unused: Vec<i64> =
+        ids(&format!("SELECT id FROM {db}.name"), one)?.into_iter().map(|(id, _)| id).collect();
+    unused.retain(|id| !is_used(*id) && !behind.contains(id));
+    unused.sort_unstable();
+    unused.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    let mut delete = connection.prepare_cached(&format!("DELETE FROM {db}.name WHERE id = ?1"))?;
+    for id in &unused {
+        delete.execute([id])?;
+    }
+    delete_loose_cloaks(connection, db)?;
+    Ok(unused.len())
+}
+
+/// Deletes what is said of names that are gone.
+fn delete_loose_cloaks(connection: &Connection, db: &str) -> Result<(), Fault> {
+    let delete = format!("DELETE FROM {db}.cloak WHERE name NOT IN (SELECT id FROM {db}.name)");
+    connection.execute(&delete, [])?;
+    Ok(())
 }
 
 /// Deletes rows that were used before anything that is left.
@@ -201,12 +257,12 @@ pub(super) fn delete_unused(connection: &Connection, db: &str, kept: &Kept) -> R
     let first_event: Option<i64> = connection.query_row(&first_event, [], |row| row.get(0)).optional()?;
     // Where nothing is left, nothing is in use.
     let first_day = |table: &str| {
-        let first = oldest_hour(connection, &format!("{db}.{table}"))?.map(|hour| hour / 24);
+        let first = oldest_day(connection, &format!("{db}.{table}"))?;
         let first = first.into_iter().chain(first_event.map(day_of)).min();
         Ok::<_, Fault>(first.map_or(i64::MAX, |day| day - SEEN_DAYS))
     };
-    let first_hour = oldest_hour(connection, &format!("{db}.count_device"))?.map(|hour| hour * 3_600_000);
-    let first_ms = first_hour.into_iter().chain(first_event).min();
+    let first_day_ms = oldest_day(connection, &format!("{db}.count_device"))?.map(|day| day * 86_400_000);
+    let first_ms = first_day_ms.into_iter().chain(first_event).min();
     let delete = |table: &str, used: &str, before: i64| {
         // Where the clock stepped back, an event may be kept longer than the time that it bears says.
         let rows = format!(
@@ -217,7 +273,9 @@ pub(super) fn delete_unused(connection: &Connection, db: &str, kept: &Kept) -> R
         let delete = format!("DELETE FROM {db}.{table} WHERE id IN ({rows})");
         connection.execute(&delete, [before, kept.rows_per_round])
     };
-    delete("name", "seen", first_day("count_name")?)?;
+    if 0 < delete("name", "seen", first_day("count_name")?)? {
+        delete_loose_cloaks(connection, db)?;
+    }
     delete("rule", "seen", first_event.map_or(i64::MAX, |first| day_of(first) - SEEN_DAYS))?;
     delete("device", "last_ms", first_ms.unwrap_or(i64::MAX))?;
     Ok(())
@@ -246,15 +304,15 @@ fn delete_events(connection: &Connection, db: &str, last: i64, kept: &Kept) -> R
     Ok(connection.execute(&delete, [last, kept.events_per_round])?)
 }
 
-fn delete_hours(connection: &Connection, db: &str, until: i64) -> Result<(), Fault> {
+fn delete_days(connection: &Connection, db: &str, until: i64) -> Result<(), Fault> {
     for table in ["count_device", "count_name"] {
-        connection.execute(&format!("DELETE FROM {db}.{table} WHERE hour < ?1"), [until])?;
+        connection.execute(&format!("DELETE FROM {db}.{table} WHERE day < ?1"), [until])?;
     }
     Ok(())
 }
 
-fn oldest_hour(connection: &Connection, table: &str) -> Result<Option<i64>, Fault> {
-    Ok(connection.query_row(&format!("SELECT min(hour) FROM {table}"), [], |row| row.get(0))?)
+fn oldest_day(connection: &Connection, table: &str) -> Result<Option<i64>, Fault> {
+    Ok(connection.query_row(&format!("SELECT min(day) FROM {table}"), [], |row| row.get(0))?)
 }
 
 fn used_octets(connection: &Connection) -> Result<i64, Fault> {

@@ -7,19 +7,26 @@
 //! `event.id` is `milliseconds << 6 | sequence` (see [`EventId`]), always greater than the one before. `shift` is what
 //! must be added to the identifier's milliseconds to get what the clock said: 0 unless the clock stepped back or more
 //! than 64 events met in one millisecond. `meta` packs `rcode << 18 | qtype << 2 | verdict`, which takes one or two
-//! octets for what homes ask. Hours are counted from 1970 in UTC; so are the days of `seen`, which is at most
-//! [`SEEN_DAYS`] older than the last day on which a row was used.
+//! octets for what homes ask. Verdict 3 is a hit that was cloaked: the tracker's name stands in `cloak`, the one of the
+//! last time for each name. Counts are by day and hour; see `hours` for their blobs and `counts` for their rows. Days are
+//! counted from 1970 in UTC; so are those of `seen`, which is at most [`SEEN_DAYS`] older than the last day on which a row
+//! was used.
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::counts;
+use super::counts::Count;
+use super::counts::day_and_hour;
 use super::fault::Fault;
 
 /// Marks a file as ours in the header of SQLite: "pxsk".
 const APPLICATION_ID: i64 = 0x7078_736B;
 
 /// Each step leads from the version of its index to the next; a step that was released never changes again.
-const MIGRATIONS: [&str; 2] = [
-    "
+const MIGRATIONS: [Step; 3] = [
+    Step::Sql(
+        "
+
     CREATE TABLE {db}.name (id INTEGER PRIMARY KEY, wire BLOB NOT NULL UNIQUE, seen INTEGER NOT NULL) STRICT;
     CREATE TABLE {db}.device (
         id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
@@ -44,13 +51,74 @@ const MIGRATIONS: [&str; 2] = [
     CREATE TABLE {db}.state (counted_until INTEGER NOT NULL) STRICT;
     INSERT INTO {db}.state VALUES (0);
 ",
-    "
+    ),
+    Step::Sql(
+        "
     -- Where in a list a rule stands is looked up in the list itself.
     DROP INDEX {db}.rule_line;
     ALTER TABLE {db}.rule DROP COLUMN line;
     CREATE INDEX {db}.rule_text ON rule (rule);
 ",
+    ),
+    Step::Fold(
+        "
+    ALTER TABLE {db}.count_device RENAME TO old_count_device;
+    ALTER TABLE {db}.count_name RENAME TO old_count_name;
+    CREATE TABLE {db}.count_device (
+        day INTEGER NOT NULL, device INTEGER NOT NULL, hours BLOB NOT NULL,
+        PRIMARY KEY (day, device)) STRICT, WITHOUT ROWID;
+    CREATE TABLE {db}.count_name (
+        day INTEGER NOT NULL, device INTEGER NOT NULL, kind INTEGER NOT NULL, part INTEGER NOT NULL,
+        hours BLOB NOT NULL, PRIMARY KEY (day, device, kind, part)) STRICT, WITHOUT ROWID;
+    CREATE TABLE {db}.cloak (name INTEGER PRIMARY KEY, behind INTEGER NOT NULL) STRICT;
+    -- What a person wants forgotten, until it is; see `erase.rs`.
+    CREATE TABLE {db}.erasure (
+        devices TEXT, name BLOB, from_hour INTEGER NOT NULL, until_hour INTEGER NOT NULL,
+        until_id INTEGER NOT NULL, day INTEGER NOT NULL) STRICT;
+",
+    ),
 ];
+
+/// What leads from one version to the next.
+enum Step {
+    /// Statements.
+    Sql(&'static str),
+    /// Statements, after which counts that had a row for each hour are folded into days.
+    Fold(&'static str),
+}
+
+/// Folds the rows of `old_count_device` and `old_count_name` into days, and drops those tables.
+fn fold_counts(connection: &Connection, db: &str) -> Result<(), Fault> {
+    /// Rows that are folded at once: 3 MB.
+    const ROWS_MAX: usize = 1 << 16;
+    type Add = fn(&Connection, &str, &mut [Count]) -> Result<(), Fault>;
+    let tables: [(&str, &str, Add); 2] =
+        [("old_count_device", "0", counts::add_devices), ("old_count_name", "name", counts::add_names)];
+    for (table, name, add) in tables {
+        let sql = format!("SELECT hour, device, verdict, {name}, n FROM {db}.{table}");
+        let mut statement = connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let mut waiting = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (day, hour) = day_and_hour(row.get(0)?);
+            // Counts are not negative.
+            let n = row.get::<_, i64>(4)?.cast_unsigned();
+            if n == 0 {
+                continue;
+            }
+            waiting.push(Count { day, device: row.get(1)?, kind: row.get(2)?, name: row.get(3)?, hour, n });
+            if ROWS_MAX <= waiting.len() {
+                add(connection, db, &mut waiting)?;
+                waiting.clear();
+            }
+        }
+        add(connection, db, &mut waiting)?;
+        drop(rows);
+        drop(statement);
+        connection.execute_batch(&format!("DROP TABLE {db}.{table}"))?;
+    }
+    Ok(())
+}
 
 /// The tables that are read from memory and file as if they were one.
 const UNITED: [&str; 3] = ["event", "count_device", "count_name"];
@@ -90,10 +158,22 @@ impl EventId {
 
 /// Brings the tables of `db` ("main" or "file") to the newest version.
 pub(super) fn migrate(connection: &Connection, db: &str) -> Result<(), Fault> {
+    migrate_to(connection, db, MIGRATIONS.len())
+}
+
+/// Brings the tables of `db` to a version.
+pub(super) fn migrate_to(connection: &Connection, db: &str, wanted: usize) -> Result<(), Fault> {
     let mut version = version(connection, db)?;
-    while let Some(step) = usize::try_from(version).ok().and_then(|index| MIGRATIONS.get(index)) {
+    let steps = MIGRATIONS.get(..wanted).unwrap_or_default();
+    while let Some(step) = usize::try_from(version).ok().and_then(|index| steps.get(index)) {
         let transaction = connection.unchecked_transaction()?;
-        transaction.execute_batch(&step.replace("{db}", db))?;
+        match step {
+            Step::Sql(sql) => transaction.execute_batch(&sql.replace("{db}", db))?,
+            Step::Fold(sql) => {
+                transaction.execute_batch(&sql.replace("{db}", db))?;
+                fold_counts(&transaction, db)?;
+            }
+        }
         version += 1;
         transaction.pragma_update(Some(db), "user_version", version)?;
         transaction.pragma_update(Some(db), "application_id", APPLICATION_ID)?;
@@ -126,11 +206,14 @@ pub(super) fn configure_file(connection: &Connection) -> Result<(), Fault> {
     // The log is synced when it is copied into the file, not with each flush: a power cut may cost the latest flushes,
     // never the file.
     set(connection, "synchronous = NORMAL")?;
+    // What is deleted from a page is overwritten, since the page is written anyway; see `erase` for pages that become free.
+    set(connection, "secure_delete = FAST")?;
     // 1000 pages, at which SQLite copies the log into the file.
     set(connection, "journal_size_limit = 4096000")
 }
 
-fn set(connection: &Connection, pragma: &str) -> Result<(), Fault> {
+/// Sets a pragma of the file.
+pub(super) fn set(connection: &Connection, pragma: &str) -> Result<(), Fault> {
     // Some of these answer with a row, some don't.
     connection.query_row(&format!("PRAGMA file.{pragma}"), [], |_| Ok(())).optional()?;
     Ok(())
@@ -155,6 +238,7 @@ mod tests {
     #[test]
     fn every_step_leads_to_the_next_version() {
         let connection = Connection::open_in_memory().unwrap();
+        super::super::hours::register(&connection).unwrap();
         migrate(&connection, "main").unwrap();
         migrate(&connection, "main").unwrap();
         assert_eq!(version(&connection, "main").unwrap(), MIGRATIONS.len() as i64);

@@ -18,11 +18,13 @@ use super::HistoryError;
 use super::HistoryOptions;
 use super::attribution::Attributor;
 use super::fault::Fault;
+use super::hours;
 use super::retention::Trust;
 use super::schema;
 use super::write::Ids;
 use crate::clock::Clock;
-use crate::tracker::Catalogue;
+use crate::device::LiveDevices;
+use crate::tracker::LiveCatalogue;
 
 /// How long a question may take. Events are gathered meanwhile.
 const READ_TIME_MAX: Duration = Duration::from_secs(5);
@@ -38,6 +40,8 @@ pub(super) struct Store {
     pub(super) db: Connection,
     pub(super) options: HistoryOptions,
     pub(super) clock: Arc<dyn Clock>,
+    /// What people call their devices now, and which of them are one.
+    pub(super) devices: Arc<LiveDevices>,
     pub(super) ids: Ids,
     pub(super) attributor: Attributor,
     pub(super) trust: Trust,
@@ -73,18 +77,21 @@ impl Store {
     /// Opens the database. Fails only when there is no memory.
     pub(super) fn open(
         options: HistoryOptions,
-        catalogue: Arc<Catalogue>,
+        catalogue: Arc<LiveCatalogue>,
+        devices: Arc<LiveDevices>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {
         let db = Connection::open_in_memory()?;
         db.busy_timeout(BUSY_TIMEOUT)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        hours::register(&db)?;
         schema::migrate(&db, "main")?;
         schema::unite(&db, false)?;
         let trust = Trust::new(clock.now(), clock.instant());
         let mut store = Self {
             db,
             options,
+            devices,
             clock,
             trust,
             ids: Ids::default(),

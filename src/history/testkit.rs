@@ -1,6 +1,7 @@
 //! What the tests of the history share: a clock to turn, and events in few words.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -15,7 +16,10 @@ use super::HistoryOptions;
 use super::Span;
 use super::fault::Fault;
 use super::store::Store;
+use super::view::CompanyCount;
 use super::view::EventFilter;
+use super::view::FirstMeeting;
+use super::view::NameCount;
 use super::view::RememberedVerdict;
 use super::view::Totals;
 use crate::clock::Clock;
@@ -29,6 +33,7 @@ use crate::policy::RuleRef;
 use crate::policy::Verdict;
 use crate::tracker::Attribution;
 use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// The time at which tests begin.
 pub(super) const START: &str = "2026-01-14T12:30:00Z";
@@ -103,15 +108,15 @@ pub(super) fn options(dir: &Path) -> HistoryOptions {
     }
 }
 
-pub(super) fn catalogue() -> Arc<Catalogue> {
+pub(super) fn catalogue() -> Arc<LiveCatalogue> {
     let text = "[Pixel]\ncompany Meta\nkind conversion-pixel\npixel pixel.example\npixel beacon.example\n";
     let (catalogue, errors) = Catalogue::parse(text);
     assert_eq!(errors, []);
-    Arc::new(catalogue)
+    Arc::new(LiveCatalogue::new(catalogue))
 }
 
 pub(super) fn store(options: &HistoryOptions, clock: &Arc<TestClock>) -> Store {
-    Store::open(options.clone(), catalogue(), Arc::clone(clock) as Arc<dyn Clock>).unwrap()
+    Store::open(options.clone(), catalogue(), Arc::default(), Arc::clone(clock) as Arc<dyn Clock>).unwrap()
 }
 
 /// Events that wait to be taken.
@@ -138,25 +143,28 @@ impl EventSource for Waiting {
     }
 }
 
-/// An event in words: `block tv a.pixel.example`. A name may be escaped (`a\.b`, `\000`).
+/// An event in words: `block tv a.pixel.example`, or `cloak tv www.shop.example a.pixel.example`, whose second name hid
+/// behind the first. A name may be escaped (`a\.b`, `\000`).
 pub(super) fn event(clock: &TestClock, words: &str) -> QueryEvent {
+    let is_cloaked = words.starts_with("cloak");
     let mut words = words.split(' ');
     let mut word = || words.next().unwrap();
     let rule = |rule: &str| RuleRef { list: "own".into(), rule: rule.into() };
     let verdict = match word() {
         "pass" => Verdict::Pass,
         "allow" => Verdict::Allow(rule("@@||pixel.example^")),
-        "block" => Verdict::Block(rule("||pixel.example^")),
+        "block" | "cloak" => Verdict::Block(rule("||pixel.example^")),
         verdict => panic!("{verdict}"),
     };
     let device = device(word());
-    let name = name(word());
+    let asked = name(word());
+    let behind = is_cloaked.then(|| name(word()));
     let answered = Answered::Sinkhole;
     QueryEvent {
         at: clock.now(),
         device,
-        name,
-        behind: None,
+        name: asked,
+        behind,
         qtype: 28,
         verdict,
         answered,
@@ -240,11 +248,40 @@ impl Store {
             ));
             for name in self.names(span, Some(key), false, u32::MAX)? {
                 let Totals { queries, hits } = name.totals;
-                more.push(format!("name {} on {} {hits}/{queries}", name.name, count.device.name));
+                let shown = shown(&name.name, name.behind.as_ref());
+                more.push(format!("name {shown} on {} {hits}/{queries}", count.device.name));
             }
         }
         for name in self.names(span, None, false, u32::MAX)? {
-            more.push(format!("name {} {}/{}", name.name, name.totals.hits, name.totals.queries));
+            let shown = shown(&name.name, name.behind.as_ref());
+            more.push(format!("name {shown} {}/{}", name.totals.hits, name.totals.queries));
+        }
+        for count in self.companies(span, Some(before(span)), None, u32::MAX)? {
+            let CompanyCount { name: company, hits, hits_before, cloaked, devices, trackers } = &count;
+            let sum: u64 = trackers.iter().map(|tracker| tracker.hits).sum();
+            assert_eq!(sum, *hits);
+            more.push(format!(
+                "company {company} {hits} after {hits_before}, {cloaked} cloaked on {devices}"
+            ));
+            let detail = self.company(span, Some(before(span)), company)?.unwrap();
+            assert_eq!(detail.count, count);
+            for (device, hits) in detail.devices {
+                more.push(format!("company {company} on {} {hits}", device.name));
+                let own = self.companies(span, None, Some(device.key), u32::MAX)?;
+                assert_eq!(own.iter().find(|own| own.name == *company).map(|own| own.hits), Some(hits));
+            }
+            for NameCount { name, behind, totals: Totals { queries, hits }, .. } in detail.names {
+                let shown = shown(&name, behind.as_ref());
+                more.push(format!("company {company} by {shown} {hits}/{queries}"));
+            }
+            for (hour, hits) in detail.hours.into_iter().filter(|(_, hits)| 0 < *hits) {
+                more.push(format!("company {company} at {hour} {hits}"));
+            }
+        }
+        for meeting in self.news(span, KNOWN)?.meetings {
+            let (owner, FirstMeeting { device, hits, is_new_to_all, .. }) =
+                (owner(&meeting.attribution), &meeting);
+            more.push(format!("new {owner} on {} {hits} {is_new_to_all}", device.name));
         }
         more.sort();
         lines.append(&mut more);
@@ -263,10 +300,23 @@ impl Store {
                 RememberedVerdict::Block(rule) => format!("block {} {}", rule.list, rule.rule),
             };
             let (at, device, owner) = (event.at, &event.device.name, owner(&event.attribution));
-            format!("{at} {device} {} {} {} {verdict} ({owner})", event.name, event.qtype, event.rcode)
+            let name = shown(&event.name, event.behind.as_ref());
+            format!("{at} {device} {name} {} {} {verdict} ({owner})", event.qtype, event.rcode)
         };
         events.iter().map(line).collect()
     }
+}
+
+/// For how long a tracker is to have been unknown.
+const KNOWN: Duration = Duration::from_secs(7200);
+
+/// As long a span before.
+fn before(span: Span) -> Span {
+    Span { from: span.from - span.from.duration_until(span.until), until: span.from }
+}
+
+fn shown(name: &DomainName, behind: Option<&DomainName>) -> String {
+    behind.map_or_else(|| name.to_string(), |behind| format!("{name} for {behind}"))
 }
 
 fn owner(attribution: &Attribution) -> String {
@@ -298,24 +348,49 @@ pub(super) fn model(events: &[QueryEvent], span: Span) -> Vec<String> {
         let (hits, queries) = count(&|event| hour(event.at) == at);
         lines.push(format!("hour {} {hits}/{queries}", Timestamp::from_second(at * 3600).unwrap()));
     }
-    let mut more = std::collections::BTreeSet::new();
-    let owner_of = |event: &QueryEvent| owner(&catalogue.attribute(event.name.as_ref()));
+    let mut more = BTreeSet::new();
+    let earlier_by = |by: Timestamp| -> Vec<&QueryEvent> {
+        let hours = hour(by)..hour(span.from);
+        events.iter().filter(|event| event.is_hit() && hours.contains(&hour(event.at))).collect()
+    };
+    let earlier = earlier_by(before(span).from);
+    let known = earlier_by(span.from - KNOWN);
+    let whose = |event: &QueryEvent| {
+        catalogue.current().attribute(event.behind.as_ref().unwrap_or(&event.name).as_ref())
+    };
+    let owner_of = |event: &QueryEvent| owner(&whose(event));
     for event in &within {
-        let (hits, queries) = count(&|other| other.name == event.name);
-        more.insert(format!("name {} {hits}/{queries}", event.name));
-        let (hits, queries) = count(&|other| other.name == event.name && other.device == event.device);
-        more.insert(format!("name {} on {} {hits}/{queries}", event.name, event.device.name));
+        let mut name = |also: &dyn Fn(&QueryEvent) -> bool, on: &str| {
+            let same = |other: &QueryEvent| other.name == event.name && also(other);
+            let (hits, queries) = count(&same);
+            let behind = within.iter().filter(|other| same(other)).find_map(|other| other.behind.as_ref());
+            more.insert(format!("name {}{on} {hits}/{queries}", shown(&event.name, behind)));
+        };
+        name(&|_| true, "");
+        name(&|other| other.device == event.device, &format!(" on {}", event.device.name));
         if event.is_hit() {
             let same = |other: &QueryEvent| other.is_hit() && owner_of(other) == owner_of(event);
-            let devices: std::collections::BTreeSet<_> =
+            let devices: BTreeSet<_> =
                 within.iter().filter(|other| same(other)).map(|other| other.device.key).collect();
             more.insert(format!("tracker {} {} on {}", owner_of(event), count(&same).0, devices.len()));
+            tell_company(&mut more, event, &within, &earlier, &|event| whose(event).company());
+            let is_known = |of_device: bool| {
+                let same = |other: &QueryEvent| {
+                    owner_of(other) == owner_of(event) && (!of_device || other.device == event.device)
+                };
+                known.iter().any(|other| same(other))
+            };
+            if !is_known(true) {
+                let (hits, _) = count(&|other| same(other) && other.device == event.device);
+                let (owner, device) = (owner_of(event), &event.device.name);
+                more.insert(format!("new {owner} on {device} {hits} {}", !is_known(false)));
+            }
         }
     }
     for event in events {
         let of_device = |other: &QueryEvent| other.device == event.device;
         let (hits, queries) = count(&of_device);
-        let trackers: std::collections::BTreeSet<_> = within
+        let trackers: BTreeSet<_> = within
             .iter()
             .filter(|other| of_device(other) && other.is_hit())
             .map(|other| owner_of(other))
@@ -332,4 +407,36 @@ pub(super) fn model(events: &[QueryEvent], span: Span) -> Vec<String> {
     }
     lines.extend(more);
     lines
+}
+
+/// What is told of the company that met a device in `event`.
+fn tell_company(
+    lines: &mut BTreeSet<String>,
+    event: &QueryEvent,
+    within: &[&QueryEvent],
+    earlier: &[&QueryEvent],
+    company_of: &dyn Fn(&QueryEvent) -> String,
+) {
+    let company = company_of(event);
+    let is_theirs = |other: &&&QueryEvent| other.is_hit() && company_of(other) == company;
+    let hits: Vec<_> = within.iter().filter(is_theirs).collect();
+    let number = |chosen: &dyn Fn(&QueryEvent) -> bool| hits.iter().filter(|other| chosen(other)).count();
+    let devices: BTreeSet<_> = hits.iter().map(|other| other.device.key).collect();
+    lines.insert(format!(
+        "company {company} {} after {}, {} cloaked on {}",
+        hits.len(),
+        earlier.iter().filter(is_theirs).count(),
+        number(&|other| other.behind.is_some()),
+        devices.len()
+    ));
+    let on_device = number(&|other| other.device == event.device);
+    lines.insert(format!("company {company} on {} {on_device}", event.device.name));
+    let hour = |at: Timestamp| at.as_second().div_euclid(3600);
+    let at = Timestamp::from_second(hour(event.at) * 3600).unwrap();
+    let in_hour = number(&|other| hour(other.at) == hour(event.at));
+    lines.insert(format!("company {company} at {at} {in_hour}"));
+    let by_name = number(&|other| (&other.name, &other.behind) == (&event.name, &event.behind));
+    let others = within.iter().filter(|other| other.name == event.name && !other.is_hit()).count();
+    let shown = shown(&event.name, event.behind.as_ref());
+    lines.insert(format!("company {company} by {shown} {by_name}/{}", by_name + others));
 }

@@ -1,6 +1,7 @@
 //! The thread that owns the database: it takes events and answers questions in turn.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -9,11 +10,15 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tracing::error;
 
 use super::End;
+use super::Erased;
+use super::Erasure;
 use super::HistoryError;
+use super::erase::Erasing;
 use super::fault::Fault;
 use super::flush::Counts;
 use super::store::Store;
@@ -26,11 +31,18 @@ const TICK: Duration = Duration::from_secs(1);
 /// Something that the thread is asked to do.
 pub(super) type Task = Box<dyn FnOnce(&mut Worker) + Send>;
 
+/// Whoever wants to know what was erased.
+type Erases = oneshot::Sender<Result<Erased, HistoryError>>;
+
 /// What the thread holds.
 pub(super) struct Worker {
     store: Store,
     source: Arc<dyn EventSource>,
     flushed: Instant,
+    /// What is being erased, and who wants to know; nobody where a daemon before this one was asked.
+    erasing: Option<(Erasing, Option<Erases>)>,
+    /// What is to be erased after that.
+    to_erase: VecDeque<(Erasure, Erases)>,
     /// Whether the last flush went well, once the history is closed.
     closed: Option<End>,
 }
@@ -38,7 +50,10 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(store: Store, source: Arc<dyn EventSource>) -> Self {
         let flushed = store.clock.instant();
-        Self { store, source, flushed, closed: None }
+        let mut worker =
+            Self { store, source, flushed, erasing: None, to_erase: VecDeque::new(), closed: None };
+        worker.resume_erasing();
+        worker
     }
 
     /// Answers a question from what was handed over so far.
@@ -57,6 +72,56 @@ impl Worker {
         self.take();
         self.flushed = self.store.clock.instant();
         Ok(self.store.flush(Counts::Due)?)
+    }
+
+    /// Has something erased, as soon as nothing else is.
+    pub(super) fn erase(&mut self, erasure: Erasure, reply: Erases) {
+        self.to_erase.push_back((erasure, reply));
+        self.begin_erasing();
+    }
+
+    fn begin_erasing(&mut self) {
+        while self.erasing.is_none()
+            && let Some((erasure, reply)) = self.to_erase.pop_front()
+        {
+            self.take();
+            match self.store.begin_erasing(&erasure) {
+                Ok(erasing) => self.erasing = Some((erasing, Some(reply))),
+                Err(fault) => {
+                    // Whoever asked has gone away.
+                    let _ = reply.send(Err(fault.into()));
+                }
+            }
+        }
+    }
+
+    /// Goes on with what is not erased to its end.
+    fn resume_erasing(&mut self) {
+        if self.erasing.is_none() {
+            match self.store.waiting_erasure() {
+                Ok(found) => self.erasing = found.map(|erasing| (erasing, None)),
+                Err(fault) => error!(?fault, "it is not known whether something is to be erased"),
+            }
+        }
+    }
+
+    /// Erases a part. Where that fails it is tried again after the next flush.
+    fn erase_step(&mut self) {
+        let Some((erasing, reply)) = &mut self.erasing else { return };
+        let outcome = match self.store.erase_step(erasing) {
+            Ok(None) => return,
+            Ok(Some(erased)) => Ok(erased),
+            Err(fault) => {
+                error!(?fault, "something could not be erased; it is tried again");
+                self.store.forget_rows();
+                Err(fault.into())
+            }
+        };
+        if let Some(reply) = reply.take() {
+            let _ = reply.send(outcome);
+        }
+        self.erasing = None;
+        self.begin_erasing();
     }
 
     pub(super) fn close(&mut self) -> Result<(), HistoryError> {
@@ -96,7 +161,9 @@ impl Worker {
         let waited = self.store.clock.instant().saturating_duration_since(self.flushed);
         if self.store.options.flush_interval <= waited {
             // The store has told what is wrong, and tries again.
-            let _ = self.flush();
+            if self.flush().is_ok() {
+                self.resume_erasing();
+            }
         }
     }
 }
@@ -130,7 +197,8 @@ fn serve(worker: &mut Worker, requests: &Receiver<Task>) -> Result<End, Fault> {
         if let Some(end) = worker.closed {
             return Ok(end);
         }
-        match requests.recv_timeout(TICK) {
+        let pause = if worker.erasing.is_some() { Duration::ZERO } else { TICK };
+        match requests.recv_timeout(pause) {
             Ok(task) => {
                 worker.take();
                 task(worker);
@@ -144,6 +212,7 @@ fn serve(worker: &mut Worker, requests: &Receiver<Task>) -> Result<End, Fault> {
             }
         }
         worker.flush_if_due();
+        worker.erase_step();
     }
 }
 

@@ -207,6 +207,46 @@ pub struct Remembered {
     pub attribution: Attribution,
 }
 
+/// Events, and how far was looked for them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Scan {
+    /// The events, the latest first.
+    pub events: Vec<Remembered>,
+    /// Where the search was given up because it took long: [`EventFilter::before`] for going on from there. `None`: there
+    /// are as many as were asked for, or no more.
+    pub cut_at: Option<i64>,
+}
+
+/// What is to be forgotten: all that fits everything which is said here. With nothing said, it is everything.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Erasure {
+    /// What this device asked.
+    pub device: Option<DeviceKey>,
+    /// What was asked for this name and those below it, and hits of trackers of these names behind others.
+    pub name: Option<DomainName>,
+    /// From the hour of this moment on.
+    pub from: Option<Timestamp>,
+    /// Up to the hour before this moment; the moment's own hour too, unless it is the hour's first moment.
+    pub until: Option<Timestamp>,
+}
+
+/// What was forgotten.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Erased {
+    /// Queries, as they were counted.
+    pub queries: u64,
+    /// Those of them that were kept one by one.
+    pub events: u64,
+    /// On how many days there were counts of them.
+    pub days: u64,
+    /// Names that nothing refers to any more.
+    pub names: u64,
+    /// Devices that nothing refers to any more.
+    pub devices: u64,
+    /// Files that were set aside, which are left as they are.
+    pub aside: Vec<std::path::PathBuf>,
+}
+
 /// Queries of which not all is known.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Gap {

@@ -10,6 +10,9 @@ use rusqlite::params;
 use rusqlite::params_from_iter;
 use tracing::error;
 
+use super::counts;
+use super::counts::Count;
+use super::counts::day_and_hour;
 use super::fault::Fault;
 use super::schema::EventId;
 use super::schema::PLAUSIBLE_MS;
@@ -19,10 +22,10 @@ use super::store::day_of;
 use crate::device::Device;
 use crate::device::DeviceKey;
 use crate::event::Batch;
+use crate::event::CountKind;
 use crate::event::Pair;
 use crate::event::QueryEvent;
 use crate::event::Tally;
-use crate::event::VerdictKind;
 use crate::policy::RuleRef;
 use crate::policy::Verdict;
 
@@ -36,8 +39,10 @@ const AHEAD_MAX_MS: i64 = 86_400_000;
 pub(super) const PASS: i64 = 0;
 /// See [`PASS`].
 pub(super) const ALLOW: i64 = 1;
-/// See [`PASS`].
+/// See [`PASS`]. From here on they are hits.
 pub(super) const BLOCK: i64 = 2;
+/// See [`PASS`].
+pub(super) const CLOAKED: i64 = 3;
 
 impl Store {
     /// Remembers what was gathered. Whatever is wrong with the file, it is in memory afterwards.
@@ -75,7 +80,7 @@ impl Store {
         transaction.commit()?;
         self.unflushed += batch.events.len() as u64;
         self.uncounted_names += batch.counts.pairs().len() as u64;
-        self.unlisted_waits |= 0 < batch.unlisted();
+        self.unlisted_waits |= 0 < batch.unlisted() + batch.hidden;
         Ok(())
     }
 }
@@ -108,6 +113,8 @@ pub(super) struct Ids {
     /// By their wire form.
     names: HashMap<Box<[u8]>, Known>,
     rules: HashMap<RuleRef, Known>,
+    /// Names that a tracker hid behind, each with the tracker's name.
+    cloaks: HashMap<i64, i64>,
     devices: HashMap<DeviceKey, KnownDevice>,
 }
 
@@ -164,12 +171,16 @@ impl Ids {
             Verdict::Pass => None,
             Verdict::Allow(rule) | Verdict::Block(rule) => Some(rule),
         };
-        let verdict = verdict_code(event.verdict_kind());
+        let verdict = kind_code(event.count_kind());
         let id = self.last_event.next(at_ms);
         self.last_event = id;
         // With a clock that was not set yet, the events before this one know better which day it is.
         let day = day_of(if at_ms < PLAUSIBLE_MS { id.ms() } else { at_ms });
         let name = self.name(db, event.name.as_ref().as_wire(), day)?;
+        if let Some(behind) = &event.behind {
+            let behind = self.name(db, behind.as_ref().as_wire(), day)?;
+            self.cloak(db, name, behind)?;
+        }
         let rule = rule.map(|rule| self.rule(db, rule, day)).transpose()?;
         let device = self.device(db, &event.device, at_ms)?;
         let meta = i64::from(event.rcode) << 18 | i64::from(event.qtype) << 2 | verdict;
@@ -181,47 +192,66 @@ impl Ids {
     /// Adds to the counts, each row once, in the order of their table.
     fn write_counts(&mut self, db: &Connection, counts: &Tally) -> Result<(), Fault> {
         let mut slots = Vec::with_capacity(counts.slots().len());
-        let mut add = db.prepare_cached(
-            "INSERT INTO main.count_device VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-        )?;
         for slot in counts.slots() {
             self.device(db, &slot.device, slot.first_ms)?;
             let device = self.device(db, &slot.device, slot.last_ms)?;
-            let verdict = verdict_code(slot.verdict);
-            let queries = i64::try_from(slot.queries).unwrap_or(i64::MAX);
-            add.execute([slot.hour, device, verdict, queries])?;
+            let (day, hour) = day_and_hour(slot.hour);
             let heard_ms = slot.last_ms;
             // With a clock that was not set yet, the events before know better which day it is.
             let known_ms =
                 if heard_ms < PLAUSIBLE_MS { heard_ms.max(self.last_event.ms()) } else { heard_ms };
-            slots.push((slot.hour, device, verdict, day_of(known_ms)));
+            let count = Count { day, device, kind: kind_code(slot.kind), name: 0, hour, n: slot.queries };
+            slots.push((count, day_of(known_ms)));
         }
         let slot_of = |pair: &Pair| slots.get(pair.slot as usize).copied().unwrap_or_default();
         // The last day on which each name was asked for.
         let mut days = vec![0; counts.names().len()];
         for pair in counts.pairs() {
             if let Some(day) = days.get_mut(pair.name as usize) {
-                *day = slot_of(pair).3.max(*day);
+                *day = slot_of(pair).1.max(*day);
+            }
+        }
+        let behind_at = |(name, behind)| (name as usize, behind as usize);
+        let cloaks: Vec<(usize, usize)> = counts.cloaks().map(behind_at).collect();
+        for &(name, behind) in &cloaks {
+            let last = days.get(name).copied().unwrap_or_default();
+            if let Some(day) = days.get_mut(behind) {
+                *day = last.max(*day);
             }
         }
         let mut names = Vec::with_capacity(days.len());
         for (name, day) in counts.names().zip(days) {
             names.push(self.name(db, name, day)?);
         }
-        let key = |pair: &Pair| {
-            let (hour, device, verdict, _) = slot_of(pair);
-            (hour, device, names.get(pair.name as usize).copied().unwrap_or_default(), verdict)
-        };
-        let mut pairs: Vec<Pair> = counts.pairs().copied().collect();
-        // Rows that come in order are added at the end of the tree: a third of the time.
-        pairs.sort_unstable_by_key(key);
-        let mut add = db.prepare_cached(
-            "INSERT INTO main.count_name VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-        )?;
-        for pair in &pairs {
-            let (hour, device, name, verdict) = key(pair);
-            add.execute([hour, device, name, verdict, pair.queries.into()])?;
+        let name_at = |index: usize| names.get(index).copied().unwrap_or_default();
+        for (name, behind) in cloaks {
+            self.cloak(db, name_at(name), name_at(behind))?;
         }
+        let by_name = |pair: &Pair| Count {
+            name: name_at(pair.name as usize),
+            n: pair.queries.into(),
+            ..slot_of(pair).0
+        };
+        counts::add_names(db, "main", &mut counts.pairs().map(by_name).collect::<Vec<_>>())?;
+        let mut slots: Vec<Count> = slots.into_iter().map(|(count, _)| count).collect();
+        // A name that had no room made a slot with nothing in it at worst.
+        slots.retain(|count| 0 < count.n);
+        counts::add_devices(db, "main", &mut slots)
+    }
+
+    /// Notes that the tracker `behind` hid behind `name`.
+    fn cloak(&mut self, db: &Connection, name: i64, behind: i64) -> Result<(), Fault> {
+        if self.cloaks.get(&name) == Some(&behind) {
+            return Ok(());
+        }
+        let mut add = db.prepare_cached(
+            "INSERT INTO main.cloak VALUES (?1, ?2) ON CONFLICT DO UPDATE SET behind = excluded.behind",
+        )?;
+        add.execute([name, behind])?;
+        if KNOWN_MAX <= self.cloaks.len() {
+            self.cloaks.clear();
+        }
+        self.cloaks.insert(name, behind);
         Ok(())
     }
 
@@ -307,16 +337,17 @@ impl Ids {
     }
 }
 
-const fn verdict_code(verdict: VerdictKind) -> i64 {
-    match verdict {
-        VerdictKind::Pass => PASS,
-        VerdictKind::Allow => ALLOW,
-        VerdictKind::Block => BLOCK,
+const fn kind_code(kind: CountKind) -> i64 {
+    match kind {
+        CountKind::Pass => PASS,
+        CountKind::Allow => ALLOW,
+        CountKind::Block => BLOCK,
+        CountKind::Cloaked => CLOAKED,
     }
 }
 
 /// The earlier of two times at which a device was seen, unless the clock was not set yet.
-fn first_seen(known_ms: i64, at_ms: i64) -> i64 {
+pub(super) fn first_seen(known_ms: i64, at_ms: i64) -> i64 {
     if known_ms.min(at_ms) < PLAUSIBLE_MS { known_ms.max(at_ms) } else { known_ms.min(at_ms) }
 }
 

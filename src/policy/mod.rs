@@ -283,20 +283,20 @@ impl Policy {
         self.decide(question).map_or(Verdict::Pass, |decisive| decisive.verdict())
     }
 
-    /// The rule that blocks the answer to a question that passed: one about a name that it leads to, or about one of its
-    /// addresses. The first that is blocked decides; one that is allowed clears only itself.
+    /// The rule that blocks the answer to a question that passed: one about a name that it leads to, which comes with it, or
+    /// about one of its addresses. The first that is blocked decides; one that is allowed clears only itself.
     pub fn decide_answer<'a>(
         &'a self,
         question: &Question<'a>,
         targets: &'a [DomainName],
         addresses: impl Iterator<Item = IpAddr>,
-    ) -> Option<Decisive<'a>> {
+    ) -> Option<(Decisive<'a>, Option<NameRef<'a>>)> {
         let blocks = |decisive: &Decisive<'_>| decisive.action() == Action::Block;
         for target in targets {
             let asked = question.asked(target.as_ref(), Role::Target);
             let found = self.own.decide(&asked).or_else(|| self.lists.decide(&asked));
             if let Some(found) = found.filter(blocks) {
-                return Some(found);
+                return Some((found, Some(target.as_ref())));
             }
         }
         if !self.lists.ruleset.has_addresses() {
@@ -307,7 +307,7 @@ impl Policy {
             let matches = self.lists.ruleset.address_matches(address, &asked);
             let first = matches.first().map(|found| Decisive { rules: &self.lists, found: *found });
             if let Some(found) = first.filter(blocks) {
-                return Some(found);
+                return Some((found, None));
             }
         }
         None
@@ -321,6 +321,12 @@ impl Policy {
     /// Every rule that covers `name`, the strongest first: the first one decides.
     pub fn explain(&self, question: &Question<'_>) -> Vec<Explained> {
         let asked = question.asked(question.name, Role::Question);
+        [self.own.explain(&asked, true), self.lists.explain(&asked, false)].concat()
+    }
+
+    /// The same for a name that an answer leads to.
+    pub fn explain_target(&self, question: &Question<'_>) -> Vec<Explained> {
+        let asked = question.asked(question.name, Role::Target);
         [self.own.explain(&asked, true), self.lists.explain(&asked, false)].concat()
     }
 
@@ -474,10 +480,18 @@ mod tests {
             let targets: Vec<_> = targets.iter().map(|text| name(text)).collect();
             let question = Question::of(&device, asked.as_ref());
             let found = policy.decide_answer(&question, &targets, std::iter::empty());
-            assert_eq!(found.map_or("pass".to_owned(), |found| shown(&found.verdict())), expected);
+            let told = |(found, behind): (Decisive<'_>, Option<NameRef<'_>>)| {
+                let behind = behind.map_or(String::new(), |behind| format!(" for {}", behind.to_owned()));
+                format!("{}{behind}", shown(&found.verdict()))
+            };
+            assert_eq!(found.map_or("pass".to_owned(), told), expected);
         };
         check(&[], &["cdn.example"], "pass");
-        check(&[], &["cdn.example", "shop.tracker.example"], "block list ||tracker.example^");
+        check(
+            &[],
+            &["cdn.example", "shop.tracker.example"],
+            "block list ||tracker.example^ for shop.tracker.example",
+        );
         check(&["tracker.example"], &["shop.tracker.example"], "pass");
     }
 

@@ -76,6 +76,8 @@ pub(super) enum AtOnce {
 /// What an answer was, for the event.
 struct Outcome<'a> {
     decisive: Option<Decisive<'a>>,
+    /// The name that the answer led to, where that is what was blocked.
+    behind: Option<NameRef<'a>>,
     answered: AnsweredBy<'a>,
     rcode: u16,
 }
@@ -245,7 +247,9 @@ impl Responder {
                             self.resolver.refresh(question(&query, query.name().to_owned()));
                         }
                         match turn.decide_answer(decisive, cached) {
-                            Some(found) => turn.block(found, out),
+                            Some((found, behind)) => {
+                                turn.block(found, out).map(|outcome| Outcome { behind, ..outcome })
+                            }
                             None => Some(turn.serve(decisive, cached, from_cache(cached), out)),
                         }
                     }
@@ -285,7 +289,7 @@ impl Responder {
         out: &mut Vec<u8>,
         events: &mut dyn EventWriter,
     ) {
-        let &Outcome { decisive, answered, rcode } = outcome;
+        let &Outcome { decisive, behind, answered, rcode } = outcome;
         if turn.size_max() < out.len() {
             wire::compose_truncated(turn.query, out);
         }
@@ -295,6 +299,7 @@ impl Responder {
             at,
             client: turn.client,
             name: turn.query.name(),
+            behind,
             qtype: turn.query.qtype(),
             rcode,
             latency_us: u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
@@ -332,7 +337,9 @@ impl Responder {
                             Origin::Upstream(upstream) => AnsweredBy::Upstream(upstream),
                         };
                         match turn.decide_answer(decisive, &resolved.answer) {
-                            Some(found) => self.block(&turn, found, &mut out).await,
+                            Some((found, behind)) => {
+                                Outcome { behind, ..self.block(&turn, found, &mut out).await }
+                            }
                             None => turn.serve(decisive, &resolved.answer, answered, &mut out),
                         }
                     }
@@ -367,7 +374,7 @@ impl Responder {
                 Err(unresolved) => return turn.fail(Some(decisive), &unresolved, out),
             },
         };
-        Outcome { decisive: Some(decisive), answered: AnsweredBy::Sinkhole, rcode }
+        Outcome { decisive: Some(decisive), behind: None, answered: AnsweredBy::Sinkhole, rcode }
     }
 }
 
@@ -419,11 +426,15 @@ impl<'a> Turn<'a> {
     /// Writes what a rule answers. `None`: what another name leads to has to be looked up first.
     fn block<'b>(&self, decisive: Decisive<'b>, out: &mut Vec<u8>) -> Option<Outcome<'b>> {
         let rcode = self.sinkhole(decisive).answer(decisive.answer(), out)?;
-        Some(Outcome { decisive: Some(decisive), answered: AnsweredBy::Sinkhole, rcode })
+        Some(Outcome { decisive: Some(decisive), behind: None, answered: AnsweredBy::Sinkhole, rcode })
     }
 
     /// The rule that blocks an answer for what it leads to. A question that a rule lets through is not looked at again.
-    fn decide_answer<'b>(&self, decisive: Option<Decisive<'b>>, cached: &'b Cached) -> Option<Decisive<'b>>
+    fn decide_answer<'b>(
+        &self,
+        decisive: Option<Decisive<'b>>,
+        cached: &'b Cached,
+    ) -> Option<(Decisive<'b>, Option<NameRef<'b>>)>
     where
         'a: 'b,
     {
@@ -451,7 +462,7 @@ impl<'a> Turn<'a> {
         let (age_secs, size_max) = (cached.age_secs(), self.size_max());
         let ede = matches!(answered, AnsweredBy::Stale).then_some(ede);
         answer.serve(self.query, Served { age_secs, size_max, ede }, out);
-        Outcome { decisive, answered, rcode: answer.rcode() }
+        Outcome { decisive, behind: None, answered, rcode: answer.rcode() }
     }
 
     /// Writes the answer to QTYPE ANY: one record that says why there are no others, and no upstream is asked (RFC 8482
@@ -461,7 +472,7 @@ impl<'a> Turn<'a> {
         let rdata = b"\x07RFC8482\x00";
         let hinfo = wire::AnswerRecord { owner: None, rtype: wire::qtype::HINFO, ttl_secs: TTL_SECS, rdata };
         wire::compose_records(self.query, [hinfo], TTL_SECS, None, out);
-        Outcome { decisive, answered: AnsweredBy::Sinkhole, rcode: Rcode::NoError as u16 }
+        Outcome { decisive, behind: None, answered: AnsweredBy::Sinkhole, rcode: Rcode::NoError as u16 }
     }
 
     /// Writes that nobody could tell.
@@ -477,7 +488,7 @@ impl<'a> Turn<'a> {
         };
         let ede = Ede { code, text: &unresolved.why };
         wire::compose_error(self.query, Rcode::ServFail, Some(ede), out);
-        Outcome { decisive, answered: AnsweredBy::Nobody, rcode: Rcode::ServFail as u16 }
+        Outcome { decisive, behind: None, answered: AnsweredBy::Nobody, rcode: Rcode::ServFail as u16 }
     }
 }
 

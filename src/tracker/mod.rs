@@ -1,115 +1,27 @@
 //! Which product and company a name belongs to.
 //!
-//! The catalogue is a text that people review (`blocklists/trackers.txt`; its format is told in
-//! `blocklists/README.md`). It names trackers and grades their names; it never knows who asked for them. A name that the
-//! catalogue does not have belongs to its registrable domain (Public Suffix List).
+//! A catalogue is a text that people review (`blocklists/trackers.txt`; its format is told in `blocklists/README.md`).
+//! Several are put together: the person's own, the built-in one, and public ones that the person had downloaded
+//! (`public`), the former stronger than the latter. They name trackers and grade their names; they never know who asked
+//! for them. A name that none of them has belongs to its registrable domain (Public Suffix List).
 
-use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
+mod kind;
+mod live;
+mod part;
+mod public;
+
+pub use self::kind::{Kind, Level};
+pub use self::live::LiveCatalogue;
+pub use self::part::{CatalogueError, Company, Part, Problem};
+pub use self::public::{PublicCatalogue, PublicError};
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::name::{DomainName, NameError, NameRef};
+use crate::name::{DomainName, NameRef};
 
 /// The catalogue that is built in.
 pub const BUILT_IN: &str = include_str!("../../blocklists/trackers.txt");
-
-/// What a tracker is there for.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Kind {
-    ConversionPixel,
-    EmailOpenPixel,
-    WebAnalytics,
-    SessionReplay,
-    AdvertisingExchange,
-    MobileSdk,
-    SmartTvTelemetry,
-    DeviceTelemetry,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 8] = [
-        Self::ConversionPixel,
-        Self::EmailOpenPixel,
-        Self::WebAnalytics,
-        Self::SessionReplay,
-        Self::AdvertisingExchange,
-        Self::MobileSdk,
-        Self::SmartTvTelemetry,
-        Self::DeviceTelemetry,
-    ];
-
-    /// The word for it in the catalogue and the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConversionPixel => "conversion-pixel",
-            Self::EmailOpenPixel => "email-open-pixel",
-            Self::WebAnalytics => "web-analytics",
-            Self::SessionReplay => "session-replay",
-            Self::AdvertisingExchange => "advertising-exchange",
-            Self::MobileSdk => "mobile-sdk",
-            Self::SmartTvTelemetry => "smart-tv-telemetry",
-            Self::DeviceTelemetry => "device-telemetry",
-        }
-    }
-
-    /// The word for it on the page.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::ConversionPixel => "conversion pixel",
-            Self::EmailOpenPixel => "e-mail open pixel",
-            Self::WebAnalytics => "web analytics",
-            Self::SessionReplay => "session replay",
-            Self::AdvertisingExchange => "advertising exchange",
-            Self::MobileSdk => "mobile SDK",
-            Self::SmartTvTelemetry => "smart-TV telemetry",
-            Self::DeviceTelemetry => "device telemetry",
-        }
-    }
-}
-
-impl FromStr for Kind {
-    type Err = ();
-
-    fn from_str(word: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or(())
-    }
-}
-
-/// What else a tracker's name is used for, which decides whether it is blocked unasked.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Level {
-    /// Tracking only.
-    Pixel,
-    /// Click or unsubscribe links too.
-    Links,
-    /// Functions of sites, apps or devices too.
-    Shared,
-}
-
-impl Level {
-    /// All levels.
-    pub const ALL: [Self; 3] = [Self::Pixel, Self::Links, Self::Shared];
-
-    /// The word for it in the catalogue and the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pixel => "pixel",
-            Self::Links => "links",
-            Self::Shared => "shared",
-        }
-    }
-}
-
-impl FromStr for Level {
-    type Err = ();
-
-    fn from_str(word: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|level| level.as_str() == word).ok_or(())
-    }
-}
 
 /// One product of one company.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -124,9 +36,11 @@ pub struct Tracker {
     pub kind: Kind,
     /// What it reports about a person, in one sentence.
     pub reports: Option<String>,
+    /// Where the company tells what it does with data, or how to object: an `https` address.
+    pub privacy: Option<String>,
 }
 
-/// One name of the catalogue.
+/// One name of a catalogue.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
     /// The name.
@@ -135,7 +49,7 @@ pub struct Entry {
     pub exact: bool,
     /// What else the name is used for.
     pub level: Level,
-    /// Its line in the catalogue, from 1.
+    /// Its line in the text, from 1; 0 in a catalogue that has no lines.
     pub line: u32,
     /// Whose it is: an index into [`Catalogue::trackers`].
     pub tracker: usize,
@@ -146,7 +60,9 @@ pub struct Entry {
 pub struct Catalogue {
     trackers: Vec<Arc<Tracker>>,
     entries: Vec<Entry>,
-    by_name: HashMap<DomainName, usize>,
+    /// For each part, the strongest first: where a name stands in `entries`.
+    layers: Vec<HashMap<DomainName, usize>>,
+    generation: u64,
 }
 
 /// Whose a name is.
@@ -169,74 +85,35 @@ impl Attribution {
 }
 
 impl Catalogue {
-    /// Reads a catalogue. Lines that can't be read are left out and told.
+    /// Reads a text that is all of the catalogue. Lines that can't be read are left out and told.
     pub fn parse(text: &str) -> (Self, Vec<CatalogueError>) {
-        let mut catalogue = Self::default();
-        let mut errors = Vec::new();
-        let mut stanza = None;
-        for (line, number) in text.lines().zip(1..) {
-            let line = line.split(" #").next().unwrap_or_default().trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            if let Err(problem) = catalogue.read_line(line, number, &mut stanza) {
-                errors.push(CatalogueError { line: number, problem });
-            }
-        }
-        if let Some(stanza) = stanza {
-            catalogue.close(stanza, &mut errors);
-        }
-        (catalogue, errors)
+        let (part, errors) = Part::parse(text);
+        (Self::new(&[&part], &[]), errors)
     }
 
-    fn read_line(&mut self, line: &str, number: u32, stanza: &mut Option<Stanza>) -> Result<(), Problem> {
-        if let Some(product) = line.strip_prefix('[') {
-            let product = product.strip_suffix(']').ok_or(Problem::Header)?.trim();
-            if let Some(before) = stanza.replace(Stanza::new(product, number)) {
-                let mut errors = Vec::new();
-                self.close(before, &mut errors);
-                // One problem a line is enough; the header's own can't fail any more.
-                return errors.pop().map_or(Ok(()), |error| Err(error.problem));
-            }
-            return Ok(());
-        }
-        let stanza = stanza.as_mut().ok_or(Problem::NoHeader)?;
-        let (word, value) = line.split_once(char::is_whitespace).ok_or(Problem::NoValue)?;
-        let value = value.trim();
-        match word {
-            "company" => set(&mut stanza.company, value.to_owned()),
-            "parent" => set(&mut stanza.parent, value.to_owned()),
-            "reports" => set(&mut stanza.reports, value.to_owned()),
-            "kind" => set(&mut stanza.kind, value.parse().map_err(|()| Problem::Kind(value.to_owned()))?),
-            _ => {
-                let level = word.parse().map_err(|()| Problem::Word(word.to_owned()))?;
-                let (exact, name) = match value.strip_prefix('=') {
-                    Some(name) => (true, name),
-                    None => (false, value),
-                };
-                let name = DomainName::parse(name).map_err(|error| Problem::Name(value.to_owned(), error))?;
-                stanza.names.push((name, exact, level, number));
-                Ok(())
+    /// Puts catalogues together: those that people wrote, the strongest first, then public ones.
+    ///
+    /// A name belongs to the first part that covers it, and there to its most specific entry. What a stronger part says
+    /// of a product or company counts for the names of weaker ones too; public ones only add what nobody has said. A
+    /// company of a public one that goes by another name is known by its domains.
+    pub fn new(written: &[&Part], public: &[&Part]) -> Self {
+        let mut joined = Joined::default();
+        for part in written {
+            for (name, facts) in &part.companies {
+                joined.companies.entry(key(name)).or_insert_with(|| facts.clone());
             }
         }
-    }
-
-    fn close(&mut self, stanza: Stanza, errors: &mut Vec<CatalogueError>) {
-        let Stanza { product, line, company, parent, kind, reports, names } = stanza;
-        let (Some(company), Some(kind)) = (company, kind) else {
-            errors.push(CatalogueError { line, problem: Problem::Incomplete(product) });
-            return;
-        };
-        let tracker = self.trackers.len();
-        self.trackers.push(Arc::new(Tracker { product, company, parent, kind, reports }));
-        for (name, exact, level, line) in names {
-            if self.by_name.contains_key(&name) {
-                errors.push(CatalogueError { line, problem: Problem::Twice(name.to_string()) });
-                continue;
+        written.iter().for_each(|part| joined.add_written(part));
+        let owners = joined.owners();
+        for part in public {
+            for (name, Company { parent, privacy }) in &part.companies {
+                let known = joined.companies.entry(key(name)).or_default();
+                known.parent = known.parent.take().or_else(|| parent.clone());
+                known.privacy = known.privacy.take().or_else(|| privacy.clone());
             }
-            self.by_name.insert(name.clone(), self.entries.len());
-            self.entries.push(Entry { name, exact, level, line, tracker });
+            joined.add_public(part, &owners);
         }
+        joined.finish()
     }
 
     /// All trackers.
@@ -244,16 +121,23 @@ impl Catalogue {
         &self.trackers
     }
 
-    /// All names, in the order of the text.
+    /// All names, part by part in the order of the text.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Whose `name` is: the most specific entry that covers it decides.
+    /// Which one it is since the start, so that what was found in it can be remembered.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whose `name` is: the most specific entry that covers it decides, in the first part that has one.
     pub fn attribute(&self, name: NameRef<'_>) -> Attribution {
-        let covering = name.ancestors().find_map(|ancestor| {
-            let entry = self.entries.get(*self.by_name.get(ancestor.as_wire())?)?;
-            (!entry.exact || ancestor == name).then_some(entry)
+        let covering = self.layers.iter().find_map(|layer| {
+            name.ancestors().find_map(|ancestor| {
+                let entry = self.entries.get(*layer.get(ancestor.as_wire())?)?;
+                (!entry.exact || ancestor == name).then_some(entry)
+            })
         });
         match covering.and_then(|entry| self.trackers.get(entry.tracker)) {
             Some(tracker) => Attribution::Tracker(Arc::clone(tracker)),
@@ -269,75 +153,141 @@ pub fn registrable_domain(name: NameRef<'_>) -> DomainName {
     domain.unwrap_or_else(|| name.to_owned())
 }
 
-/// A stanza while it is being read.
-struct Stanza {
-    product: String,
-    line: u32,
-    company: Option<String>,
-    parent: Option<String>,
-    kind: Option<Kind>,
-    reports: Option<String>,
-    names: Vec<(DomainName, bool, Level, u32)>,
+/// By what products and companies are the same, however they are written.
+fn key(name: &str) -> String {
+    name.to_lowercase()
 }
 
-impl Stanza {
-    fn new(product: &str, line: u32) -> Self {
-        let product = product.to_owned();
-        Self { product, line, company: None, parent: None, kind: None, reports: None, names: Vec::new() }
-    }
+/// Which company has all known names of a registrable domain; `None` where several share it.
+type Owners = HashMap<DomainName, Option<String>>;
+
+/// A catalogue while it is being put together.
+#[derive(Default)]
+struct Joined {
+    trackers: Vec<Tracker>,
+    companies: HashMap<String, Company>,
+    entries: Vec<Entry>,
+    layers: Vec<HashMap<DomainName, usize>>,
 }
 
-fn set<T>(field: &mut Option<T>, value: T) -> Result<(), Problem> {
-    if field.replace(value).is_some() { Err(Problem::Again) } else { Ok(()) }
-}
-
-/// A line of the catalogue that can't be read.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("line {line}: {problem}")]
-pub struct CatalogueError {
-    /// The line, from 1.
-    pub line: u32,
-    /// What is wrong with it.
-    pub problem: Problem,
-}
-
-/// What is wrong with a line of the catalogue.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum Problem {
-    Header,
-    NoHeader,
-    NoValue,
-    Again,
-    Kind(String),
-    Word(String),
-    Name(String, NameError),
-    Twice(String),
-    Incomplete(String),
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Header => f.write_str("a product stands between `[` and `]`"),
-            Self::NoHeader => f.write_str("this line stands before the first `[product]`"),
-            Self::NoValue => f.write_str("expected a word and a value"),
-            Self::Again => f.write_str("this word has been said already for the product"),
-            Self::Kind(kind) => write!(f, "`{kind}` is not a kind of tracker"),
-            Self::Word(word) => {
-                write!(f, "`{word}` is none of company, parent, kind, reports, pixel, links, shared")
-            }
-            Self::Name(name, error) => write!(f, "`{name}`: {error}"),
-            Self::Twice(name) => write!(f, "`{name}` stands in the catalogue already"),
-            Self::Incomplete(product) => write!(f, "`{product}` has no company or no kind"),
+impl Joined {
+    /// Adds a part that a person wrote. A product that a stronger part has as well is what that part says of it.
+    fn add_written(&mut self, part: &Part) {
+        let mut stronger: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, tracker) in self.trackers.iter().enumerate() {
+            stronger.entry(key(&tracker.product)).or_default().push(index);
         }
+        let own: HashSet<(String, Kind)> =
+            part.products.iter().map(|product| (key(&product.product), product.kind)).collect();
+        let mut places = Vec::with_capacity(part.products.len());
+        for product in &part.products {
+            let name = key(&product.product);
+            let said = stronger.get(&name).and_then(|said| {
+                let kind = |index: &&usize| self.trackers.get(**index).map(|tracker| tracker.kind);
+                // Products of one name are told apart by their kinds; a kind that the part has not corrects another.
+                let same = said.iter().find(|index| kind(index) == Some(product.kind));
+                same.or_else(|| {
+                    said.iter()
+                        .find(|index| kind(index).is_some_and(|kind| !own.contains(&(name.clone(), kind))))
+                })
+            });
+            places.push(match said {
+                Some(index) => *index,
+                None => self.add_tracker(product.clone()),
+            });
+        }
+        self.add_entries(part, &places);
+    }
+
+    /// Adds a public part. Its products are those of stronger parts where product and company are the same.
+    fn add_public(&mut self, part: &Part, owners: &Owners) {
+        let aliases = self.aliases(part, owners);
+        let mut known: HashMap<(String, String), usize> = HashMap::new();
+        for (index, tracker) in self.trackers.iter().enumerate() {
+            known.entry((key(&tracker.product), key(&tracker.company))).or_insert(index);
+        }
+        let mut places = Vec::with_capacity(part.products.len());
+        for product in &part.products {
+            let company = aliases.get(&key(&product.company)).unwrap_or(&product.company).clone();
+            let same = known.get(&(key(&product.product), key(&company))).copied();
+            places.push(match same {
+                Some(index) => index,
+                None => self.add_tracker(Tracker { company, ..product.clone() }),
+            });
+        }
+        self.add_entries(part, &places);
+    }
+
+    fn add_tracker(&mut self, tracker: Tracker) -> usize {
+        self.trackers.push(tracker);
+        self.trackers.len() - 1
+    }
+
+    fn add_entries(&mut self, part: &Part, places: &[usize]) {
+        let mut layer = HashMap::with_capacity(part.entries.len());
+        for entry in &part.entries {
+            let Some(tracker) = places.get(entry.tracker) else { continue };
+            layer.entry(entry.name.clone()).or_insert(self.entries.len());
+            self.entries.push(Entry { tracker: *tracker, ..entry.clone() });
+        }
+        self.layers.push(layer);
+    }
+
+    /// Who has which domain, by all names so far.
+    fn owners(&self) -> Owners {
+        let mut owners = Owners::new();
+        for entry in &self.entries {
+            let Some(tracker) = self.trackers.get(entry.tracker) else { continue };
+            let owner = owners
+                .entry(registrable_domain(entry.name.as_ref()))
+                .or_insert_with(|| Some(tracker.company.clone()));
+            if owner.as_ref().is_some_and(|owner| *owner != tracker.company) {
+                *owner = None;
+            }
+        }
+        owners
+    }
+
+    /// What companies of a public part are called here: the same written in another way, or whoever has most of the
+    /// domains of theirs that are known.
+    fn aliases(&self, part: &Part, owners: &Owners) -> HashMap<String, String> {
+        let mut aliases: HashMap<String, String> =
+            self.trackers.iter().map(|tracker| (key(&tracker.company), tracker.company.clone())).collect();
+        let mut votes: HashMap<String, HashMap<&str, usize>> = HashMap::new();
+        for entry in &part.entries {
+            let company = part.products.get(entry.tracker).map(|product| key(&product.company));
+            let Some(company) = company.filter(|company| !aliases.contains_key(company)) else { continue };
+            if let Some(Some(owner)) = owners.get(&registrable_domain(entry.name.as_ref())) {
+                *votes.entry(company).or_default().entry(owner).or_default() += 1;
+            }
+        }
+        for (company, votes) in votes {
+            let all: usize = votes.values().sum();
+            let most = votes.into_iter().find(|(_, votes)| all < votes * 2);
+            if let Some((owner, _)) = most {
+                aliases.insert(company, owner.to_owned());
+            }
+        }
+        aliases
+    }
+
+    /// Lets products inherit what their companies say.
+    fn finish(self) -> Catalogue {
+        let Self { trackers, companies, entries, layers } = self;
+        let inherit = |mut tracker: Tracker| {
+            if let Some(Company { parent, privacy }) = companies.get(&key(&tracker.company)) {
+                tracker.parent = tracker.parent.take().or_else(|| parent.clone());
+                tracker.privacy = tracker.privacy.take().or_else(|| privacy.clone());
+            }
+            Arc::new(tracker)
+        };
+        let trackers = trackers.into_iter().map(inherit).collect();
+        Catalogue { trackers, entries, layers, generation: 0 }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     const TEXT: &str = "\
@@ -354,28 +304,47 @@ company Mailer
 parent  Group
 kind    email-open-pixel
 links   t.mailer.example
+
+{Meta}
+privacy https://meta.example/privacy#choices
+
+{Mailer}
+parent  Another
 ";
+
+    fn part(text: &str) -> Part {
+        let (part, errors) = Part::parse(text);
+        assert_eq!(errors, []);
+        part
+    }
+
+    fn shown(catalogue: &Catalogue, name: &str) -> String {
+        let name = DomainName::parse(name).unwrap();
+        match catalogue.attribute(name.as_ref()) {
+            Attribution::Tracker(tracker) => {
+                let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+                let (parent, privacy) = (or_none(&tracker.parent), or_none(&tracker.privacy));
+                format!("{} of {}, {parent}, {privacy}", tracker.product, tracker.company)
+            }
+            Attribution::Domain(domain) => domain.to_string(),
+        }
+    }
 
     #[track_caller]
     fn check(name: &str, expected: &str) {
-        let (catalogue, errors) = Catalogue::parse(TEXT);
-        assert_eq!(errors, []);
-        let name = DomainName::parse(name).unwrap();
-        let found = match catalogue.attribute(name.as_ref()) {
-            Attribution::Tracker(tracker) => format!("{} of {}", tracker.product, tracker.company),
-            Attribution::Domain(domain) => domain.to_string(),
-        };
-        assert_eq!(found, expected);
+        assert_eq!(shown(&Catalogue::new(&[&part(TEXT)], &[]), name), expected);
     }
 
     #[test]
     fn a_name_belongs_to_its_most_specific_entry() {
-        check("pixel.meta.example", "Meta Pixel of Meta");
-        check("a.pixel.meta.example", "Meta Pixel of Meta");
-        check("connect.meta.example", "Meta Pixel of Meta");
+        let pixel = "Meta Pixel of Meta, -, https://meta.example/privacy#choices";
+        check("pixel.meta.example", pixel);
+        check("a.pixel.meta.example", pixel);
+        check("connect.meta.example", pixel);
         check("a.connect.meta.example", "meta.example");
         check("x.y.shop.co.uk", "shop.co.uk");
         check("co.uk", "co.uk");
+        check("t.mailer.example", "Opens of Mailer, Group, -");
     }
 
     #[test]
@@ -383,32 +352,43 @@ links   t.mailer.example
         let (catalogue, _) = Catalogue::parse(TEXT);
         let lines: Vec<_> = catalogue.entries().iter().map(|entry| (entry.line, entry.level)).collect();
         assert_eq!(lines, [(6, Level::Pixel), (7, Level::Shared), (13, Level::Links)]);
-        assert_eq!(catalogue.trackers()[1].parent.as_deref(), Some("Group"));
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
-        let text = "x y\n[A]\nkind nonsense\npixel a..b\nwhat a.example\n[B]\ncompany B\ncompany B\n\
-                    kind mobile-sdk\npixel b.example\npixel b.example\npixel";
-        let (catalogue, errors) = Catalogue::parse(text);
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(errors.join("\n"), @r"
-        line 1: this line stands before the first `[product]`
-        line 3: `nonsense` is not a kind of tracker
-        line 4: `a..b`: a label is empty or longer than 63 octets
-        line 5: `what` is none of company, parent, kind, reports, pixel, links, shared
-        line 6: `A` has no company or no kind
-        line 8: this word has been said already for the product
-        line 12: expected a word and a value
-        line 11: `b.example` stands in the catalogue already
-        ");
-        assert_eq!(catalogue.entries().len(), 1);
+    fn the_stronger_part_wins_and_the_rest_stays() {
+        let own = "[Meta Pixel]\ncompany Facebook\nkind session-replay\npixel own.example\n\
+                   [Mine]\ncompany Me\nkind other\npixel meta.example\n{Mailer}\nprivacy https://mailer.example/";
+        let catalogue = Catalogue::new(&[&part(own), &part(TEXT)], &[]);
+        let check = |name, expected: &str| assert_eq!(shown(&catalogue, name), expected);
+        check("own.example", "Meta Pixel of Facebook, -, -");
+        // A wider name of the person's own covers narrower ones that are built in.
+        check("pixel.meta.example", "Mine of Me, -, -");
+        check("t.mailer.example", "Opens of Mailer, Group, https://mailer.example/");
+        let facts = "[Meta Pixel]\ncompany Facebook\nkind session-replay";
+        let catalogue = Catalogue::new(&[&part(facts), &part(TEXT)], &[]);
+        assert_eq!(shown(&catalogue, "pixel.meta.example"), "Meta Pixel of Facebook, -, -");
     }
 
-    proptest! {
-        #[test]
-        fn parsing_never_panics(text: String) {
-            Catalogue::parse(&text);
-        }
+    #[test]
+    fn products_of_one_name_are_told_apart_by_their_kinds() {
+        let built_in =
+            "[A]\ncompany A\nkind other\npixel a.example\n[A]\ncompany A\nkind mobile-sdk\npixel b.example";
+        let own = "[A]\ncompany Own\nkind mobile-sdk";
+        let catalogue = Catalogue::new(&[&part(own), &part(built_in)], &[]);
+        assert_eq!(shown(&catalogue, "a.example"), "A of A, -, -");
+        assert_eq!(shown(&catalogue, "b.example"), "A of Own, -, -");
+    }
+
+    #[test]
+    fn a_public_part_only_adds() {
+        let public = "[meta pixel]\ncompany Facebook, Inc.\nkind other\npixel pixel.meta.example\npixel x.meta.example\n\
+                      pixel facebook.example\n[Other]\ncompany Facebook, Inc.\nkind other\npixel other.example\n\
+                      {Facebook, Inc.}\nparent Nobody\n{Meta}\nprivacy https://other.example/\nparent Holding";
+        let catalogue = Catalogue::new(&[&part(TEXT)], &[&part(public)]);
+        let check = |name, expected: &str| assert_eq!(shown(&catalogue, name), expected);
+        let page = "https://meta.example/privacy#choices";
+        check("pixel.meta.example", &format!("Meta Pixel of Meta, Holding, {page}"));
+        check("facebook.example", &format!("Meta Pixel of Meta, Holding, {page}"));
+        check("a.other.example", &format!("Other of Meta, Holding, {page}"));
     }
 }

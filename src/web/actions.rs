@@ -11,18 +11,22 @@ use axum::{Form, Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Web;
+use super::api::{EraseWish, GOES_ON, catalogues, erasure};
 use super::errors::{Failure, is_for_program};
 use super::notes::{Note, Undo};
 use super::view::with_note;
 use crate::command::{Command, NewList};
 use crate::list::{Action, OwnRule};
 use crate::policy;
+use crate::tracker::PublicCatalogue;
 
 /// How long a change of rules may take; it is one small file.
 pub(super) const RULE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a person waits for a list before the page comes back and tells that it goes on: it may be downloaded, or compiled
 /// together with all others.
-const LIST_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LIST_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a person waits until the page comes back and tells that erasing goes on.
+pub(super) const ERASE_PATIENCE: Duration = Duration::from_secs(25);
 /// The longest way back, in octets.
 const BACK_LEN_MAX: usize = 1024;
 
@@ -46,6 +50,25 @@ pub(super) fn list_routes() -> Router<Arc<Web>> {
         .route("/lists/do/accept-all-rules", post(accept_all_rules))
         .route("/lists/do/roll-back", post(roll_back))
         .route("/lists/do/follow", post(follow))
+}
+
+/// What is done with the catalogues of trackers.
+pub(super) fn catalogue_routes() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/catalogues/add", post(add_catalogue))
+        .route("/catalogues/remove", post(remove_catalogue))
+        .route("/catalogues/refresh", post(refresh_catalogue))
+}
+
+#[derive(Deserialize)]
+struct CatalogueForm {
+    catalogue: String,
+    #[serde(default)]
+    back: String,
+}
+
+pub(super) fn history_routes() -> Router<Arc<Web>> {
+    Router::new().route("/history/do/erase", post(erase))
 }
 
 #[derive(Deserialize)]
@@ -104,6 +127,18 @@ struct RevisionForm {
     list: String,
     revision: String,
     #[serde(default)]
+    back: String,
+}
+
+/// What is left empty is left open; what is erased altogether has to be ticked.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EraseForm {
+    device: String,
+    name: String,
+    from: String,
+    until: String,
+    everything: Option<String>,
     back: String,
 }
 
@@ -322,9 +357,71 @@ async fn follow(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form
     on_list(&state, &uri, &headers, &form.back, command).await
 }
 
+async fn add_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::AddCatalogue).await
+}
+
+async fn remove_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::RemoveCatalogue).await
+}
+
+async fn refresh_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::RefreshCatalogue).await
+}
+
+async fn on_catalogue(
+    web: &Web,
+    uri: &Uri,
+    headers: &HeaderMap,
+    form: &CatalogueForm,
+    command: fn(PublicCatalogue) -> Command,
+) -> Response {
+    let outcome = match catalogues::named(&form.catalogue) {
+        Ok(catalogue) => grant(web, command(catalogue), LIST_PATIENCE).await,
+        Err(failure) => Err(failure),
+    };
+    answer(web, uri, headers, &form.back, outcome)
+}
+
 async fn on_list(web: &Web, uri: &Uri, headers: &HeaderMap, back: &str, command: Command) -> Response {
     let outcome = grant(web, command, LIST_PATIENCE).await;
     answer(web, uri, headers, back, outcome)
+}
+
+async fn erase(
+    State(web): State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    Form(form): Form<EraseForm>,
+) -> Response {
+    let wish = EraseWish {
+        device: Some(form.device),
+        name: Some(form.name),
+        from: Some(form.from),
+        until: Some(form.until),
+        everything: form.everything.is_some(),
+    };
+    let outcome = match erasure(&wish) {
+        Ok(erasure) => grant(&web, Command::Erase(erasure), ERASE_PATIENCE).await,
+        Err(failure) => Err(failure),
+    };
+    let outcome = outcome.map(|message| Some(message.unwrap_or_else(|| GOES_ON.to_owned())));
+    answer(&web, &uri, &headers, &form.back, outcome)
 }
 
 /// Has a wish granted, to its end even when whoever asked goes away meanwhile; `None` when it takes longer than that.

@@ -14,17 +14,23 @@ mod actions;
 mod assets;
 mod breakage;
 mod chart;
+mod company;
 mod connection;
 mod errors;
+mod filter;
 mod format;
 mod guard;
 mod known_devices;
+mod heat;
 mod live;
 mod notes;
 mod pages;
+mod period;
 mod problems;
+mod report;
 mod serve;
 mod view;
+mod without;
 
 pub use serve::{serve, serve_unix};
 
@@ -54,11 +60,11 @@ use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
 use crate::device::LiveDevices;
 use crate::event::Heard;
-use crate::feed::{Feed, OwnRuleStatus};
+use crate::feed::{Catalogues, Feed, OwnRuleStatus};
 use crate::history::History;
 use crate::list::FoundLine;
 use crate::policy::{Explained, LivePolicy};
-use crate::tracker::Catalogue;
+use crate::tracker::LiveCatalogue;
 
 /// The largest request body, in octets: a form with one rule is far smaller.
 const BODY_SIZE_MAX: usize = 64 * 1024;
@@ -85,12 +91,14 @@ pub struct Parts {
     pub history: History,
     /// The lists and the person's own rules.
     pub feed: Feed,
+    /// The catalogues of trackers.
+    pub catalogues: Catalogues,
     /// The policy in force, for explanations.
     pub policy: Arc<LivePolicy>,
     /// The devices on the network.
     pub devices: Arc<LiveDevices>,
     /// Whose a name is.
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: Arc<LiveCatalogue>,
     /// Every event as it happens; live streams subscribe to it.
     pub live: broadcast::Sender<Heard>,
     /// Grants wishes.
@@ -198,6 +206,8 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .merge(pages::routes())
         .merge(actions::rule_routes())
         .merge(actions::list_routes())
+        .merge(actions::catalogue_routes())
+        .merge(actions::history_routes())
         .merge(api::routes())
         .merge(operations())
         .route("/assets/{version}/{file}", get(assets::serve))

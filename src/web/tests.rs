@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::device::DeviceTable;
 use crate::event::{Answered, Heard, QueryEvent, Silence};
-use crate::feed::{FeedOptions, HostLookup};
+use crate::feed::{CatalogueOptions, FeedOptions, HostLookup};
 use crate::history::HistoryOptions;
 use crate::list::{Action, OwnRule};
 use crate::name::DomainName;
@@ -43,7 +43,7 @@ impl HostLookup for NoHosts {
 /// A daemon in whose configuration these rules stand.
 async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let catalogue = Arc::new(Catalogue::default());
+    let catalogue = Arc::<LiveCatalogue>::default();
     let minute = Duration::from_secs(60);
     let history = HistoryOptions {
         file: None,
@@ -64,7 +64,19 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
     let policy = Arc::new(LivePolicy::default());
     let feed = Feed::start(feed, Arc::clone(&policy), Arc::new(NoHosts), Arc::clone(&clock)).await;
     Arc::new(Parts {
-        history: History::open(history, Arc::clone(&catalogue), Arc::clone(&clock), Arc::new(Silence)),
+        history: History::open(
+            history,
+            Arc::clone(&catalogue),
+            Arc::default(),
+            Arc::clone(&clock),
+            Arc::new(Silence),
+        ),
+        catalogues: Catalogues::start(
+            CatalogueOptions::default(),
+            Arc::clone(&catalogue),
+            Arc::new(NoHosts),
+            Arc::clone(&clock),
+        ),
         feed,
         policy,
         devices: Arc::default(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use pixelsink::list::{Action, Rule, Scope};
 use pixelsink::name::DomainName;
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, Ruleset, SourceId};
-use pixelsink::tracker::{Attribution, BUILT_IN, Catalogue, Kind, Level, registrable_domain};
+use pixelsink::tracker::{Attribution, BUILT_IN, Catalogue, Kind, Level, Part, registrable_domain};
 
 /// What people ask for by name, or what sites, apps and devices need to work. Nothing of it may be blocked unasked.
 const NEEDED: &str = "
@@ -69,7 +69,8 @@ fn there_is_enough_of_every_kind() {
     assert!(1_500 <= catalogue.entries().len() && 500 <= trackers.len() && 300 <= companies.len());
     let pixels = catalogue.entries().iter().filter(|entry| entry.level == Level::Pixel).count();
     assert!(1_000 <= pixels, "{pixels} names that serve tracking only");
-    for kind in Kind::ALL {
+    // Only public catalogues have what is no tracker.
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Other) {
         let of_kind = |entry: &&pixelsink::tracker::Entry| trackers[entry.tracker].kind == kind;
         let count = catalogue.entries().iter().filter(of_kind).count();
         assert!(60 <= count, "only {count} names of {}", kind.label());
@@ -158,6 +159,35 @@ fn each_company_has_one_parent_and_each_product_a_sentence() {
     }
 }
 
+/// What a company's page is good for: a browser of the house can open it, whatever is blocked by default.
+#[test]
+fn the_privacy_pages_of_the_larger_companies_are_known_and_not_blocked() {
+    let catalogue = catalogue();
+    let ruleset = ruleset(&catalogue, &[Level::Pixel]);
+    let (part, _) = Part::parse(BUILT_IN);
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in catalogue.entries() {
+        *names.entry(&catalogue.trackers()[entry.tracker].company).or_default() += 1;
+    }
+    let pages: BTreeMap<&str, &str> = catalogue
+        .trackers()
+        .iter()
+        .filter_map(|tracker| Some((tracker.company.as_str(), tracker.privacy.as_deref()?)))
+        .collect();
+    assert!(250 <= pages.len(), "only {} companies have a page", pages.len());
+    let with_page: usize =
+        names.iter().filter(|(company, _)| pages.contains_key(*company)).map(|(_, names)| names).sum();
+    assert!(catalogue.entries().len() < 2 * with_page, "less than half of the names have a page");
+    for (company, page) in pages {
+        let host = page.trim_start_matches("https://").split('/').next().unwrap();
+        let blocked = ruleset.lookup(&Asked::by_anyone(name(host).as_ref())).is_some();
+        assert!(!blocked, "{page} of {company} is blocked by default");
+    }
+    for (company, _) in part.company_facts() {
+        assert!(names.contains_key(company), "{company} has no product");
+    }
+}
+
 #[test]
 fn a_name_is_told_with_its_company() {
     let catalogue = catalogue();
@@ -173,5 +203,31 @@ fn a_name_is_told_with_its_company() {
         let told = [Some(tracker.company.as_str()), tracker.parent.as_deref()];
         assert!(told.contains(&Some(company)), "{text} belongs to {told:?}");
     }
+    let Attribution::Tracker(tracker) = catalogue.attribute(name("www.google-analytics.com").as_ref()) else {
+        panic!()
+    };
+    assert_eq!(tracker.privacy.as_deref(), Some("https://adssettings.google.com/"), "a product inherits it");
     assert_eq!(registrable_domain(name("a.b.example.co.uk").as_ref()), name("example.co.uk"));
+}
+
+/// The table of pixel endpoints that the catalogue was written from is not shipped; `PIXELSINK_TEST_PIXELS` names it (tab
+/// separated, the name first; it may end in `.zst`).
+#[test]
+fn every_known_pixel_has_a_product_and_a_company() {
+    let Some(file) = std::env::var_os("PIXELSINK_TEST_PIXELS").map(std::path::PathBuf::from) else {
+        eprintln!("PIXELSINK_TEST_PIXELS names no file; the table of pixels was not compared");
+        return;
+    };
+    let raw = std::fs::read(&file).unwrap();
+    let is_packed = file.extension().is_some_and(|extension| extension == "zst");
+    let text = if is_packed { zstd::decode_all(&*raw).unwrap() } else { raw };
+    let text = String::from_utf8(text).unwrap();
+    let rows = text.lines().filter(|line| !line.starts_with('#')).skip(1);
+    let names: Vec<&str> = rows.filter_map(|row| row.split('\t').next()).collect();
+    assert!(200 <= names.len(), "only {} names in the table", names.len());
+    let catalogue = catalogue();
+    let is_nobodys =
+        |text: &&&str| matches!(catalogue.attribute(name(text).as_ref()), Attribution::Domain(_));
+    let nobodys: Vec<&&str> = names.iter().filter(is_nobodys).collect();
+    assert!(nobodys.is_empty(), "{nobodys:?}");
 }

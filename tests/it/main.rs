@@ -9,6 +9,7 @@ mod devices;
 mod dns;
 mod faults;
 mod heavy_lists;
+mod history;
 mod kept;
 mod lists;
 mod naive;

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::event::Batch;
+use crate::event::VerdictKind;
 use crate::history::EventFilter;
 use crate::history::Span;
 use crate::history::flush::Counts;
+use crate::history::testkit::START;
 use crate::history::testkit::TestClock;
 use crate::history::testkit::device;
 use crate::history::testkit::ever;
@@ -29,6 +31,10 @@ fn a_hit_shows_at_once_and_after_a_restart() {
             insta::assert_snapshot!(lines.join("\n"), @r"
             all 1/3
             hour 2026-01-14T12:00:00Z 1/3
+            company Meta 1 after 0, 0 cloaked on 1
+            company Meta at 2026-01-14T12:00:00Z 1
+            company Meta by a.pixel.example 1/1
+            company Meta on tv 1
             device phone 0/2 by 0 from 2026-01-14T12:30:00Z to 2026-01-14T12:30:00Z
             device tv 1/1 by 1 from 2026-01-14T12:30:00Z to 2026-01-14T12:30:00Z
             name a.pixel.example 1/1
@@ -37,6 +43,7 @@ fn a_hit_shows_at_once_and_after_a_restart() {
             name pixel.example on phone 0/1
             name www.shop.example 0/1
             name www.shop.example on phone 0/1
+            new Pixel on tv 1 true
             tracker Pixel 1 on 1
             2026-01-14T12:30:00Z phone pixel.example 28 3 allow own @@||pixel.example^ (Pixel)
             2026-01-14T12:30:00Z phone www.shop.example 28 3 pass (shop.example)
@@ -206,4 +213,137 @@ fn a_clock_that_steps_back_breaks_nothing() {
         times,
         ["2026-01-14T12:00:01Z", "1970-01-01T00:00:30Z", "2027-05-01T00:00:00Z", "2026-01-14T12:00:00Z"]
     );
+}
+
+#[test]
+fn events_are_found_by_company_verdict_type_and_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    let heard = [
+        "block tv a.pixel.example",
+        "pass tv pixel.example",
+        "cloak phone www.shop.example b.pixel.example",
+        "pass phone www.shop.example",
+        "allow tv beacon.example",
+    ];
+    for words in heard {
+        store.hear(&clock, &[words]);
+        clock.pass(Duration::from_secs(7000));
+        store.flush(Counts::Due).unwrap();
+    }
+    let mut check = |filter: EventFilter, expected: &[usize]| {
+        let found = store.scan(&EventFilter { limit: 9, ..filter.clone() }).unwrap();
+        assert_eq!(found.cut_at, None);
+        let times: Vec<_> = found
+            .events
+            .iter()
+            .map(|event| (event.at.as_second() - time(START).as_second()) / 7000)
+            .collect();
+        assert_eq!(times, expected.iter().map(|index| *index as i64).collect::<Vec<_>>(), "{filter:?}");
+    };
+    let all = EventFilter::default;
+    check(all(), &[4, 3, 2, 1, 0]);
+    check(EventFilter { company: Some("Meta".to_owned()), ..all() }, &[4, 2, 1, 0]);
+    check(EventFilter { company: Some("Meta".to_owned()), hits_only: true, ..all() }, &[2, 0]);
+    check(EventFilter { company: Some("shop.example".to_owned()), ..all() }, &[3]);
+    check(EventFilter { company: Some("nobody".to_owned()), ..all() }, &[]);
+    check(EventFilter { verdict: Some(VerdictKind::Pass), ..all() }, &[3, 1]);
+    check(EventFilter { verdict: Some(VerdictKind::Allow), ..all() }, &[4]);
+    check(EventFilter { verdict: Some(VerdictKind::Block), ..all() }, &[2, 0]);
+    check(EventFilter { verdict: Some(VerdictKind::Pass), hits_only: true, ..all() }, &[]);
+    check(EventFilter { qtype: Some(28), ..all() }, &[4, 3, 2, 1, 0]);
+    check(EventFilter { qtype: Some(1), ..all() }, &[]);
+    let at = |index: i64| Some(time(START) + Duration::from_secs(7000) * u32::try_from(index).unwrap());
+    check(EventFilter { from: at(1), until: at(3), ..all() }, &[2, 1]);
+    check(EventFilter { from: at(1), until: at(3), device: Some(device("tv").key), ..all() }, &[1]);
+    check(EventFilter { from: at(3), until: at(3), ..all() }, &[]);
+    let name = Some("shop.ex".to_owned());
+    check(
+        EventFilter { name_contains: name, device: Some(device("phone").key), until: at(3), ..all() },
+        &[2],
+    );
+}
+
+#[test]
+fn a_search_that_takes_long_tells_where_it_got_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    for hour in 0..30 {
+        let seldom = if hour % 10 == 0 { "pass tv seldom.example" } else { "pass phone seldom.example" };
+        store.hear(&clock, &[seldom, "pass tv www.shop.example"]);
+        clock.pass(Duration::from_secs(3600));
+        store.flush(Counts::Due).unwrap();
+    }
+    clock.slow_down(Duration::from_millis(300));
+    let tv = Some(device("tv").key);
+    let mut filter = EventFilter { device: tv, qtype: Some(28), limit: 50, ..Default::default() };
+    let (mut found, mut scans) = (Vec::new(), 0);
+    loop {
+        let scan = store.scan(&filter).unwrap();
+        found.extend(scan.events.into_iter().map(|event| event.id));
+        scans += 1;
+        let Some(cut_at) = scan.cut_at else { break };
+        filter.before = Some(cut_at);
+    }
+    assert!((3..10).contains(&scans), "{scans}");
+    clock.slow_down(Duration::ZERO);
+    let all = store.events(&EventFilter { device: tv, limit: 50, ..Default::default() }).unwrap();
+    assert_eq!(found, all.iter().map(|event| event.id).collect::<Vec<_>>());
+    assert_eq!(found.len(), 33);
+}
+
+#[test]
+fn a_hit_belongs_to_the_one_who_hid_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["cloak tv www.shop.example a.hidden.example"]);
+    store.flush(Counts::Due).unwrap();
+    assert_eq!(store.trackers(ever(), None, 9).unwrap().len(), 1);
+    store.hear(&clock, &["cloak tv www.shop.example a.pixel.example"]);
+    for _ in 0..2 {
+        let companies = store.companies(ever(), None, None, 9).unwrap();
+        let told: Vec<_> = companies.iter().map(|count| (&*count.name, count.hits, count.cloaked)).collect();
+        assert_eq!(told, [("Meta", 2, 2)]);
+        let names = store.names(ever(), None, true, 9).unwrap();
+        assert_eq!(names[0].behind.as_ref().map(ToString::to_string).as_deref(), Some("a.pixel.example"));
+        store.flush(Counts::All).unwrap();
+    }
+}
+
+#[test]
+fn what_is_blocked_for_the_first_time_comes_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["block tv a.pixel.example", "block phone b.pixel.example"]);
+    clock.pass(Duration::from_secs(60));
+    let since = clock.now();
+    store.hear(
+        &clock,
+        &["block tv b.pixel.example", "pass tv www.shop.example", "block phone c.pixel.example"],
+    );
+    clock.pass(Duration::from_secs(10));
+    store.hear(
+        &clock,
+        &[
+            "cloak tv www.shop.example x.pixel.example",
+            "block tv a.pixel.example",
+            "block tv a.pixel.example",
+        ],
+    );
+    let told: Vec<_> = store
+        .blocked_lately(device("tv").key, since)
+        .unwrap()
+        .iter()
+        .map(|it| (it.name.to_string(), it.hits, it.is_first_time, it.behind.is_some()))
+        .collect();
+    let expected = [
+        ("www.shop.example".to_owned(), 1, true, true),
+        ("b.pixel.example".to_owned(), 1, true, false),
+        ("a.pixel.example".to_owned(), 2, false, false),
+    ];
+    assert_eq!(told, expected);
 }

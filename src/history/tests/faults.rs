@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::history::EventFilter;
 use crate::history::Totals;
 use crate::history::flush::Counts;
+use crate::history::schema::migrate_to;
 use crate::history::store::Store;
 use crate::history::testkit::TestClock;
 use crate::history::testkit::ever;
@@ -186,6 +187,21 @@ fn a_file_in_use_by_another_process_is_joined_later() {
     insta::assert_snapshot!(lines.join("\n"), @r"
     all 5/7
     hour 2026-01-14T12:00:00Z 5/7
+    company Meta 3 after 0, 0 cloaked on 2
+    company Meta at 2026-01-14T12:00:00Z 3
+    company Meta by beacon.example 1/1
+    company Meta by late.pixel.example 1/1
+    company Meta by pixel.example 1/2
+    company Meta on phone 1
+    company Meta on tv 2
+    company other.example 1 after 0, 0 cloaked on 1
+    company other.example at 2026-01-14T12:00:00Z 1
+    company other.example by other.example 1/1
+    company other.example on tv 1
+    company shop.example 1 after 0, 0 cloaked on 1
+    company shop.example at 2026-01-14T12:00:00Z 1
+    company shop.example by www.shop.example 1/2
+    company shop.example on phone 1
     device phone 2/3 by 2 from 2026-01-14T12:30:00Z to 2026-01-14T12:30:00Z
     device tv 3/4 by 2 from 2026-01-14T12:30:00Z to 2026-01-14T12:30:00Z
     name beacon.example 1/1
@@ -198,6 +214,10 @@ fn a_file_in_use_by_another_process_is_joined_later() {
     name pixel.example on tv 1/2
     name www.shop.example 1/2
     name www.shop.example on phone 1/2
+    new Pixel on phone 1 true
+    new Pixel on tv 2 true
+    new other.example on tv 1 true
+    new shop.example on phone 1 true
     tracker Pixel 3 on 2
     tracker other.example 1 on 1
     tracker shop.example 1 on 1
@@ -316,4 +336,83 @@ fn totals_are_written_also_when_memory_had_no_room_for_names() {
     store.close().unwrap();
     let mut store = crate::history::testkit::store(&options(dir.path()), &clock);
     assert_eq!(store.totals(ever(), None).unwrap().hits, 1);
+}
+
+#[test]
+fn a_file_of_the_second_version_keeps_every_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let old = Connection::open(options(dir.path()).file.unwrap()).unwrap();
+    migrate_to(&old, "main", 2).unwrap();
+    let wire = |name: &str| crate::name::DomainName::parse(name).unwrap().as_ref().as_wire().to_vec();
+    for (id, name) in [(1, "a.pixel.example"), (2_000, "www.shop.example")] {
+        old.execute("INSERT INTO name VALUES (?1, ?2, 20000)", rusqlite::params![id, wire(name)]).unwrap();
+    }
+    let first_hour = 491_000;
+    let mut expected = std::collections::BTreeMap::new();
+    let mut sum = Totals::default();
+    for device in 1..=3_i64 {
+        let row = rusqlite::params![
+            device,
+            format!("192.168.1.{device}"),
+            format!("d{device}"),
+            first_hour * 3_600_000,
+            first_hour * 3_600_000
+        ];
+        old.execute("INSERT INTO device VALUES (?1, ?2, ?3, ?4, ?5)", row).unwrap();
+        for hour in (0..2_000).filter(|hour| hour % (2 * device) == 0) {
+            let (name, verdict) = if hour % 5 == 0 { (1, 2) } else { (2_000, hour % 2) };
+            let n = 1 + hour % 100;
+            let hour = first_hour + hour;
+            old.execute("INSERT INTO count_device VALUES (?1, ?2, ?3, ?4)", [hour, device, verdict, n])
+                .unwrap();
+            old.execute(
+                "INSERT INTO count_name VALUES (?1, ?2, ?3, ?4, ?5)",
+                [hour, device, name, verdict, n],
+            )
+            .unwrap();
+            let n = n.cast_unsigned();
+            let hits = if verdict == 2 { n } else { 0 };
+            let (of_hour, of_name): (&mut Totals, _) = (expected.entry(hour).or_default(), name);
+            of_hour.queries += n;
+            of_hour.hits += hits;
+            assert_eq!(verdict == 2, of_name == 1);
+            sum.queries += n;
+            sum.hits += hits;
+        }
+    }
+    drop(old);
+    let mut store = store(&options(dir.path()), &clock);
+    assert_eq!(store.health().problem, None);
+    assert_eq!(store.totals(ever(), None), Ok(sum));
+    let hours = store.hours(ever(), None).unwrap().into_iter().filter(|hour| 0 < hour.totals.queries);
+    let hours: Vec<_> = hours.map(|hour| (hour.hour.as_second() / 3600, hour.totals)).collect();
+    assert_eq!(hours, expected.into_iter().collect::<Vec<_>>());
+    let names = store.names(ever(), None, false, 9).unwrap();
+    let by_name = |name: &str| names.iter().find(|count| count.name.to_string() == name).unwrap().totals;
+    assert_eq!(by_name("a.pixel.example"), Totals { queries: sum.hits, hits: sum.hits });
+    assert_eq!(by_name("www.shop.example"), Totals { queries: sum.queries - sum.hits, hits: 0 });
+    assert_eq!(store.trackers(ever(), None, 9).unwrap()[0].devices, 3);
+    let left = "SELECT count(*) FROM file.sqlite_schema WHERE name LIKE 'old%'";
+    assert_eq!(store.db.query_row(left, [], |row| row.get::<_, i64>(0)), Ok(0));
+}
+
+#[test]
+fn a_killed_daemon_remembers_what_was_cloaked() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut first = store(&options(dir.path()), &clock);
+    first.hear(&clock, &["pass tv www.shop.example"]);
+    first.flush(Counts::Due).unwrap();
+    first.hear(&clock, &["cloak tv www.shop.example a.pixel.example", "block tv www.shop.example"]);
+    first.flush(Counts::Due).unwrap();
+    let told = first.tell(ever()).unwrap();
+    assert!(told.contains(&"company Meta 1 after 0, 1 cloaked on 1".to_owned()), "{told:#?}");
+    assert!(
+        told.contains(&"company Meta by www.shop.example for a.pixel.example 1/2".to_owned()),
+        "{told:#?}"
+    );
+    first.die();
+    let mut second = store(&options(dir.path()), &clock);
+    assert_eq!(second.tell(ever()), Ok(told));
 }

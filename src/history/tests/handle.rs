@@ -20,7 +20,16 @@ use crate::history::testkit::options;
 fn open(options: &HistoryOptions, clock: &Arc<TestClock>) -> (History, Arc<Waiting>) {
     let waiting = Arc::new(Waiting::default());
     let source = Arc::clone(&waiting) as Arc<dyn EventSource>;
-    (History::open(options.clone(), catalogue(), Arc::clone(clock) as Arc<dyn Clock>, source), waiting)
+    (
+        History::open(
+            options.clone(),
+            catalogue(),
+            Arc::default(),
+            Arc::clone(clock) as Arc<dyn Clock>,
+            source,
+        ),
+        waiting,
+    )
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bounds;
+mod erase;
 mod faults;
 mod handle;
 mod model;

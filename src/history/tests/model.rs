@@ -36,10 +36,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just("www.shop.example"),
         Just(r"a\.b\000.example"),
     ];
-    let heard = (prop_oneof!["pass", "allow", "block"], prop_oneof!["tv", "phone", "laptop"], name)
+    let cloaked =
+        prop_oneof![Just("www.shop.example x.pixel.example"), Just("beacon.example y.hidden.example"),];
+    let device = || prop_oneof!["tv", "phone", "laptop"];
+    let cloaked =
+        (device(), cloaked).prop_map(|(device, names)| Step::Hear(format!("cloak {device} {names}")));
+    let heard = (prop_oneof!["pass", "allow", "block"], device(), name)
         .prop_map(|(verdict, device, name)| Step::Hear(format!("{verdict} {device} {name}")));
     let step = prop_oneof![
         12 => heard,
+        3 => cloaked,
         3 => (1_u64..5000).prop_map(Step::Pass),
         1 => (-300_i64..300).prop_map(Step::Set),
         2 => Just(Step::Flush),

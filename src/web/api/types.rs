@@ -20,7 +20,7 @@ use crate::web::pages::fix::Suspect;
 use crate::web::view::opposite;
 
 /// A time as the API writes it.
-pub(super) fn timestamp(at: Timestamp) -> String {
+pub(in crate::web) fn timestamp(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
@@ -149,6 +149,22 @@ pub struct CacheStatus {
     pub prefetches: u64,
 }
 
+/// What the history is to forget: all that fits everything which is said here.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EraseWish {
+    /// What this device asked: its MAC or IP address.
+    pub device: Option<String>,
+    /// What was asked for this name and those below it, and hits of trackers of these names behind others.
+    pub name: Option<String>,
+    /// From this moment on (RFC 3339). Times are rounded outward to whole hours (UTC).
+    pub from: Option<String>,
+    /// Before this moment.
+    pub until: Option<String>,
+    /// Everything; then nothing else may be said.
+    pub everything: bool,
+}
+
 /// Which answers are to be forgotten.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct FlushWish {
@@ -206,6 +222,8 @@ pub enum Who {
         kind: String,
         /// What it reports about a person.
         reports: Option<String>,
+        /// The page on which the company tells what it does with data, or how to object.
+        privacy: Option<String>,
     },
     /// Nobody that the catalogue knows.
     Domain {
@@ -223,6 +241,7 @@ impl From<&Attribution> for Who {
                 parent: tracker.parent.clone(),
                 kind: tracker.kind.as_str().to_owned(),
                 reports: tracker.reports.clone(),
+                privacy: tracker.privacy.clone(),
             },
             Attribution::Domain(domain) => Self::Domain { domain: domain.to_string() },
         }
@@ -299,7 +318,10 @@ impl DeviceCount {
 pub struct NameCount {
     /// The name.
     pub name: String,
-    /// Whose it is.
+    /// The tracker's name that hid behind it (a CNAME, for instance), if one did.
+    #[serde(default)]
+    pub behind: Option<String>,
+    /// Whose it is; that of `behind` where there is one.
     pub who: Who,
     /// How often it was asked for.
     pub queries: u64,
@@ -309,8 +331,14 @@ pub struct NameCount {
 
 impl From<&history::NameCount> for NameCount {
     fn from(count: &history::NameCount) -> Self {
-        let history::NameCount { name, attribution, totals, .. } = count;
-        Self { name: name.to_string(), who: attribution.into(), queries: totals.queries, hits: totals.hits }
+        let history::NameCount { name, behind, attribution, totals } = count;
+        Self {
+            name: name.to_string(),
+            behind: behind.as_ref().map(ToString::to_string),
+            who: attribution.into(),
+            queries: totals.queries,
+            hits: totals.hits,
+        }
     }
 }
 
@@ -372,13 +400,16 @@ pub struct Event {
     pub device: Device,
     /// For which name.
     pub name: String,
+    /// The name that the answer led to and because of which it was blocked: the tracker hid behind `name`.
+    #[serde(default)]
+    pub behind: Option<String>,
     /// For which type: `A`, `AAAA`, `HTTPS`, `TYPE65280`, ...
     pub qtype: String,
     /// What was said of it.
     pub verdict: Verdict,
     /// The RCODE of the answer.
     pub rcode: u16,
-    /// Whose name it is.
+    /// Whose name it is; that of `behind` where there is one.
     pub who: Who,
     /// The rule that would turn round what is said of the name now; null where none can be written.
     pub button: Option<RuleWish>,
@@ -391,6 +422,7 @@ impl Event {
             at: timestamp(event.at),
             device: (&event.device).into(),
             name: event.name.to_string(),
+            behind: event.behind.as_ref().map(ToString::to_string),
             qtype: qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),
             rcode: event.rcode,
@@ -409,6 +441,7 @@ impl Event {
             at: timestamp(event.at),
             device: (&event.device).into(),
             name: event.name.to_string(),
+            behind: event.behind.as_ref().map(ToString::to_string),
             qtype: qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),
             rcode: event.rcode,
@@ -449,6 +482,8 @@ impl From<list::Action> for Action {
 pub struct List {
     /// Its name.
     pub name: String,
+    /// What it is and what it is for, in one line; null when nobody says.
+    pub about: Option<String>,
     /// What its names are for: `block`, `allow`, or `cname` (blocked where an answer leads to them).
     pub kind: String,
     /// Where its text comes from.
@@ -533,6 +568,7 @@ impl From<&SourceStatus> for List {
                 .collect(),
         };
         Self {
+            about: status.describe(),
             name: status.options.name.to_string(),
             kind: status.options.kind.as_str().to_owned(),
             origin: status.options.origin.shown(),
@@ -714,6 +750,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// Whose it is.
     pub who: Who,
+    /// What the list is whose rule decides, in one line; null when it is a rule of the person's own or nobody says.
+    pub list_about: Option<String>,
     /// Every rule that covers it, the strongest first: the first one decides.
     pub rules: Vec<ExplainedRule>,
     /// What would change if a list were removed: only the lists without which something would.
@@ -774,6 +812,6 @@ impl Explanation {
         });
         let without = without.collect();
         let rules = rules.iter().map(explained).collect();
-        Self { name: name.to_string(), verdict, who: attribution.into(), rules, without }
+        Self { name: name.to_string(), verdict, who: attribution.into(), list_about: None, rules, without }
     }
 }

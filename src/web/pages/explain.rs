@@ -55,6 +55,8 @@ pub(super) struct Explanation {
     pub(super) without: Vec<WithoutRow>,
     pub(super) who: Who,
     pub(super) is_known: bool,
+    /// What the list is whose rule decides.
+    pub(super) list_about: Option<String>,
     pub(super) button: Option<RuleButton>,
 }
 
@@ -129,6 +131,7 @@ impl Explanation {
             rules: rules.into_iter().enumerate().map(row).collect(),
             who: attribution.into(),
             is_known: matches!(attribution, Attribution::Tracker(_)),
+            list_about: None,
             button: RuleButton::against(policy, word == "blocked", name, back),
             name: name.to_string(),
         }
@@ -153,7 +156,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
             let anyone = Question::by_anyone(name.as_ref());
             let question = device.as_ref().map_or(anyone, |device| Question::of(device, name.as_ref()));
             let rules = policy.explain(&question);
-            let attribution = web.parts.catalogue.attribute(name.as_ref());
+            let attribution = web.parts.catalogue.current().attribute(name.as_ref());
             let mut places = Vec::new();
             for rule in &rules {
                 let mut of_rule = Vec::new();
@@ -164,7 +167,9 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
                 }
                 places.push(of_rule);
             }
+            let decides = rules.first().filter(|first| !first.own).map(|first| Arc::clone(&first.rule.list));
             let mut explanation = Explanation::new(&name, rules, &policy, &attribution, &frame.here);
+            explanation.list_about = decides.and_then(|list| web.parts.feed.describe(&list));
             for (row, places) in explanation.rules.iter_mut().zip(places) {
                 row.places = places;
             }

@@ -104,7 +104,8 @@ pub(in crate::web) async fn suspects(
     let since = web.parts.clock.now().checked_sub(span).unwrap_or_default();
     let blocked = web.parts.history.blocked_lately(device.key, since).await?;
     let policy = web.parts.policy.current();
-    let levels = Levels::new(&web.parts.catalogue);
+    let catalogue = web.parts.catalogue.current();
+    let levels = Levels::new(&catalogue);
     let mut suspects: Vec<Suspect> =
         blocked.into_iter().map(|blocked| suspect(&policy, &levels, device, blocked)).collect();
     suspects.sort_by_key(|suspect| {
@@ -185,7 +186,7 @@ impl AllowedRow {
         };
         let left = status.ends.map(|at| {
             let left = at.saturating_duration_since(web.parts.clock.instant()).as_secs();
-            let at = format::hour(web.wall_time_at(at), &times.time_zone);
+            let at = format::clock_time(web.wall_time_at(at), &times.time_zone);
             (format::span(left), at)
         });
         Self {
