@@ -40,7 +40,11 @@ pub(super) fn outcome(what: &str, erased: &Erased) -> String {
         ),
     };
     for file in aside {
-        let _ = write!(text, " {} was set aside and is left as it is; delete it to be rid of it.", file.display());
+        let _ = write!(
+            text,
+            " {} was set aside and is left as it is; delete it to be rid of it.",
+            file.display()
+        );
     }
     text
 }

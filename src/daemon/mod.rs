@@ -5,6 +5,7 @@
 mod cache;
 mod counters;
 mod data_dir;
+mod erase;
 mod events;
 mod heap;
 mod hosts;

@@ -23,15 +23,15 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
-use super::{counters, data_dir, heap, socket, trackers};
+use super::{counters, data_dir, erase, heap, socket, trackers};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
-use crate::command::{Command, Done, FlushedName, Refused};
+use crate::command::{Command, Done, Erasure, FlushedName, Refused};
 use crate::config::{BUILT_IN_LIST, Config};
 use crate::device::{DeviceTable, LiveDevices};
 use crate::discovery::{self, Observed};
 use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
-use crate::history::{History, HistoryOptions};
+use crate::history::{self, History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
 use crate::policy::LivePolicy;
@@ -538,7 +538,8 @@ impl Running {
         let what = erase::told(&wish, &self.devices.current());
         let Erasure { device, name, from, until } = wish;
         let erased = self.history.erase(history::Erasure { device, name: name.clone(), from, until }).await;
-        let erased = erased.map_err(|error| Refused::Failed(format!("{what} could not be erased: {error}.")))?;
+        let erased =
+            erased.map_err(|error| Refused::Failed(format!("{what} could not be erased: {error}.")))?;
         let is_everything = device.is_none() && from.is_none() && until.is_none();
         if is_everything || name.is_some() {
             self.flush_cache(name.map(|name| FlushedName { name, below: true })).await?;

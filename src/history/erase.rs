@@ -141,8 +141,7 @@ impl Store {
         self.db.execute(&sql, row)?;
         // Whatever was under way is done first, so there is one row.
         let kept = self.waiting_erasure()?;
-        let mut erasing =
-            kept.ok_or_else(|| Fault::Refused("the wish to erase was not kept".to_owned()))?;
+        let mut erasing = kept.ok_or_else(|| Fault::Refused("the wish to erase was not kept".to_owned()))?;
         // At once, so that nothing of today is counted in between.
         self.erase_step(&mut erasing)?;
         Ok(erasing)

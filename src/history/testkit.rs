@@ -355,8 +355,9 @@ pub(super) fn model(events: &[QueryEvent], span: Span) -> Vec<String> {
     };
     let earlier = earlier_by(before(span).from);
     let known = earlier_by(span.from - KNOWN);
-    let whose =
-        |event: &QueryEvent| catalogue.current().attribute(event.behind.as_ref().unwrap_or(&event.name).as_ref());
+    let whose = |event: &QueryEvent| {
+        catalogue.current().attribute(event.behind.as_ref().unwrap_or(&event.name).as_ref())
+    };
     let owner_of = |event: &QueryEvent| owner(&whose(event));
     for event in &within {
         let mut name = |also: &dyn Fn(&QueryEvent) -> bool, on: &str| {

@@ -20,5 +20,6 @@ mod scenarios;
 mod shipped;
 mod support;
 mod tcp;
+mod trackers;
 mod transports;
 mod web;
