@@ -26,10 +26,10 @@ struct Problem {
     message: String,
 }
 
-pub(super) fn run(options: &Options) -> ExitCode {
+pub(super) fn run(options: &Options, output: Output) -> ExitCode {
     let loaded = load_config(options);
     let good = loaded.is_ok();
-    match options.output {
+    match output {
         Output::Json => {
             let checked = match &loaded {
                 Ok(config) => {

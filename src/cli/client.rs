@@ -1,7 +1,7 @@
 //! The JSON API over the daemon's Unix socket.
 
 use std::error::Error as _;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use reqwest::{Client, Method, RequestBuilder};
@@ -76,6 +76,65 @@ impl Daemon {
         read(self.request(Method::GET, &with_query(path, query))).await
     }
 
+    /// Asks for a text that is passed on as it is.
+    pub(super) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, CliError> {
+        let body = read_bytes(self.request(Method::GET, &with_query(path, query))).await?;
+        String::from_utf8(body).map_err(|error| CliError::Answer(error.to_string()))
+    }
+
+    /// The address of the device that a person means: by its name, in any case, or by an address.
+    pub(super) async fn device(&self, meant: &str) -> Result<String, CliError> {
+        // Within a single hour little is counted; every device that ever asked is named all the same.
+        let devices: Vec<api::DeviceCount> = self.get("devices", &[("hours", "1")]).await?;
+        let is_meant = |it: &&api::DeviceCount| {
+            it.device.key.eq_ignore_ascii_case(meant) || it.device.name.to_lowercase() == meant.to_lowercase()
+        };
+        let found: Vec<&api::DeviceCount> = devices.iter().filter(is_meant).collect();
+        match found.as_slice() {
+            [one] => Ok(one.device.key.clone()),
+            // One that is written in another way (`AA-BB-...`), or that never asked: the daemon says so.
+            [] if meant.contains([':', '.']) || meant.matches('-').count() == 5 => Ok(meant.to_owned()),
+            [] => {
+                let names: Vec<&str> = devices.iter().map(|it| &*it.device.name).collect();
+                let known = if names.is_empty() { "none has asked yet".to_owned() } else { names.join(", ") };
+                Err(CliError::Usage(format!("no device is called `{meant}`; there are: {known}")))
+            }
+            several => {
+                let keys: Vec<&str> = several.iter().map(|it| &*it.device.key).collect();
+                let message = format!("several devices are called `{meant}`; say which: {}", keys.join(", "));
+                Err(CliError::Usage(message))
+            }
+        }
+    }
+
+    /// Passes on what is asked for as it comes.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        target: &mut impl Write,
+    ) -> Result<(), CliError> {
+        let unreadable = |error: reqwest::Error| CliError::Answer(error.to_string());
+        let request = self.request(Method::GET, &with_query(path, query));
+        let mut answer = request.send().await.map_err(unreadable)?;
+        if !answer.status().is_success() {
+            let body = answer.bytes().await.map_err(unreadable)?;
+            let refused = serde_json::from_slice::<api::Error>(&body);
+            return Err(refused
+                .map_or_else(|error| CliError::Answer(error.to_string()), |it| CliError::Refused(it.error)));
+        }
+        while let Some(part) = answer.chunk().await.map_err(unreadable)? {
+            match target.write_all(&part) {
+                // A reader that has gone away (`| head`) has what it wants.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                written => {
+                    written.map_err(|error| CliError::Usage(format!("it can't be written: {error}")))?
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for something to be taken away.
     pub(super) async fn delete<T: DeserializeOwned>(
         &self,
@@ -97,6 +156,11 @@ impl Daemon {
 }
 
 async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CliError> {
+    let body = read_bytes(request).await?;
+    serde_json::from_slice(&body).map_err(|error| CliError::Answer(error.to_string()))
+}
+
+async fn read_bytes(request: RequestBuilder) -> Result<Vec<u8>, CliError> {
     let unreadable = |error: reqwest::Error| {
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         CliError::Answer(cause)
@@ -104,10 +168,10 @@ async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CliErro
     let answer = request.send().await.map_err(unreadable)?;
     let good = answer.status().is_success();
     let body = answer.bytes().await.map_err(unreadable)?;
-    let wrong = |error: serde_json::Error| CliError::Answer(error.to_string());
     if good {
-        return serde_json::from_slice(&body).map_err(wrong);
+        return Ok(body.to_vec());
     }
+    let wrong = |error: serde_json::Error| CliError::Answer(error.to_string());
     let refused: api::Error = serde_json::from_slice(&body).map_err(wrong)?;
     Err(CliError::Refused(refused.error))
 }

@@ -6,8 +6,15 @@ use super::{CliError, Output};
 use crate::config::Config;
 use crate::web::api::{Action, Explanation, Verdict, Who};
 
-pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(), CliError> {
-    let explanation: Explanation = Daemon::find(config)?.get("explain", &[("name", name)]).await?;
+pub(super) async fn run(
+    name: &str,
+    device: Option<&str>,
+    config: &Config,
+    output: Output,
+) -> Result<(), CliError> {
+    let device = device.map(|device| ("device", device));
+    let query: Vec<_> = [("name", name)].into_iter().chain(device).collect();
+    let explanation: Explanation = Daemon::find(config)?.get("explain", &query).await?;
     if output == Output::Json {
         return print_json(&explanation);
     }

@@ -2,24 +2,30 @@
 
 use super::client::Daemon;
 use super::output::{local_seconds, place, print_json, print_table, table, who};
-use super::{CliError, Output};
+use super::{CliError, LogFilter, Output};
 use crate::config::Config;
 use crate::web::api::{Event, Verdict};
 
-/// Which questions are shown.
-pub(super) struct Filter<'a> {
-    pub(super) device: Option<&'a str>,
-    pub(super) blocked: bool,
-    pub(super) name: Option<&'a str>,
-    pub(super) limit: u32,
-}
-
-pub(super) async fn run(filter: &Filter<'_>, config: &Config, output: Output) -> Result<(), CliError> {
-    let (limit, blocked) = (filter.limit.to_string(), filter.blocked.to_string());
-    let mut query = vec![("limit", limit.as_str()), ("hits_only", blocked.as_str())];
-    query.extend(filter.device.map(|device| ("device", device)));
-    query.extend(filter.name.map(|name| ("name_contains", name)));
-    let mut events: Vec<Event> = Daemon::find(config)?.get("events", &query).await?;
+pub(super) async fn run(filter: &LogFilter, config: &Config, output: Output) -> Result<(), CliError> {
+    let daemon = Daemon::find(config)?;
+    let key = match &filter.device {
+        Some(device) => Some(daemon.device(device).await?),
+        None => None,
+    };
+    let limit = filter.limit.to_string();
+    let verdict = filter.verdict.as_deref().or_else(|| filter.blocked.then_some("blocked"));
+    let filters = [
+        ("device", key.as_deref()),
+        ("verdict", verdict),
+        ("type", filter.r#type.as_deref()),
+        ("company", filter.company.as_deref()),
+        ("name_contains", filter.name.as_deref()),
+        ("from", filter.since.as_deref()),
+        ("until", filter.until.as_deref()),
+    ];
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(filters.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    let mut events: Vec<Event> = daemon.get("events", &query).await?;
     if output == Output::Json {
         return print_json(&events);
     }
@@ -33,10 +39,8 @@ pub(super) async fn run(filter: &Filter<'_>, config: &Config, output: Output) ->
             Verdict::Block(rule) => format!("blocked ({})", place(rule)),
         };
         let time = local_seconds(&event.at);
-        let name = match &event.behind {
-            Some(behind) => format!("{} (leads to {behind})", event.name),
-            None => event.name.clone(),
-        };
+        let hides = event.behind.as_ref().map(|behind| format!("{} hides {behind}", event.name));
+        let name = hides.unwrap_or_else(|| event.name.clone());
         rows.add_row([&time, &event.device.name, &name, &event.qtype, &verdict, &who(&event.who)]);
     }
     print_table(&mut rows);

@@ -6,19 +6,26 @@
 mod cache;
 mod check;
 mod client;
+mod companies;
 mod devices;
+mod erase;
 mod explain;
+mod export;
 mod fix;
 mod lists;
 mod log;
+mod news;
 mod output;
 mod progress;
+mod report;
 mod revisions;
 mod rules;
 mod status;
 mod trackers;
 
 pub use client::{SOCKET_NAME, socket_candidates};
+pub use erase::EraseArguments;
+pub use export::{ExportArguments, ExportFormat};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,13 +54,25 @@ pub struct Options {
     #[arg(long, global = true, value_name = "FILE", help = format!("The configuration file [default: {DEFAULT_FILE}, if it exists]"))]
     pub config: Option<PathBuf>,
     /// Tables for people, or JSON for programs.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(long, global = true, value_enum, default_value_t = Dress::Table)]
+    pub output: Dress,
+}
+
+/// How the output looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Dress {
+    /// Tables and text, for people.
+    #[value(alias = "text")]
+    Table,
+    /// JSON, for programs.
+    Json,
+    /// HTML, for mail; `report` only.
+    Html,
 }
 
 /// For whom the output is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Output {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Output {
     /// People.
     Table,
     /// Programs.
@@ -71,6 +90,9 @@ pub enum Subcommands {
     Explain {
         /// The domain name.
         name: String,
+        /// When this device asks: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
     },
     /// Show the lists; add, refresh, compare and return to earlier ones.
     Lists {
@@ -131,21 +153,40 @@ pub enum Subcommands {
     },
     /// Show every device and how it was tracked in the last day.
     Devices,
-    /// Show the latest questions.
-    Log {
-        /// Those of one device: its MAC or IP address.
+    /// Show the companies that tried to track, and what changed since the week before.
+    Companies {
+        /// Those that one device met: its name, MAC or IP address.
         #[arg(long)]
         device: Option<String>,
-        /// Blocked ones only.
-        #[arg(long)]
-        blocked: bool,
-        /// Those whose name contains this text.
-        #[arg(long)]
-        name: Option<String>,
-        /// How many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
+        /// Over how many hours.
+        #[arg(long, default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=8784))]
+        hours: u32,
     },
+    /// Show one company: what it is, which devices it sees, by which names.
+    Company {
+        /// What it is called, or a domain.
+        name: String,
+        /// Over how many hours.
+        #[arg(long, default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=8784))]
+        hours: u32,
+    },
+    /// Show what is new since yesterday: devices, and trackers that a device never met before.
+    News,
+    /// Tell who tracked whom in one week; as text, or with `--output html` as a document for mail.
+    Report {
+        /// The week, such as 2026-W47; `last` or `this`.
+        #[arg(long, default_value = "last")]
+        week: String,
+        /// Of one device only: its name, MAC or IP address.
+        #[arg(long)]
+        device: Option<String>,
+    },
+    /// Show the latest questions.
+    Log(LogFilter),
+    /// Write single questions as CSV or JSON lines.
+    Export(ExportArguments),
+    /// Have the history forget what a device asked, a name, a time, or everything.
+    Erase(EraseArguments),
     /// Show how the cache of answers is, or empty it.
     Cache {
         /// What to do with it; without one, its state is shown.
@@ -154,6 +195,38 @@ pub enum Subcommands {
     },
     /// Show how the daemon is.
     Status,
+}
+
+/// Which questions `log` shows.
+#[derive(Args, Clone, Debug)]
+pub struct LogFilter {
+    /// Those of one device: its name, MAC or IP address.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Blocked ones only.
+    #[arg(long, conflicts_with = "verdict")]
+    pub blocked: bool,
+    /// Those of which this was said: blocked, allowed or passed.
+    #[arg(long)]
+    pub verdict: Option<String>,
+    /// Those for this type: A, AAAA, HTTPS, ...
+    #[arg(long, value_name = "TYPE")]
+    pub r#type: Option<String>,
+    /// Those for names of this company.
+    #[arg(long)]
+    pub company: Option<String>,
+    /// Those whose name contains this text.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Those from this moment on: 5m, 2h or 3d ago, or a time such as 2026-11-20T14:00.
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Those before this moment, likewise.
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// How many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
 }
 
 /// What to do with the answers that are kept.
@@ -333,15 +406,24 @@ pub fn load_config(options: &Options) -> Result<Config, ConfigError> {
 /// # Errors
 /// What a person should read on standard error.
 pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode, CliError> {
+    let output = match (options.output, &command) {
+        (Dress::Json, _) => Output::Json,
+        (Dress::Html, Subcommands::Report { .. }) | (Dress::Table, _) => Output::Table,
+        (Dress::Html, _) => {
+            let message = "only `pixelsink report` speaks HTML; leave --output out, or use json";
+            return Err(CliError::Usage(message.to_owned()));
+        }
+    };
     if let Subcommands::Check = command {
-        return Ok(check::run(options));
+        return Ok(check::run(options, output));
     }
     // The daemon may go on with what the file said before; it is found all the same.
     let config = load_config(options).or_else(|error| Config::load_leniently(&error.file).ok_or(error))?;
-    let output = options.output;
     match command {
         Subcommands::Run | Subcommands::Check => {}
-        Subcommands::Explain { name } => explain::run(&name, &config, output).await?,
+        Subcommands::Explain { name, device } => {
+            explain::run(&name, device.as_deref(), &config, output).await?;
+        }
         Subcommands::Lists { command } => {
             return lists::run(command.unwrap_or(ListsCommand::Status), &config, output).await;
         }
@@ -363,10 +445,17 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
             trackers::run(command.unwrap_or(TrackersCommand::Status), &config, output).await?;
         }
         Subcommands::Devices => devices::run(&config, output).await?,
-        Subcommands::Log { device, blocked, name, limit } => {
-            let filter = log::Filter { device: device.as_deref(), blocked, name: name.as_deref(), limit };
-            log::run(&filter, &config, output).await?;
+        Subcommands::Companies { device, hours } => {
+            companies::all(device.as_deref(), hours, &config, output).await?;
         }
+        Subcommands::Company { name, hours } => companies::one(&name, hours, &config, output).await?,
+        Subcommands::News => news::run(&config, output).await?,
+        Subcommands::Report { week, device } => {
+            report::run(&week, device.as_deref(), &config, options.output).await?;
+        }
+        Subcommands::Log(filter) => log::run(&filter, &config, output).await?,
+        Subcommands::Export(arguments) => export::run(&arguments, &config).await?,
+        Subcommands::Erase(arguments) => erase::run(arguments, &config, output).await?,
         Subcommands::Cache { command } => {
             cache::run(command.unwrap_or(CacheCommand::Status), &config, output).await?;
         }

@@ -4,7 +4,7 @@ use super::client::Daemon;
 use super::output::{local, number, print, print_json, print_table, table};
 use super::{CliError, Output};
 use crate::config::Config;
-use crate::web::api::{Status, Totals};
+use crate::web::api::{Status, Totals, UpstreamHealth};
 
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError> {
     let daemon = Daemon::find(config)?;
@@ -22,7 +22,11 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError>
     row("configuration", status.config_file.unwrap_or_else(|| "none, everything as it comes".to_owned()));
     row("data", status.data_dir.unwrap_or_else(|| "nowhere, kept in memory only".to_owned()));
     row("answers DNS on", status.dns_listen.join(", "));
-    row("asks", status.upstreams.join(", "));
+    let upstream = |upstream: &UpstreamHealth| match upstream.latency_us {
+        Some(us) => format!("{} ({}.{} ms)", upstream.address, us / 1_000, us / 100 % 10),
+        None => upstream.address.clone(),
+    };
+    row("asks", status.upstream_health.iter().map(upstream).collect::<Vec<_>>().join(", "));
     row(
         "rules",
         format!("{} of lists, {} of your own", number(status.list_rules), number(status.own_rules as u64)),
@@ -38,7 +42,15 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError>
             number(history.unflushed)
         ),
     );
+    if let Some(memory) = status.memory_bytes {
+        row("memory", format!("{} KiB", number(memory / 1024)));
+    }
     print_table(&mut rows);
+    for upstream in &status.upstream_health {
+        if let Some(problem) = &upstream.problem {
+            print(&format!("problem: {} is asked last: {problem}", upstream.address));
+        }
+    }
     for problem in status.problems.iter().chain(&history.problem) {
         print(&format!("problem: {problem}"));
     }

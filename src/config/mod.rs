@@ -22,6 +22,7 @@ use ipnet::IpNet;
 
 use crate::device::NamedDevice;
 use crate::feed::{PublicSource, SourceOptions};
+use crate::event::Privacy;
 use crate::list::{Action, OwnRule};
 use crate::policy::Blocking;
 use crate::resolve::{CacheOptions, ResolveOptions, Transport, UpstreamAddress};
@@ -87,6 +88,8 @@ pub struct HistorySection {
     pub counts: Duration,
     /// How large the file may grow, in octets.
     pub size_max: u64,
+    /// What is remembered of a question at all.
+    pub privacy: Privacy,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -142,6 +145,7 @@ impl Default for Config {
                 events: 14 * DAY,
                 counts: 400 * DAY,
                 size_max: 1 << 30,
+                privacy: Privacy::All,
             },
         }
     }

@@ -16,6 +16,7 @@ use super::reader::{Findings, Section, Value};
 use super::{BUILT_IN_LIST, Config, HistorySection};
 use crate::device::{Mac, NamedDevice, TAGS};
 use crate::feed::{Origin, PublicSource, SourceKind, SourceOptions};
+use crate::event::Privacy;
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
 use crate::resolve::{CacheOptions, ResolveOptions, UpstreamAddress};
@@ -571,6 +572,13 @@ fn read_history(mut section: Section<'_>, mut history: HistorySection) -> Histor
     }
     if let Some(value) = section.get("size_max") {
         set(&mut history.size_max, value.parse("a size such as `1GiB`", size_of_history));
+    }
+    if let Some(value) = section.get("privacy") {
+        let levels = "`all`, `blocked-only`, `no-client` or `counts-only`";
+        set(
+            &mut history.privacy,
+            value.parse(levels, |text| text.parse::<Privacy>().map_err(|()| "unknown")),
+        );
     }
     history
 }

@@ -11,7 +11,8 @@ use tokio::sync::broadcast;
 use crate::clock::Clock;
 use crate::device::LiveDevices;
 use crate::event::{
-    ACQUAINTANCE, Batch, EventSink, EventSource, EventWriter, Gatherer, Heard, Moment, RingWriter, ring,
+    ACQUAINTANCE, Batch, EventSink, EventSource, EventWriter, Gatherer, Heard, Moment, Privacy, RingWriter,
+    ring,
 };
 use crate::metrics::Metrics;
 
@@ -60,6 +61,13 @@ impl Events {
                 period = if is_awaited { PERIOD_LIVE } else { PERIOD };
             }
         });
+    }
+
+    /// Has told from now on only what may be kept.
+    pub(super) fn set_privacy(&self, privacy: Privacy) {
+        // What was asked before was asked under what held then.
+        self.0.gather();
+        self.0.lock().set_privacy(privacy);
     }
 
     /// Waits for what is still held back, at the end.

@@ -27,7 +27,7 @@ use super::{counters, data_dir, erase, heap, socket, trackers};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, Erasure, FlushedName, Refused};
-use crate::config::{BUILT_IN_LIST, Config};
+use crate::config::{BUILT_IN_LIST, Config, HistorySection};
 use crate::device::{DeviceTable, LiveDevices};
 use crate::discovery::{self, Observed};
 use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
@@ -127,6 +127,7 @@ impl Running {
         devices.publish(DeviceTable::build(&config.devices, &[]));
         let events =
             Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
+        events.set_privacy(config.history.privacy);
         let history = History::open(
             history_options(&config, data.path.as_deref()),
             Arc::clone(&catalogue),
@@ -410,6 +411,7 @@ impl Running {
         let bound = self.listeners.bind(&config).await?;
         self.listeners.commit(bound, &config);
         self.policy.update(|policy| policy.blocking = config.blocking);
+        self.events.set_privacy(config.history.privacy);
         self.resolver.reconfigure(&config.resolve);
         self.responder.set_access(config.server.access.clone());
         for warning in config.warnings() {
@@ -638,7 +640,9 @@ fn default_file() -> Option<String> {
 }
 
 fn needs_restart(before: &Config, after: &Config) -> bool {
-    before.history != after.history || before.data_dir != after.data_dir
+    // What is told of is chosen anew at once.
+    let history = HistorySection { privacy: after.history.privacy, ..before.history };
+    history != after.history || before.data_dir != after.data_dir
 }
 
 fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> HistoryOptions {

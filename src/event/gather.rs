@@ -14,8 +14,10 @@ use jiff::Timestamp;
 use super::Answered;
 use super::AnsweredKind;
 use super::CountKind;
+use super::Privacy;
 use super::QueryEvent;
 use super::VerdictKind;
+use super::privacy::everyone;
 use super::record::Detail;
 use super::record::Record;
 use super::record::split_first;
@@ -55,6 +57,8 @@ pub struct Batch {
     pub events: Vec<QueryEvent>,
     /// Queries that are not even counted: there were more devices than have room.
     pub lost: u64,
+    /// Queries that are counted and of which no more is told, because nobody wants it to be.
+    pub hidden: u64,
 }
 
 impl Batch {
@@ -82,6 +86,7 @@ pub struct Sums {
 #[derive(Default)]
 pub struct Gatherer {
     rings: Vec<Ring>,
+    privacy: Privacy,
     table: Arc<DeviceTable>,
     /// The devices of addresses as `table` has them.
     askers: HashMap<u128, Asker>,
@@ -136,6 +141,12 @@ impl Gatherer {
     /// Gathers from one more ring.
     pub fn add(&mut self, ring: Ring) {
         self.rings.push(ring);
+    }
+
+    /// Tells no more than this from now on.
+    pub fn set_privacy(&mut self, privacy: Privacy) {
+        self.privacy = privacy;
+        self.askers.clear();
     }
 
     /// Takes every record that was written so far; devices are those of `table`.
@@ -194,10 +205,12 @@ impl Gatherer {
         let Some(record) = Record::read(octets) else { return };
         let Self { askers, batch, sums, .. } = self;
         if let Some(asker) = askers.get_mut(&record.client) {
-            return count(asker, batch, sums, &record);
+            return count(asker, batch, sums, self.privacy, &record);
         }
         let address = record.address();
-        if self.is_stranger(address, record.at_ms(), moment) && self.held.len() + octets.len() <= HELD_LEN_MAX
+        if self.privacy.tells_client()
+            && self.is_stranger(address, record.at_ms(), moment)
+            && self.held.len() + octets.len() <= HELD_LEN_MAX
         {
             self.held.extend_from_slice(octets);
             return;
@@ -205,9 +218,10 @@ impl Gatherer {
         if ASKERS_MAX <= self.askers.len() {
             self.askers.clear();
         }
-        let asker = Asker::new(self.table.identify(address));
+        let device = if self.privacy.tells_client() { self.table.identify(address) } else { everyone() };
+        let asker = Asker::new(device);
         let Self { askers, batch, sums, .. } = self;
-        count(askers.entry(record.client).or_insert(asker), batch, sums, &record);
+        count(askers.entry(record.client).or_insert(asker), batch, sums, self.privacy, &record);
     }
 
     /// Whether the owner of an address that asked at `at_ms` may be known in a moment.
@@ -238,12 +252,17 @@ impl Gatherer {
     }
 }
 
-fn count(asker: &mut Asker, batch: &mut Batch, sums: &mut Sums, record: &Record<'_>) {
+fn count(asker: &mut Asker, batch: &mut Batch, sums: &mut Sums, privacy: Privacy, record: &Record<'_>) {
     sums.add(record);
     let Some(slot) = asker.slot(&mut batch.counts, record.at_ms(), record.kind) else {
         batch.lost += 1;
         return;
     };
+    if !privacy.tells_name(record.kind) {
+        batch.counts.add_nameless(slot, record.at_ms());
+        batch.hidden += 1;
+        return;
+    }
     batch.counts.add(slot, record.at_ms(), record.name, record.behind);
     let detail = record.detail.filter(|_| batch.events.len() < EVENTS_MAX);
     match detail.and_then(|detail| event_of(record, &detail, &asker.device)) {
@@ -395,6 +414,53 @@ mod tests {
         assert_eq!(batch.events, [expected]);
         assert_eq!((batch.counts.queries(), batch.unlisted(), batch.lost), (1, 0, 0));
         assert!(house.gatherer.take().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_told_that_is_to_be_kept_private() {
+        let check = |privacy: Privacy, expected: (&[&str], &[&str], &[&str])| {
+            let mut house = House::new();
+            house.gatherer.set_privacy(privacy);
+            house.ask("127.0.0.1", "blocked.example");
+            let (at, client) = (house.now(), [127, 0, 0, 1].into());
+            let name = DomainName::parse("passed.example").unwrap();
+            let (answered, decided) = (AnsweredBy::Cache, Decided::Pass);
+            let name = name.as_ref();
+            house.writer.write(&Told {
+                at,
+                client,
+                name,
+                behind: None,
+                qtype: 1,
+                rcode: 0,
+                latency_us: 9,
+                answered,
+                decided,
+            });
+            house.gather();
+            let live: Vec<_> = house.gatherer.announce().iter().map(|event| event.name.to_string()).collect();
+            let batch = house.gatherer.take();
+            assert_eq!((batch.counts.queries(), batch.counts.unnamed(), batch.unlisted()), (2, 0, 0));
+            assert_eq!(house.gatherer.take_sums().unlisted, 0);
+            let mut devices: Vec<_> =
+                batch.counts.slots().iter().map(|slot| slot.device.name.to_string()).collect();
+            devices.dedup();
+            assert!(batch.events.iter().all(|event| *event.device.name == *devices[0]));
+            let shown = |wire: &[u8]| DomainName::from_wire(wire).unwrap().to_string();
+            let names: Vec<_> = batch.counts.names().map(shown).collect();
+            let (expected_devices, expected_names, expected_live) = expected;
+            assert_eq!(devices, owned(expected_devices), "{privacy:?}");
+            assert_eq!((names, live), (owned(expected_names), owned(expected_live)), "{privacy:?}");
+        };
+        let both = ["blocked.example", "passed.example"];
+        check(Privacy::All, (&["this machine"], &both, &both));
+        check(Privacy::BlockedOnly, (&["this machine"], &both[..1], &both[..1]));
+        check(Privacy::NoClient, (&["everyone"], &both, &both));
+        check(Privacy::CountsOnly, (&["everyone"], &[], &[]));
+    }
+
+    fn owned(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! has exact counts in a [`Tally`] and, as long as they are not too many, single events.
 
 mod gather;
+mod privacy;
 mod record;
 mod ring;
 mod tally;
@@ -28,6 +29,7 @@ pub use self::gather::Gatherer;
 pub use self::gather::LATENCY_BOUNDS_US;
 pub use self::gather::Moment;
 pub use self::gather::Sums;
+pub use self::privacy::Privacy;
 pub use self::ring::DETAILED_MAX;
 pub use self::ring::DETAILED_PER_SECOND;
 pub use self::ring::Ring;
@@ -38,6 +40,7 @@ pub use self::tally::Pair;
 pub use self::tally::Slot;
 pub use self::tally::SlotId;
 pub use self::tally::Tally;
+pub use crate::wire::type_by_name as qtype_number;
 pub use crate::wire::type_name as qtype_name;
 
 /// What happened to one query, as the query path tells it: nothing is owned.
@@ -263,7 +266,7 @@ impl Batch {
                 counts.add(slot, at_ms, event.name.as_ref().as_wire(), behind);
             }
         }
-        Self { counts, events, lost: 0 }
+        Self { counts, events, lost: 0, hidden: 0 }
     }
 
     /// Whether nothing happened.
@@ -271,9 +274,9 @@ impl Batch {
         self.counts.queries() == 0 && self.lost == 0
     }
 
-    /// The queries that are counted and not told one by one.
+    /// The queries that are counted and not told one by one because there are too many.
     pub const fn unlisted(&self) -> u64 {
-        self.counts.queries().saturating_sub(self.events.len() as u64)
+        self.counts.queries().saturating_sub(self.events.len() as u64 + self.hidden)
     }
 }
 

@@ -137,11 +137,7 @@ impl Tally {
 
     /// Counts a query at `at_ms` for `name`, which hid the name `behind`. Both are in wire form.
     pub fn add(&mut self, slot: SlotId, at_ms: i64, name: &[u8], behind: Option<&[u8]>) {
-        let Some(counts) = self.slots.get_mut(slot.0 as usize) else { return };
-        counts.queries += 1;
-        counts.first_ms = counts.first_ms.min(at_ms);
-        counts.last_ms = counts.last_ms.max(at_ms);
-        self.queries += 1;
+        self.add_nameless(slot, at_ms);
         let name = self.intern(name);
         if let (Some(name), Some(behind)) = (name, behind)
             && let Some(behind) = self.intern(behind)
@@ -152,6 +148,15 @@ impl Tally {
         if !counted {
             self.unnamed += 1;
         }
+    }
+
+    /// Counts a query whose name is not to be known.
+    pub fn add_nameless(&mut self, slot: SlotId, at_ms: i64) {
+        let Some(counts) = self.slots.get_mut(slot.0 as usize) else { return };
+        counts.queries += 1;
+        counts.first_ms = counts.first_ms.min(at_ms);
+        counts.last_ms = counts.last_ms.max(at_ms);
+        self.queries += 1;
     }
 
     /// The index of a name; `None` when it has no room.

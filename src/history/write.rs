@@ -80,7 +80,7 @@ impl Store {
         transaction.commit()?;
         self.unflushed += batch.events.len() as u64;
         self.uncounted_names += batch.counts.pairs().len() as u64;
-        self.unlisted_waits |= 0 < batch.unlisted();
+        self.unlisted_waits |= 0 < batch.unlisted() + batch.hidden;
         Ok(())
     }
 }

@@ -168,6 +168,17 @@ pub enum OwnRuleError {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn reading_never_panics_and_what_was_read_reads_back(
+            text in "(\\PC{0,20}|[/|=*.a-z]{0,12})([$]client=(\\PC{0,20}|['a\\\\|,~0-9:./-]{0,20}))?",
+        ) {
+            if let Ok(rule) = OwnRule::parse(&text) {
+                proptest::prop_assert_eq!(OwnRule::parse(&rule.to_string()), Ok(rule), "{}", text);
+            }
+        }
+    }
+
     #[test]
     fn what_is_written_reads_back() {
         for (text, shown) in [

@@ -25,6 +25,8 @@ pub(super) const RULE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a person waits for a list before the page comes back and tells that it goes on: it may be downloaded, or compiled
 /// together with all others.
 pub(super) const LIST_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a person waits until the page comes back and tells that erasing goes on.
+pub(super) const ERASE_PATIENCE: Duration = Duration::from_secs(25);
 /// The longest way back, in octets.
 const BACK_LEN_MAX: usize = 1024;
 
@@ -63,6 +65,10 @@ struct CatalogueForm {
     catalogue: String,
     #[serde(default)]
     back: String,
+}
+
+pub(super) fn history_routes() -> Router<Arc<Web>> {
+    Router::new().route("/history/do/erase", post(erase))
 }
 
 #[derive(Deserialize)]
@@ -121,6 +127,18 @@ struct RevisionForm {
     list: String,
     revision: String,
     #[serde(default)]
+    back: String,
+}
+
+/// What is left empty is left open; what is erased altogether has to be ticked.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EraseForm {
+    device: String,
+    name: String,
+    from: String,
+    until: String,
+    everything: Option<String>,
     back: String,
 }
 
@@ -383,6 +401,27 @@ async fn on_catalogue(
 async fn on_list(web: &Web, uri: &Uri, headers: &HeaderMap, back: &str, command: Command) -> Response {
     let outcome = grant(web, command, LIST_PATIENCE).await;
     answer(web, uri, headers, back, outcome)
+}
+
+async fn erase(
+    State(web): State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    Form(form): Form<EraseForm>,
+) -> Response {
+    let wish = EraseWish {
+        device: Some(form.device),
+        name: Some(form.name),
+        from: Some(form.from),
+        until: Some(form.until),
+        everything: form.everything.is_some(),
+    };
+    let outcome = match erasure(&wish) {
+        Ok(erasure) => grant(&web, Command::Erase(erasure), ERASE_PATIENCE).await,
+        Err(failure) => Err(failure),
+    };
+    let outcome = outcome.map(|message| Some(message.unwrap_or_else(|| GOES_ON.to_owned())));
+    answer(&web, &uri, &headers, &form.back, outcome)
 }
 
 /// Has a wish granted, to its end even when whoever asked goes away meanwhile; `None` when it takes longer than that.

@@ -75,11 +75,6 @@ pub(super) fn clock_time(at: Timestamp, time_zone: &TimeZone) -> String {
     at.to_zoned_datetime(time_zone.clone()).strftime("%H:%M:%S").to_string()
 }
 
-/// The hour on the wall: `14:00`.
-pub(super) fn hour(at: Timestamp, time_zone: &TimeZone) -> String {
-    at.to_zoned_datetime(time_zone.clone()).strftime("%H:%M").to_string()
-}
-
 /// Writes `text` so that it can stand in a query or a path (RFC 3986 section 2.1).
 pub fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

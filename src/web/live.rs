@@ -19,10 +19,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::Web;
-use super::api::{self, AskedEvents, Error, Skipped};
+use super::api::{self, Error, Skipped};
 use super::errors::Failure;
+use super::filter::{AskedEvents, is_wanted};
+use super::view::Times;
 use crate::event::{Heard, QueryEvent};
 use crate::history::EventFilter;
+use crate::tracker::Attribution;
 
 /// How many events a stream carries a second; a person reads none of the rest, and each costs a browser a row.
 const EVENTS_PER_SECOND_MAX: u32 = 40;
@@ -38,7 +41,7 @@ pub(super) async fn stream(
     stop: Option<Extension<CancellationToken>>,
     Query(asked): Query<AskedEvents>,
 ) -> Result<Response, Response> {
-    let filter = asked.filter().map_err(IntoResponse::into_response)?;
+    let filter = asked.filter(&Times::new(&web)).map_err(IntoResponse::into_response)?;
     let slot = Arc::clone(&web.live_slots).try_acquire_owned().map_err(|_| too_many())?;
     let live = Live {
         receiver: web.parts.live.subscribe(),
@@ -99,7 +102,7 @@ impl Live {
             };
             let now = self.web.parts.clock.instant();
             match received {
-                Ok(Heard::Event(event)) if !is_wanted(&self.filter, &event) => {}
+                Ok(Heard::Event(event)) if !is_wanted(&self.filter, &event, |event| self.whose(event)) => {}
                 Ok(Heard::Event(event)) if self.window.has_room(now) => return Some(self.tell(&event)),
                 Ok(Heard::Event(_)) => self.window.skip(1, now),
                 // These were never looked at; some may not have been asked for.
@@ -111,9 +114,14 @@ impl Live {
     }
 
     fn tell(&self, event: &QueryEvent) -> Event {
+        let policy = self.web.parts.policy.current();
+        named("query", &api::Event::live(event, &self.whose(event), &policy))
+    }
+
+    /// Whose the tracker is: the one that hides, where one does.
+    fn whose(&self, event: &QueryEvent) -> Attribution {
         let name = event.behind.as_ref().unwrap_or(&event.name);
-        let attribution = self.web.parts.catalogue.current().attribute(name.as_ref());
-        named("query", &api::Event::live(event, &attribution, &self.web.parts.policy.current()))
+        self.web.parts.catalogue.current().attribute(name.as_ref())
     }
 }
 
@@ -143,13 +151,6 @@ impl Window {
         self.sent += 1;
         self.sent <= EVENTS_PER_SECOND_MAX
     }
-}
-
-/// Whether an event that just happened is wanted.
-fn is_wanted(filter: &EventFilter, event: &QueryEvent) -> bool {
-    filter.device.is_none_or(|device| event.device.key == device)
-        && (!filter.hits_only || event.is_hit())
-        && filter.name_contains.as_ref().is_none_or(|text| event.name.to_string().contains(text))
 }
 
 fn named(name: &str, data: &impl serde::Serialize) -> Event {

@@ -14,15 +14,20 @@ mod actions;
 mod assets;
 mod breakage;
 mod chart;
+mod company;
 mod connection;
 mod errors;
+mod filter;
 mod format;
 mod guard;
 mod known_devices;
+mod heat;
 mod live;
 mod notes;
 mod pages;
+mod period;
 mod problems;
+mod report;
 mod serve;
 mod view;
 mod without;
@@ -202,6 +207,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .merge(actions::rule_routes())
         .merge(actions::list_routes())
         .merge(actions::catalogue_routes())
+        .merge(actions::history_routes())
         .merge(api::routes())
         .merge(operations())
         .route("/assets/{version}/{file}", get(assets::serve))

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Web;
+use super::company::CompanyLink;
 use super::format;
 use super::notes::Note;
 use crate::device::Device;
@@ -25,7 +26,9 @@ const NOTE_KEY: &str = "note";
 pub(super) enum Tab {
     Overview,
     Devices,
+    Companies,
     Log,
+    Report,
     Lists,
     Rules,
     /// A page that is not in the navigation.
@@ -67,12 +70,14 @@ impl Frame {
     }
 
     /// The entries of the navigation.
-    pub(super) fn navigation(&self) -> [NavigationEntry; 5] {
+    pub(super) fn navigation(&self) -> [NavigationEntry; 7] {
         let entry = |tab, address, text| NavigationEntry { address, text, is_current: self.tab == tab };
         [
             entry(Tab::Overview, "/", "Overview"),
             entry(Tab::Devices, "/devices", "Devices"),
+            entry(Tab::Companies, "/companies", "Companies"),
             entry(Tab::Log, "/log", "Log"),
+            entry(Tab::Report, "/report", "Report"),
             entry(Tab::Lists, "/lists", "Lists"),
             entry(Tab::Rules, "/rules", "Rules"),
         ]
@@ -155,6 +160,11 @@ impl Times {
         Span { from, until: self.last_hours(1).until }
     }
 
+    /// The clock on the wall.
+    pub(super) fn on_wall(&self, at: Timestamp) -> jiff::ZonedDateTime {
+        at.to_zoned_datetime(self.time_zone.clone())
+    }
+
     /// The current hour of the clock and those before it, `hours` in all; an empty span for none.
     pub(super) fn last_hours(&self, hours: u32) -> Span {
         let this_hour = self.now.as_second().div_euclid(3_600);
@@ -202,7 +212,9 @@ impl From<&str> for Prose {
 pub(super) struct Who {
     /// The product, or the domain of one that the catalogue does not know.
     pub(super) title: String,
-    /// Company and kind.
+    /// The company behind the product.
+    pub(super) company: Option<CompanyLink>,
+    /// The group that the company belongs to, and the kind.
     pub(super) detail: Option<String>,
     /// What it reports about a person.
     pub(super) reports: Option<String>,
@@ -214,17 +226,18 @@ impl From<&Attribution> for Who {
     fn from(attribution: &Attribution) -> Self {
         match attribution {
             Attribution::Tracker(tracker) => {
-                let group = tracker.parent.as_ref().map(|parent| format!(" ({parent})")).unwrap_or_default();
-                let detail = format!("{}{group} · {}", tracker.company, tracker.kind.label());
+                let group = tracker.parent.as_ref().map(|parent| format!("({parent}) ")).unwrap_or_default();
+                let detail = format!("{group}· {}", tracker.kind.label());
                 Self {
                     title: tracker.product.clone(),
+                    company: Some(attribution.into()),
                     detail: Some(detail),
                     reports: tracker.reports.clone(),
                     privacy: tracker.privacy.clone(),
                 }
             }
             Attribution::Domain(domain) => {
-                Self { title: domain.to_string(), detail: None, reports: None, privacy: None }
+                Self { title: domain.to_string(), company: None, detail: None, reports: None, privacy: None }
             }
         }
     }
@@ -393,6 +406,8 @@ pub(super) struct EventRow {
     pub(super) at: Moment,
     pub(super) device: DeviceLink,
     pub(super) name: NameLink,
+    /// The tracker's name that hid behind it.
+    pub(super) behind: Option<NameLink>,
     pub(super) who: Option<Who>,
     pub(super) qtype: String,
     pub(super) verdict: VerdictView,
@@ -416,6 +431,7 @@ impl EventRow {
             at: times.clock(event.at),
             device: (&event.device).into(),
             name: (&event.name).into(),
+            behind: event.behind.as_ref().map(Into::into),
             who: Who::behind(&event.attribution),
             qtype: event::qtype_name(event.qtype).into_owned(),
             verdict: (&event.verdict).into(),

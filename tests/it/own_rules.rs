@@ -37,6 +37,10 @@ fn an_allowance_is_for_one_device_and_ends_by_itself_also_after_a_restart() {
     assert!(said.contains("cdn.example on Kitchen TV is let through for 15 minutes"), "{said}");
     assert_eq!(answer(&daemon, "cdn.example", TV), PASSED);
     assert_eq!(answer(&daemon, "cdn.example", PHONE), BLOCKED);
+    let explained = daemon.run(&["explain", "cdn.example", "--device", "Kitchen TV"]);
+    assert!(explained.contains("@@||cdn.example^$client=127.0.0.7"), "{explained}");
+    assert!(daemon.run(&["explain", "cdn.example"]).starts_with("cdn.example is blocked"));
+    assert!(daemon.get("/explain?name=cdn.example&device=127.0.0.7").contains("When"));
     let rules = daemon.api("rules");
     assert_eq!(rules[0]["device"]["name"], "Kitchen TV");
     assert!(rules[0]["until"].is_string(), "{rules}");

@@ -6,22 +6,18 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::types::timestamp;
 use super::{Answer, DeviceCount, Error, Event, HourCount, NameCount, Totals, TrackerCount};
 use crate::device::DeviceKey;
-use crate::history::{EventFilter, Span};
+use crate::history::Span;
 use crate::web::Web;
 use crate::web::errors::Failure;
+use crate::web::filter::{AskedEvents, device_key, moment, rows};
 use crate::web::view::Times;
 
-/// How many rows an answer has unless it is asked for more.
-const ROWS_DEFAULT: u32 = 50;
-/// How many rows an answer has at most.
-const ROWS_MAX: u32 = 1_000;
 /// The longest span of [`Asked::hours`]: a year.
 const HOURS_MAX: u32 = 366 * 24;
 
@@ -32,7 +28,8 @@ const HOURS_MAX: u32 = 366 * 24;
 pub(super) struct Asked {
     /// The last so many hours of the clock, 24 unless said.
     hours: Option<u32>,
-    /// The first moment (RFC 3339), in place of `hours`.
+    /// The first moment, in place of `hours`: RFC 3339; a time on the daemon's clock such as `2026-11-20T14:00`; or how long
+    /// ago: `5m`, `2h`, `3d`.
     from: Option<String>,
     /// The first moment after; now, unless said.
     until: Option<String>,
@@ -44,29 +41,13 @@ pub(super) struct Asked {
     limit: Option<u32>,
 }
 
-/// Which questions are wanted.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(default)]
-pub(in crate::web) struct AskedEvents {
-    /// Those of one device only: its MAC or IP address.
-    pub(in crate::web) device: Option<String>,
-    /// Blocked ones only.
-    pub(in crate::web) hits_only: bool,
-    /// For names that contain this text.
-    pub(in crate::web) name_contains: Option<String>,
-    /// Those before the one with this `id`.
-    pub(in crate::web) before: Option<i64>,
-    /// At most so many.
-    pub(in crate::web) limit: Option<u32>,
-}
-
 impl Asked {
-    fn span(&self, web: &Web) -> Result<Span, Failure> {
+    pub(super) fn span(&self, web: &Web) -> Result<Span, Failure> {
         let times = Times::new(web);
         let Some(from) = &self.from else {
             return Ok(times.last_hours(self.hours.unwrap_or(24).clamp(1, HOURS_MAX)));
         };
+        let moment = |text: &str| moment(text, &times);
         let until = self.until.as_deref().map(moment).transpose()?.unwrap_or(times.now);
         let span = Span { from: moment(from)?, until };
         // An empty span is no mistake; one that runs backwards is, and one of centuries would be answered by the hour.
@@ -77,40 +58,13 @@ impl Asked {
         Ok(span)
     }
 
-    fn device(&self) -> Result<Option<DeviceKey>, Failure> {
+    pub(super) fn device(&self) -> Result<Option<DeviceKey>, Failure> {
         device_key(self.device.as_deref())
     }
 
-    fn limit(&self) -> u32 {
+    pub(super) fn limit(&self) -> u32 {
         rows(self.limit)
     }
-}
-
-impl AskedEvents {
-    pub(in crate::web) fn filter(self) -> Result<EventFilter, Failure> {
-        let name = self.name_contains.map(|name| name.trim().to_ascii_lowercase());
-        Ok(EventFilter {
-            device: device_key(self.device.as_deref())?,
-            hits_only: self.hits_only,
-            name_contains: name.filter(|name| !name.is_empty()),
-            before: self.before,
-            limit: rows(self.limit),
-            ..EventFilter::default()
-        })
-    }
-}
-
-fn rows(limit: Option<u32>) -> u32 {
-    limit.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX)
-}
-
-fn moment(text: &str) -> Result<Timestamp, Failure> {
-    text.parse().map_err(|error| Failure::bad_request(format!("`{text}` is not a time: {error}.")))
-}
-
-fn device_key(text: Option<&str>) -> Result<Option<DeviceKey>, Failure> {
-    let key = text.filter(|text| !text.is_empty()).map(|text| text.parse::<DeviceKey>()).transpose();
-    key.map_err(|error| Failure::bad_request(format!("`device`: {error}.")))
 }
 
 /// How much happened.
@@ -169,7 +123,7 @@ pub(super) async fn events(
     State(web): State<Arc<Web>>,
     Query(asked): Query<AskedEvents>,
 ) -> Answer<Vec<Event>> {
-    let events = web.parts.history.events(asked.filter()?).await?;
+    let events = web.parts.history.events(asked.filter(&Times::new(&web))?).await?;
     let policy = web.parts.policy.current();
     Ok(Json(events.iter().map(|event| Event::remembered(event, &policy)).collect()))
 }

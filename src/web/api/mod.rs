@@ -8,6 +8,9 @@ pub(super) mod lists;
 mod breakage;
 mod cache;
 pub(super) mod catalogues;
+mod companies;
+mod erase;
+mod export;
 mod history;
 mod list_types;
 mod rules;
@@ -15,11 +18,14 @@ mod types;
 
 pub use super::format::percent_encoded;
 pub use catalogues::{Catalogue, CatalogueWish};
-pub(super) use history::AskedEvents;
+pub use companies::{Company, CompanyDetail, DeviceHits, FirstMeeting, HourHits, News};
+pub(super) use erase::{GOES_ON, erasure};
 pub use list_types::*;
 pub use types::*;
 
-use types::timestamp;
+pub use super::report::{Report, ReportCompany, ReportCount, ReportDevice};
+
+pub(super) use types::timestamp;
 
 use std::sync::Arc;
 
@@ -57,7 +63,13 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/devices", get(history::devices))
         .route("/api/v1/devices/{device}/blocked-lately", get(breakage::blocked_lately))
         .route("/api/v1/names", get(history::names))
+        .route("/api/v1/companies", get(companies::companies))
+        .route("/api/v1/companies/{name}", get(companies::company))
+        .route("/api/v1/news", get(companies::news))
+        .route("/api/v1/report", get(companies::report))
         .route("/api/v1/events", get(history::events))
+        .route("/api/v1/events/export", get(export::export))
+        .route("/api/v1/history/erase", post(erase::erase))
         .route("/api/v1/events/live", get(live::stream))
         .route("/api/v1/lists", get(lists::lists).post(lists::add).delete(lists::remove))
         .route("/api/v1/lists/known", get(lists::known))
@@ -91,7 +103,13 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         history::devices,
         breakage::blocked_lately,
         history::names,
+        companies::companies,
+        companies::company,
+        companies::news,
+        companies::report,
         history::events,
+        export::export,
+        erase::erase,
         live::stream,
         lists::lists,
         lists::add,
@@ -192,7 +210,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 27, "{paths:?}");
+        assert_eq!(paths.len(), 34, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

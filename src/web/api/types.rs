@@ -20,7 +20,7 @@ use crate::web::pages::fix::Suspect;
 use crate::web::view::opposite;
 
 /// A time as the API writes it.
-pub(super) fn timestamp(at: Timestamp) -> String {
+pub(in crate::web) fn timestamp(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
@@ -147,6 +147,22 @@ pub struct CacheStatus {
     pub stale: u64,
     /// How many answers were fetched anew ahead of the end of their time.
     pub prefetches: u64,
+}
+
+/// What the history is to forget: all that fits everything which is said here.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EraseWish {
+    /// What this device asked: its MAC or IP address.
+    pub device: Option<String>,
+    /// What was asked for this name and those below it, and hits of trackers of these names behind others.
+    pub name: Option<String>,
+    /// From this moment on (RFC 3339). Times are rounded outward to whole hours (UTC).
+    pub from: Option<String>,
+    /// Before this moment.
+    pub until: Option<String>,
+    /// Everything; then nothing else may be said.
+    pub everything: bool,
 }
 
 /// Which answers are to be forgotten.

@@ -7,7 +7,7 @@ const main = document.querySelector("main");
 
 // ---- Parts that are taken over from a fresh copy of the page.
 
-const FOCUSABLE = "a, button, input, summary";
+const FOCUSABLE = "a, button, input, summary, [tabindex]";
 // What each part said when it was last taken over.
 const seen = new WeakMap();
 let loading = 0;
@@ -53,11 +53,13 @@ function takeOver(fresh, force) {
     const giveBackFocus = keepFocus(old);
     const open = [...old.querySelectorAll("details")].map((it) => it.open);
     seen.set(old, part.innerHTML);
-    old.replaceChildren(...document.importNode(part, true).childNodes);
+    const fetched = old === rows() ? fetchedRows(old, part) : [];
+    old.replaceChildren(...document.importNode(part, true).childNodes, ...fetched);
     old.querySelectorAll("details").forEach((it, index) => (it.open = open[index] ?? false));
     giveBackFocus();
     if (old === rows()) showTable();
   }
+  dressTables();
   showState(state);
 }
 
@@ -69,6 +71,7 @@ function takeOverWhole(content, force) {
   main.replaceChildren(...document.importNode(content, true).childNodes);
   document.getElementById("note").replaceWith(note);
   giveBackFocus();
+  dressTables();
   main.dataset.live = content.dataset.live ?? "";
   disconnect();
   connect();
@@ -83,6 +86,7 @@ function keepFocus(place) {
 
 // What tells a control from others when rows have moved: the focus must not slip to another row's button.
 function meaning(control) {
+  if (control.id) return control.id;
   const { form } = control;
   // A list has several buttons beside each other.
   const about = form ? `${subject(form)} ${form.elements.list ? control.textContent : ""}` : control.getAttribute("href");
@@ -333,9 +337,16 @@ function addRow(event) {
   set(".name", event.name);
   row.querySelector(".name").href = `/explain?name=${encodeURIComponent(event.name)}`;
   set(".qtype", event.qtype);
+  if (event.behind) {
+    set(".behind .name", event.behind);
+    row.querySelector(".behind .name").href = `/explain?name=${encodeURIComponent(event.behind)}`;
+  } else row.querySelector(".behind").remove();
   if (event.who.is === "tracker") {
-    set(".who b", event.who.product);
-    set(".who .soft", `${event.who.company} · ${event.who.kind.replaceAll("-", " ")}`);
+    const { product, company, parent, kind } = event.who;
+    set(".who b", product);
+    set(".company", company);
+    row.querySelector(".company").href = `/companies/${encodeURIComponent(company)}`;
+    set(".detail", `${parent ? `(${parent}) ` : ""}· ${kind.replaceAll("-", " ")}`);
   } else row.querySelector(".who").remove();
   const word = VERDICTS[event.verdict.is];
   row.className = `${word} new`;
@@ -358,7 +369,7 @@ function addRow(event) {
   // Nearly always the first row. One that was held for long has its place among those of a fresh copy.
   body.insertBefore(row, [...body.rows].find((other) => timeOf(other) <= event.at) ?? null);
   seen.delete(body);
-  while (ROWS_MAX < body.rows.length) body.lastElementChild.remove();
+  while (ROWS_MAX + fetchedCount < body.rows.length) body.lastElementChild.remove();
   showTable();
 }
 
@@ -368,3 +379,136 @@ function showTable() {
   rows().closest("table").hidden = false;
   document.querySelector("[data-empty]")?.remove();
 }
+
+// ---- Older rows of the log, fetched when their link comes into sight. Without this script the link leads to them.
+
+// How many rows come by themselves; whoever wants more takes the link.
+const FETCHED_MAX = 3000;
+let fetchedCount = 0;
+
+// The rows that were fetched and are older than all of a fresh copy.
+function fetchedRows(old, fresh) {
+  const last = fresh.rows.length && keyOfRow(fresh.rows[fresh.rows.length - 1]);
+  const index = fetchedCount ? [...old.rows].findIndex((row) => keyOfRow(row) === last) : -1;
+  return index < 0 ? [] : [...old.rows].slice(index + 1);
+}
+
+async function fetchOlder(link) {
+  if (link.ariaBusy === "true") return;
+  link.ariaBusy = "true";
+  try {
+    const answer = await fetch(link.href, { headers: { accept: "text/html" } });
+    if (!answer.ok) throw new Error(answer.statusText);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const body = document.querySelector("[data-log]");
+    const shown = new Set([...body.rows].map(keyOfRow));
+    const older = [...page.querySelectorAll("[data-log] > tr")].filter((row) => !shown.has(keyOfRow(row)));
+    body.append(...older.map((row) => document.importNode(row, true)));
+    fetchedCount += older.length;
+    seen.delete(body);
+    const next = page.querySelector("[data-older]");
+    if (next) link.href = next.href;
+    else link.remove();
+  } catch {
+    // The link is still there and leads to them.
+    inSight.unobserve(link);
+  }
+  link.ariaBusy = "false";
+  // Looked at anew: it may be in sight still.
+  inSight.unobserve(link);
+  if (fetchedCount < FETCHED_MAX && link.isConnected) inSight.observe(link);
+}
+
+const inSight = new IntersectionObserver(
+  (entries) => entries.forEach((entry) => entry.isIntersecting && fetchOlder(entry.target)),
+  { rootMargin: "600px" },
+);
+document.querySelectorAll("[data-older]").forEach((link) => inSight.observe(link));
+
+// ---- Charts: the numbers of what is pointed at, tapped, or walked to with the arrow keys.
+
+// What stands above a chart while nothing is pointed at.
+const summaries = new WeakMap();
+
+function point(figure, bar) {
+  const readout = figure.querySelector("[data-readout]");
+  if (!summaries.has(readout)) summaries.set(readout, readout.textContent);
+  figure.querySelector(".bar.on")?.classList.remove("on");
+  bar?.classList.add("on");
+  const text = bar?.querySelector("title").textContent ?? summaries.get(readout);
+  if (readout.textContent !== text) readout.textContent = text;
+}
+
+for (const kind of ["pointerover", "pointerdown"]) {
+  addEventListener(kind, ({ target }) => {
+    const here = target.closest?.("[data-figure]");
+    const bar = target.closest?.(".bar");
+    if (here && bar) point(here, bar);
+    for (const { parentElement } of document.querySelectorAll(".bar.on")) {
+      const figure = parentElement.closest("[data-figure]");
+      if (figure !== here) point(figure);
+    }
+  });
+}
+
+addEventListener("keydown", (event) => {
+  const picture = event.target;
+  if (!picture.matches?.("[data-figure] svg")) return;
+  const bars = [...picture.querySelectorAll(".bar")];
+  const at = bars.findIndex((bar) => bar.classList.contains("on"));
+  const row = picture.matches(".heat") ? 24 : 1;
+  const to = {
+    ArrowRight: at + 1,
+    ArrowLeft: at < 0 ? bars.length - 1 : at - 1,
+    ArrowDown: row === 1 ? undefined : Math.max(at, 0) + row,
+    ArrowUp: row === 1 ? undefined : at - row,
+    Home: 0,
+    End: bars.length - 1,
+  }[event.key];
+  if (event.key === "Escape") point(picture.closest("[data-figure]"));
+  if (to === undefined) return;
+  event.preventDefault();
+  if (bars[to]) point(picture.closest("[data-figure]"), bars[to]);
+});
+
+// ---- Tables whose rows can be ordered by a column. The order outlasts a fresh copy.
+
+const orders = new Map();
+
+function dressTables() {
+  document.querySelectorAll("table[data-sortable]").forEach((table, index) => {
+    for (const head of table.tHead.rows[0].cells) {
+      if (head.querySelector("button, .hidden")) continue;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const { cellIndex } = head;
+        const isNumber = head.classList.contains("number");
+        const before = orders.get(index);
+        const isAscending = before?.cellIndex === cellIndex ? !before.isAscending : !isNumber;
+        orders.set(index, { cellIndex, isNumber, isAscending });
+        order(table, orders.get(index));
+      });
+    }
+    if (orders.has(index)) order(table, orders.get(index));
+  });
+}
+
+function order(table, { cellIndex, isNumber, isAscending }) {
+  const text = (row) => row.cells[cellIndex].textContent.trim();
+  // `1,204 (13 %)` is 1204.
+  const value = isNumber ? (row) => Number(/^[\d,]*/.exec(text(row))[0].replaceAll(",", "")) : text;
+  const compare = isNumber
+    ? (one, other) => value(one) - value(other)
+    : (one, other) => value(one).localeCompare(value(other));
+  const rows = [...table.tBodies[0].rows].sort((one, other) => (isAscending ? 1 : -1) * compare(one, other));
+  table.tBodies[0].append(...rows);
+  for (const head of table.tHead.rows[0].cells) {
+    if (head.cellIndex === cellIndex) head.ariaSort = isAscending ? "ascending" : "descending";
+    else head.removeAttribute("aria-sort");
+  }
+}
+
+dressTables();

@@ -1,26 +1,38 @@
-//! `/devices/{key}`: one device, who tracks it and with what.
+//! `/devices/{key}`: one device: who tracks it, what for, when, and what it asks.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
+use serde::Deserialize;
 
-use super::overview::TrackerRow;
 use super::{Page, page};
 use crate::device::DeviceKey;
-use crate::history::{EventFilter, NameCount};
+use crate::history::{CompanyCount, EventFilter, NameCount};
 use crate::policy::{Question, Verdict};
 use crate::web::Web;
-use crate::web::chart::Chart;
+use crate::web::chart::{Chart, Of};
+use crate::web::company::{Change, CompanyRow, KindRow, change_of, is_comparable};
 use crate::web::errors::Failure;
 use crate::web::format;
+use crate::web::heat::{Heat, Rhythm};
+use crate::web::period::{Period, PeriodLink};
 use crate::web::view::{EventRow, Frame, Moment, NameLink, RuleButton, Tab, Times, Who};
 
-/// How many trackers and names are shown.
-const ROWS_MAX: u32 = 25;
+/// How many companies are shown.
+const COMPANIES_MAX: usize = 15;
+/// How many names are shown.
+const NAMES_MAX: u32 = 25;
 /// How many of the latest hits are shown.
 const LATEST_MAX: u32 = 25;
+/// Over how many hours the days of the week are told apart: four weeks.
+const RHYTHM_HOURS: u32 = 28 * 24;
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    hours: Option<u32>,
+}
 
 #[derive(Template)]
 #[template(path = "device.html")]
@@ -31,11 +43,19 @@ pub(super) struct DevicePage {
     pub(super) addresses: String,
     pub(super) first_seen: Option<Moment>,
     pub(super) last_seen: Option<Moment>,
+    /// Its last seven days in a sentence.
+    pub(super) headline: String,
     pub(super) hits_today: String,
     pub(super) queries_today: String,
     pub(super) share_today: String,
+    pub(super) periods: Vec<PeriodLink>,
+    pub(super) period: Period,
     pub(super) chart: Chart,
-    pub(super) trackers: Vec<TrackerRow>,
+    pub(super) companies: Vec<CompanyRow>,
+    /// Companies that are not shown.
+    pub(super) untold: usize,
+    pub(super) kinds: Vec<KindRow>,
+    pub(super) heat: Heat,
     pub(super) names: Vec<NameRow>,
     pub(super) latest: Vec<EventRow>,
 }
@@ -43,26 +63,37 @@ pub(super) struct DevicePage {
 /// One name that was asked for.
 pub(super) struct NameRow {
     pub(super) name: NameLink,
+    /// The tracker's name that hid behind it.
+    pub(super) behind: Option<NameLink>,
     pub(super) who: Option<Who>,
     pub(super) hits: String,
     pub(super) queries: String,
     pub(super) button: Option<RuleButton>,
 }
 
-pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<String>) -> Page {
+pub(super) async fn show(
+    State(web): State<Arc<Web>>,
+    uri: Uri,
+    Path(key): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Page {
     let unknown = || Failure::new(StatusCode::NOT_FOUND, "No device with this address has ever asked here.");
     let key: DeviceKey = key.parse().map_err(|_| unknown())?;
     let times = Times::new(&web);
     let history = &web.parts.history;
-    let day = times.last_hours(24);
+    let period = asked.hours.and_then(Period::of_hours).unwrap_or(Period::Week);
+    let (span, before) = (period.span(&times), period.before(&times));
+    let (week, week_before) = (Period::Week.span(&times), Period::Week.before(&times));
     let latest =
         EventFilter { device: Some(key), hits_only: true, limit: LATEST_MAX, ..EventFilter::default() };
-    let (devices, today, by_hour, trackers, names, latest) = tokio::try_join!(
-        history.devices(day),
+    let (devices, today, by_hour, companies, of_week, four_weeks, names, latest) = tokio::try_join!(
+        history.devices(span),
         history.totals(times.today(), Some(key)),
-        history.hours(day, Some(key)),
-        history.trackers(day, Some(key), ROWS_MAX),
-        history.names(day, Some(key), false, ROWS_MAX),
+        history.hours(span, Some(key)),
+        history.companies(span, Some(before), Some(key), u32::MAX),
+        history.companies(week, Some(week_before), Some(key), u32::MAX),
+        history.hours(times.last_hours(RHYTHM_HOURS), Some(key)),
+        history.names(span, Some(key), false, NAMES_MAX),
         history.events(latest),
     )?;
     let count = devices.into_iter().find(|count| count.device.key == key);
@@ -76,6 +107,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<
     let policy = web.parts.policy.current();
     let name_row = |count: &NameCount| NameRow {
         name: (&count.name).into(),
+        behind: count.behind.as_ref().map(Into::into),
         who: Who::behind(&count.attribution),
         hits: format::count(count.totals.hits),
         queries: format::count(count.totals.queries),
@@ -86,19 +118,112 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Path(key): Path<
         },
     };
     let names = names.iter().map(name_row).collect();
+    let (key, zone) = (key.to_string(), &times.time_zone);
+    let of = Of { device: Some(&key), company: None };
+    let hits = companies.iter().map(|company| company.hits).sum();
+    let of_this_week: Vec<_> = four_weeks.iter().filter(|hour| week.from <= hour.hour).copied().collect();
+    let headline = headline(
+        &device.name,
+        &of_week,
+        is_comparable(&count, week_before),
+        Rhythm::new(&of_this_week, zone).mostly(),
+    );
     page(&DevicePage {
         name: device.name.to_string(),
-        key: key.to_string(),
         addresses: addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         first_seen: count.as_ref().map(|count| times.ago(count.first_seen)),
         last_seen: count.as_ref().map(|count| times.ago(count.last_seen)),
+        headline,
         hits_today: format::count(today.hits),
         queries_today: format::counted(today.queries, "question", "questions"),
         share_today: format::share(today.hits, today.queries),
-        chart: Chart::new(&by_hour, &times.time_zone),
-        trackers: TrackerRow::all(&trackers),
+        periods: period.links(&format!("/devices/{key}")),
+        period,
+        chart: if period.is_by_day() {
+            Chart::by_day(&by_hour, zone, of)
+        } else {
+            Chart::by_hour(&by_hour, zone, of)
+        },
+        companies: CompanyRow::all(
+            companies.get(..COMPANIES_MAX).unwrap_or(&companies),
+            hits,
+            is_comparable(&count, before),
+        ),
+        untold: companies.len().saturating_sub(COMPANIES_MAX),
+        kinds: KindRow::all(&companies),
+        heat: Heat::new(&Rhythm::new(&four_weeks, zone)),
         names,
         latest: latest.iter().map(|event| EventRow::new(event, &web, &times, &frame.here)).collect(),
+        key,
         frame,
     })
+}
+
+/// `Living-room TV was tracked by 9 companies in the last 7 days, mostly at night. Samba TV did most: 1,204 times, up 30 %.`
+fn headline(
+    device: &str,
+    companies: &[CompanyCount],
+    is_comparable: bool,
+    mostly: Option<&'static str>,
+) -> String {
+    let Some(first) = companies.first() else {
+        return format!("Nothing was blocked on {device} in the last 7 days.");
+    };
+    let mostly = mostly.map(|mostly| format!(", mostly {mostly}")).unwrap_or_default();
+    let times = format::times(first.hits);
+    let change = match change_of(first, is_comparable) {
+        Change::Unknown => String::new(),
+        change => change.text().map(|text| format!(", {text}")).unwrap_or_default(),
+    };
+    if companies.len() == 1 {
+        return format!(
+            "{device} was tracked by {} in the last 7 days{mostly}: {times}{change}.",
+            first.name
+        );
+    }
+    let number = format::counted(companies.len() as u64, "company", "companies");
+    format!(
+        "{device} was tracked by {number} in the last 7 days{mostly}. {} did most: {times}{change}.",
+        first.name
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn company(name: &str, hits: u64, hits_before: u64) -> CompanyCount {
+        CompanyCount {
+            name: name.to_owned(),
+            trackers: Vec::new(),
+            hits,
+            hits_before,
+            cloaked: 0,
+            devices: 1,
+        }
+    }
+
+    #[track_caller]
+    fn check(companies: &[CompanyCount], comparable: bool, mostly: Option<&'static str>, expected: &str) {
+        assert_eq!(headline("TV", companies, comparable, mostly), expected);
+    }
+
+    #[test]
+    fn the_headline_says_no_more_than_is_known() {
+        let (samba, meta) = (company("Samba TV", 1_204, 926), company("Meta", 3, 0));
+        check(
+            &[samba.clone(), meta.clone()],
+            true,
+            Some("at night"),
+            "TV was tracked by 2 companies in the last 7 days, mostly at night. Samba TV did most: 1,204 times, up 30 %.",
+        );
+        check(
+            &[samba, meta.clone()],
+            false,
+            None,
+            "TV was tracked by 2 companies in the last 7 days. Samba TV did most: 1,204 times.",
+        );
+        check(&[meta], true, None, "TV was tracked by Meta in the last 7 days: 3 times, new.");
+        check(&[], true, None, "Nothing was blocked on TV in the last 7 days.");
+    }
 }

@@ -9,18 +9,20 @@ use axum::http::Uri;
 use serde::Deserialize;
 
 use super::{Page, page};
-use crate::device::DeviceTable;
 use crate::list::Action;
 use crate::name::DomainName;
 use crate::policy::{Explained, Policy, Question, RuleRef, Verdict, Without};
 use crate::tracker::Attribution;
 use crate::web::Web;
-use crate::web::view::{Frame, RuleButton, Tab, Who};
+use crate::web::known_devices;
+use crate::web::view::{DeviceLink, Frame, RuleButton, Tab, Who};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
     name: String,
+    /// The device that would ask, by name, MAC or address.
+    device: Option<String>,
 }
 
 #[derive(Template)]
@@ -29,6 +31,8 @@ pub(super) struct Explain {
     pub(super) frame: Frame,
     /// What was typed.
     pub(super) typed: String,
+    /// The device that would ask; `None`: nobody in particular.
+    pub(super) on: Option<DeviceLink>,
     pub(super) outcome: Outcome,
 }
 
@@ -137,6 +141,10 @@ impl Explanation {
 pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Query<Asked>) -> Page {
     let frame = Frame::new(&web, &uri, Tab::Other);
     let typed = asked.name.trim();
+    let device = match asked.device.as_deref().filter(|device| !device.is_empty()) {
+        None => None,
+        Some(device) => Some(known_devices::find(&web, device).await?),
+    };
     let outcome = match DomainName::parse(host_of(typed)) {
         _ if typed.is_empty() => Outcome::Empty,
         Err(error) => Outcome::NotAName(error.to_string()),
@@ -145,8 +153,9 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         }
         Ok(name) => {
             let policy = Arc::clone(&web.parts.policy.current());
-            let nobody = DeviceTable::default().identify(Ipv4Addr::UNSPECIFIED.into());
-            let rules = policy.explain(&Question::of(&nobody, name.as_ref()));
+            let anyone = Question::by_anyone(name.as_ref());
+            let question = device.as_ref().map_or(anyone, |device| Question::of(device, name.as_ref()));
+            let rules = policy.explain(&question);
             let attribution = web.parts.catalogue.current().attribute(name.as_ref());
             let mut places = Vec::new();
             for rule in &rules {
@@ -167,7 +176,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
             Outcome::Name(Box::new(explanation))
         }
     };
-    page(&Explain { typed: typed.to_owned(), outcome, frame })
+    page(&Explain { typed: typed.to_owned(), on: device.as_ref().map(Into::into), outcome, frame })
 }
 
 /// The host of an address that was copied out of a browser; anything else as it is.

@@ -186,7 +186,7 @@ impl AllowedRow {
         };
         let left = status.ends.map(|at| {
             let left = at.saturating_duration_since(web.parts.clock.instant()).as_secs();
-            let at = format::hour(web.wall_time_at(at), &times.time_zone);
+            let at = format::clock_time(web.wall_time_at(at), &times.time_zone);
             (format::span(left), at)
         });
         Self {

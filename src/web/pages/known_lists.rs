@@ -26,7 +26,7 @@ const LEVELS: [(&str, &str, &str); 4] = [
     ("special", "For a purpose", "one maker’s devices, one kind of site"),
 ];
 
-static KNOWN: LazyLock<KnownLists> = LazyLock::new(KnownLists::bundled);
+pub(super) static KNOWN: LazyLock<KnownLists> = LazyLock::new(KnownLists::bundled);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -1,6 +1,8 @@
 //! The pages: one file each gathers what is to be shown and hands it to its template.
 
 mod catalogues;
+mod companies;
+mod company;
 mod device;
 mod devices;
 mod explain;
@@ -11,7 +13,9 @@ mod known_lists;
 mod list;
 mod lists;
 mod log;
+mod news;
 mod overview;
+mod report;
 mod rules;
 mod welcome;
 
@@ -21,6 +25,9 @@ use askama::Template;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
+
+pub(super) use news::KNOWN;
+pub(super) use report::no_week;
 
 use super::Web;
 use super::errors::Failure;
@@ -32,7 +39,10 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/devices/{key}", get(device::show))
         .route("/devices/{key}/fix", get(fix::show))
         .route("/fix", get(fix::pick))
+        .route("/companies", get(companies::show))
+        .route("/companies/{name}", get(company::show))
         .route("/log", get(log::show))
+        .route("/report", get(report::show))
         .route("/lists", get(lists::show))
         .route("/lists/{name}", get(list::show))
         .route("/catalogues", get(catalogues::show))

@@ -1,4 +1,4 @@
-//! `/`: what was blocked today, by whom the home is tracked, and what is wrong.
+//! `/`: what was blocked today, by whom the home is tracked, what is new, and what is wrong.
 
 use std::sync::Arc;
 
@@ -7,23 +7,24 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Uri, header};
 use serde::Deserialize;
 
+use super::news::NewsView;
 use super::welcome::Welcome;
 use super::{Page, page};
-use crate::history::{EventFilter, TrackerCount};
-use crate::web::Web;
-use crate::web::chart::Chart;
+use crate::history::{CompanyCount, DeviceCount, EventFilter};
+use crate::web::chart::{Chart, Of};
+use crate::web::company::{Change, CompanyRow, change_of, is_comparable};
 use crate::web::format;
-use crate::web::pages::devices::DeviceRow;
+use crate::web::period::{Period, PeriodLink};
 use crate::web::problems::{Problem, problems};
-use crate::web::view::{EventRow, Frame, Prose, Tab, Times, Who};
+use crate::web::view::{DeviceLink, EventRow, Frame, Moment, Prose, Tab, Times};
+use crate::web::Web;
 
-/// How many trackers are shown.
-const TRACKERS_MAX: u32 = 12;
+/// How many companies are shown.
+const COMPANIES_MAX: usize = 10;
+/// How many devices are shown.
+const DEVICES_MAX: usize = 10;
 /// How many of the latest hits are shown.
 const LATEST_MAX: u32 = 6;
-
-/// The spans that can be chosen: hours and what they are called.
-const SPANS: [(u32, &str); 3] = [(24, "24 hours"), (168, "7 days"), (720, "30 days")];
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -41,14 +42,46 @@ pub(super) struct Overview {
     pub(super) queries_today: String,
     pub(super) share_today: String,
     pub(super) chart: Chart,
-    pub(super) spans: Vec<SpanChoice>,
-    /// The span of trackers and devices, as it is called.
-    pub(super) span_name: &'static str,
-    /// The first tracker, in a sentence.
+    pub(super) periods: Vec<PeriodLink>,
+    /// The span of all but today's numbers, as it is called.
+    pub(super) period: Period,
+    /// The first company, in a sentence.
     pub(super) headline: Option<String>,
-    pub(super) trackers: Vec<TrackerRow>,
-    pub(super) devices: Vec<DeviceRow>,
+    /// How many companies there were in all.
+    pub(super) companies_total: String,
+    pub(super) companies: Vec<CompanyRow>,
+    pub(super) devices: Vec<TopDevice>,
+    pub(super) news: NewsView,
     pub(super) latest: Vec<EventRow>,
+}
+
+/// One of the devices with the most hits.
+pub(super) struct TopDevice {
+    pub(super) device: DeviceLink,
+    pub(super) hits: String,
+    pub(super) queries: String,
+    pub(super) share: String,
+    pub(super) trackers: String,
+    /// Its hits in hundredths of those of the first.
+    pub(super) percent: u64,
+    pub(super) last_seen: Moment,
+}
+
+impl TopDevice {
+    pub(super) fn all(devices: &[DeviceCount], times: &Times) -> Vec<Self> {
+        let most = devices.iter().map(|device| device.totals.hits).max().unwrap_or(1).max(1);
+        let row = |count: &DeviceCount| Self {
+            device: (&count.device).into(),
+            hits: format::count(count.totals.hits),
+            queries: format::counted(count.totals.queries, "question", "questions"),
+            share: format::share(count.totals.hits, count.totals.queries),
+            trackers: format::counted(count.trackers, "tracker", "trackers"),
+            percent: count.totals.hits.saturating_mul(100) / most,
+            last_seen: times.ago(count.last_seen),
+        };
+        let asking = devices.iter().filter(|device| 0 < device.totals.queries);
+        asking.take(DEVICES_MAX).map(row).collect()
+    }
 }
 
 /// A [`Problem`] as it is shown.
@@ -63,34 +96,6 @@ impl From<Problem> for ProblemLine {
     }
 }
 
-pub(super) struct SpanChoice {
-    pub(super) hours: u32,
-    pub(super) name: &'static str,
-    pub(super) is_current: bool,
-}
-
-/// One tracker.
-pub(super) struct TrackerRow {
-    pub(super) who: Who,
-    pub(super) hits: String,
-    pub(super) devices: String,
-    /// Its hits in hundredths of those of the first.
-    pub(super) percent: u64,
-}
-
-impl TrackerRow {
-    pub(super) fn all(trackers: &[TrackerCount]) -> Vec<Self> {
-        let most = trackers.first().map_or(1, |first| first.hits.max(1));
-        let row = |tracker: &TrackerCount| Self {
-            who: (&tracker.attribution).into(),
-            hits: format::count(tracker.hits),
-            devices: format::counted(tracker.devices, "device", "devices"),
-            percent: (tracker.hits.saturating_mul(100) / most).clamp(1, 100),
-        };
-        trackers.iter().map(row).collect()
-    }
-}
-
 pub(super) async fn show(
     State(web): State<Arc<Web>>,
     uri: Uri,
@@ -99,43 +104,56 @@ pub(super) async fn show(
 ) -> Page {
     let times = Times::new(&web);
     let history = &web.parts.history;
-    let (hours, span_name) =
-        SPANS.into_iter().find(|(hours, _)| Some(*hours) == asked.hours).unwrap_or((24, "24 hours"));
-    let (span, day) = (times.last_hours(hours), times.last_hours(24));
+    let period = asked.hours.and_then(Period::of_hours).unwrap_or(Period::Day);
+    let (span, before) = (period.span(&times), period.before(&times));
     let latest = EventFilter { hits_only: true, limit: LATEST_MAX, ..EventFilter::default() };
-    let (today, by_hour, trackers, devices, latest, health) = tokio::try_join!(
+    let (today, by_hour, companies, devices, latest, health, news) = tokio::try_join!(
         history.totals(times.today(), None),
-        history.hours(day, None),
-        history.trackers(span, None, TRACKERS_MAX),
+        history.hours(span, None),
+        history.companies(span, Some(before), None, u32::MAX),
         history.devices(span),
         history.events(latest),
         history.health(),
+        NewsView::gather(&web, &times),
     )?;
     let about = (web.parts.about)();
     let frame = Frame::new(&web, &uri, Tab::Overview);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let problems = problems(&web, &about, &health).await?;
-    let span_choice = |(choice, name)| SpanChoice { hours: choice, name, is_current: choice == hours };
+    let zone = &times.time_zone;
+    let of = Of::default();
+    let hits = companies.iter().map(|company| company.hits).sum();
+    let comparable = is_comparable(&devices, before);
+    let shown = companies.get(..COMPANIES_MAX).unwrap_or(&companies);
     page(&Overview {
         problems: problems.into_iter().map(Into::into).collect(),
         welcome: devices.is_empty().then(|| Welcome::new(&about, host)),
         hits_today: format::count(today.hits),
         queries_today: format::counted(today.queries, "question", "questions"),
         share_today: format::share(today.hits, today.queries),
-        chart: Chart::new(&by_hour, &times.time_zone),
-        spans: SPANS.into_iter().map(span_choice).collect(),
-        span_name,
-        headline: trackers.first().map(headline),
-        trackers: TrackerRow::all(&trackers),
-        devices: devices.iter().map(|device| DeviceRow::new(device, &times)).collect(),
+        chart: if period.is_by_day() {
+            Chart::by_day(&by_hour, zone, of)
+        } else {
+            Chart::by_hour(&by_hour, zone, of)
+        },
+        periods: period.links("/"),
+        period,
+        headline: companies.first().map(|first| headline(first, change_of(first, comparable))),
+        companies_total: format::counted(companies.len() as u64, "company", "companies"),
+        companies: CompanyRow::all(shown, hits, comparable),
+        devices: TopDevice::all(&devices, &times),
+        news,
         latest: latest.iter().map(|event| EventRow::new(event, &web, &times, &frame.here)).collect(),
         frame,
     })
 }
 
-/// `Samba TV was blocked 1,204 times on 2 devices`.
-fn headline(tracker: &TrackerCount) -> String {
-    let who = Who::from(&tracker.attribution).title;
-    let devices = format::counted(tracker.devices, "device", "devices");
-    format!("{who} was blocked {} on {devices}", format::times(tracker.hits))
+/// `Samba TV was blocked 1,204 times on 2 devices, up 30 %`.
+fn headline(company: &CompanyCount, change: Change) -> String {
+    let devices = format::counted(company.devices, "device", "devices");
+    let change = match change {
+        Change::Unknown => String::new(),
+        change => change.text().map(|text| format!(", {text}")).unwrap_or_default(),
+    };
+    format!("{} was blocked {} on {devices}{change}", company.name, format::times(company.hits))
 }

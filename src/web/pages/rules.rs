@@ -162,7 +162,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
     let row = |status: &OwnRuleStatus| {
         let left = status.ends.map(|at| {
             let left = at.saturating_duration_since(web.parts.clock.instant()).as_secs();
-            (format::span(left), format::hour(web.wall_time_at(at), &times.time_zone))
+            (format::span(left), format::clock_time(web.wall_time_at(at), &times.time_zone))
         });
         RuleRow::new(status, &rules, &devices, left, &frame.here)
     };

@@ -5,21 +5,26 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::overview::TrackerRow;
 use super::*;
 use crate::device::{Device, DeviceKey};
 use crate::feed::{
     CatalogueOrigin, CatalogueStatus, Choice, Diff, DiffRule, KnownList, KnownLists, Origin, OwnRuleStatus,
     QuarantineReason, QuarantinedRule, RevisionState, RevisionStatus, SourceOptions, SourceStatus, Waiting,
 };
-use crate::history::{DeviceCount, HourCount, NameCount, RememberedVerdict, Totals, TrackerCount};
+use crate::history::{
+    CompanyCount, CompanyDetail, DeviceCount, FirstMeeting, HourCount, NameCount, News, RememberedVerdict,
+    Totals, TrackerCount,
+};
 use crate::list::{Action, OwnRule, ParseOptions, parse};
 use crate::name::DomainName;
 use crate::policy::{self, Explained, Policy, RuleRef};
 use crate::tracker::{Attribution, Kind, Tracker};
 use crate::web::api::Catalogue;
-use crate::web::chart::Chart;
+use crate::web::chart::{Chart, Of};
+use crate::web::company::{CompanyRow, KindRow};
 use crate::web::errors::ErrorPage;
+use crate::web::heat::{Heat, Rhythm};
+use crate::web::period::Period;
 use crate::web::view::{EventRow, Frame, Prose, RuleButton, Tab, Times, Who};
 use crate::web::without::WithoutList;
 
@@ -90,6 +95,7 @@ fn event_row() -> EventRow {
         at: times().clock(Timestamp::UNIX_EPOCH),
         device: (&device()).into(),
         name: (&hostile_name()).into(),
+        behind: Some((&hostile_name()).into()),
         who: Some((&tracker()).into()),
         qtype: HOSTILE.to_owned(),
         verdict: (&RememberedVerdict::Block(rule())).into(),
@@ -98,25 +104,42 @@ fn event_row() -> EventRow {
     }
 }
 
-fn device_row() -> devices::DeviceRow {
-    let count = DeviceCount {
+fn device_count() -> DeviceCount {
+    DeviceCount {
         device: device(),
         totals: Totals { queries: 2, hits: 1 },
         trackers: 1,
         first_seen: Timestamp::UNIX_EPOCH,
         last_seen: Timestamp::UNIX_EPOCH,
-    };
-    devices::DeviceRow::new(&count, &times())
+    }
 }
 
-fn tracker_rows() -> Vec<TrackerRow> {
-    let count = |attribution| TrackerCount { attribution, hits: 3, devices: 1 };
-    TrackerRow::all(&[count(tracker()), count(Attribution::Domain(hostile_name()))])
+fn company_count() -> CompanyCount {
+    let count = |attribution| TrackerCount { attribution, hits: 30, devices: 1 };
+    CompanyCount {
+        name: HOSTILE.to_owned(),
+        trackers: vec![count(tracker()), count(Attribution::Domain(hostile_name()))],
+        hits: 60,
+        hits_before: 30,
+        cloaked: 1,
+        devices: 1,
+    }
+}
+
+fn hour() -> HourCount {
+    HourCount { hour: Timestamp::UNIX_EPOCH, totals: Totals { queries: 2, hits: 1 } }
 }
 
 fn chart() -> Chart {
-    let hour = HourCount { hour: Timestamp::UNIX_EPOCH, totals: Totals { queries: 2, hits: 1 } };
-    Chart::new(&[hour], &TimeZone::UTC)
+    Chart::by_hour(&[hour()], &TimeZone::UTC, Of { device: Some(HOSTILE), company: Some(HOSTILE) })
+}
+
+fn news() -> news::NewsView {
+    let other = Device { key: DeviceKey::Address([192, 0, 2, 2].into()), name: HOSTILE.into() };
+    let meeting =
+        |attribution| FirstMeeting { attribution, device: other.clone(), hits: 3, is_new_to_all: true };
+    let meetings = vec![meeting(tracker()), meeting(Attribution::Domain(hostile_name()))];
+    news::NewsView::new(&News { devices: vec![device_count()], meetings }, false, &times())
 }
 
 fn problem() -> overview::ProblemLine {
@@ -132,11 +155,13 @@ fn overview() -> overview::Overview {
         queries_today: "2 questions".into(),
         share_today: "50 %".into(),
         chart: chart(),
-        spans: Vec::new(),
-        span_name: "24 hours",
+        periods: Period::Day.links(HOSTILE),
+        period: Period::Day,
         headline: Some(HOSTILE.to_owned()),
-        trackers: tracker_rows(),
-        devices: vec![device_row()],
+        companies_total: "1 company".into(),
+        companies: CompanyRow::all(&[company_count()], 60, true),
+        devices: overview::TopDevice::all(&[device_count()], &times()),
+        news: news(),
         latest: vec![event_row()],
     }
 }
@@ -161,12 +186,13 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
     let text = || HOSTILE.to_owned();
     check(&devices::Devices {
         frame: frame(),
-        devices: vec![device_row()],
+        devices: vec![devices::DeviceRow::new(&device_count(), &times())],
         silent: vec![devices::SilentDevice { name: text(), key: text(), addresses: text() }],
         router: Some(problem()),
     });
     let name = device::NameRow {
         name: (&hostile_name()).into(),
+        behind: Some((&hostile_name()).into()),
         who: Some((&tracker()).into()),
         hits: "1".into(),
         queries: "2".into(),
@@ -182,8 +208,14 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         hits_today: "1".into(),
         queries_today: "2 questions".into(),
         share_today: "50 %".into(),
+        headline: text(),
+        periods: Period::Day.links(HOSTILE),
+        period: Period::Day,
         chart: chart(),
-        trackers: tracker_rows(),
+        companies: CompanyRow::all(&[company_count()], 60, true),
+        untold: 3,
+        kinds: KindRow::all(&[company_count()]),
+        heat: Heat::new(&Rhythm::new(&[hour()], &TimeZone::UTC)),
         names: vec![name],
         latest: vec![event_row()],
     });
@@ -193,18 +225,140 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
 fn hostile_texts_stay_texts_in_the_log() {
     let text = || HOSTILE.to_owned();
     let choice = log::DeviceChoice { device: (&device()).into(), is_current: true };
+    let choices = || vec![log::Choice { value: text(), is_current: true }];
     check(&log::Log {
         frame: frame(),
         devices: vec![choice],
-        hits_only: true,
+        company: text(),
         name: text(),
+        verdicts: choices(),
+        types: choices(),
+        from: text(),
+        until: text(),
         is_filtered: true,
+        has_more_filters: true,
         rows: vec![event_row()],
         live: Some(text()),
         zone: text(),
         newest: Some(text()),
         older: Some(text()),
     });
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_pages_of_companies() {
+    let text = || HOSTILE.to_owned();
+    check(&companies::Companies {
+        frame: frame(),
+        device: Some((&device()).into()),
+        periods: Period::Week.links(HOSTILE),
+        period: Period::Week,
+        compared_with: Some("before"),
+        total: "1 company".into(),
+        hits: "60 times".into(),
+        columns: vec![companies::Column {
+            title: "Company",
+            address: text(),
+            is_current: true,
+            direction: "ascending",
+            is_number: false,
+        }],
+        companies: CompanyRow::all(&[company_count()], 60, true),
+        untold: 1,
+    });
+    let name = NameCount {
+        name: hostile_name(),
+        behind: Some(hostile_name()),
+        attribution: tracker(),
+        totals: Totals { queries: 60, hits: 60 },
+    };
+    let detail = CompanyDetail {
+        count: company_count(),
+        devices: vec![(device(), 60)],
+        names: vec![name],
+        hours: vec![(Timestamp::UNIX_EPOCH, 60)],
+    };
+    let product = || company::Product {
+        name: text(),
+        kind: "web analytics",
+        reports: Some(text()),
+        hits: Some("60".into()),
+    };
+    let met = || company::Met::new(&detail, Period::Week, true, &times(), &Policy::default(), HOSTILE);
+    for (is_known, met) in [(true, Some(met())), (false, Some(met())), (false, None)] {
+        check(&company::CompanyPage {
+            frame: frame(),
+            name: text(),
+            encoded: crate::web::format::percent_encoded(HOSTILE),
+            is_known,
+            parents: text(),
+            products: vec![product()],
+            lists: vec![company::ListAbout { name: text(), about: Some(text()) }],
+            periods: Period::Week.links(HOSTILE),
+            period: Period::Week,
+            met,
+        });
+    }
+}
+
+#[test]
+fn hostile_texts_stay_texts_in_a_report() {
+    let text = || HOSTILE.to_owned();
+    let device = || crate::web::api::Device { key: text(), name: text() };
+    let report = crate::web::report::Report {
+        week: text(),
+        days: text(),
+        from: text(),
+        until: text(),
+        complete: false,
+        device: None,
+        queries: 2,
+        hits: 1,
+        hits_before: Some(1),
+        change: Some(text()),
+        mostly: Some(text()),
+        companies_total: 1,
+        companies: vec![crate::web::report::ReportCompany {
+            name: text(),
+            products: text(),
+            hits: 1,
+            change: Some(text()),
+            cloaked: 1,
+            devices: vec![device()],
+        }],
+        devices: vec![crate::web::report::ReportDevice {
+            device: device(),
+            queries: 2,
+            hits: 1,
+            companies_total: 1,
+            companies: vec![crate::web::report::ReportCount { name: text(), hits: 1 }],
+        }],
+        first_week: false,
+        meetings: vec![crate::web::api::FirstMeeting {
+            who: crate::web::api::Who::Domain { domain: text() },
+            company: text(),
+            device: device(),
+            hits: 1,
+            new_to_all: true,
+        }],
+        meetings_untold: 1,
+        new_devices: vec![device()],
+        weekdays: vec![1; 7],
+        hours: vec![1; 24],
+    };
+    check(&crate::web::report::Mail { report: &report });
+    let one = crate::web::report::Report { device: Some(device()), ..report.clone() };
+    for report in [report, one] {
+        check(&report::ReportPage {
+            frame: frame(),
+            report,
+            chart: chart(),
+            devices: vec![log::DeviceChoice { device: (&self::device()).into(), is_current: true }],
+            before: text(),
+            after: Some(text()),
+            download: text(),
+        });
+    }
 }
 
 fn revision(state: RevisionState) -> RevisionStatus {
@@ -506,7 +660,12 @@ fn hostile_texts_stay_texts_among_well_known_lists() {
 
 #[test]
 fn hostile_texts_stay_texts_in_explanations_and_errors() {
-    let page = |outcome| explain::Explain { frame: frame(), typed: HOSTILE.to_owned(), outcome };
+    let page = |outcome| explain::Explain {
+        frame: frame(),
+        typed: HOSTILE.to_owned(),
+        on: Some((&device()).into()),
+        outcome,
+    };
     check(&page(explain::Outcome::Empty));
     check(&page(explain::Outcome::NotAName(HOSTILE.to_owned())));
     for own in [true, false] {
