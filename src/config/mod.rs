@@ -21,8 +21,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::device::NamedDevice;
-use crate::feed::{PublicSource, SourceOptions};
 use crate::event::Privacy;
+use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
 use crate::policy::Blocking;
 use crate::resolve::{CacheOptions, ResolveOptions, Transport, UpstreamAddress};

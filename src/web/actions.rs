@@ -11,7 +11,7 @@ use axum::{Form, Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Web;
-use super::api::catalogues;
+use super::api::{EraseWish, GOES_ON, catalogues, erasure};
 use super::errors::{Failure, is_for_program};
 use super::notes::{Note, Undo};
 use super::view::with_note;

@@ -15,10 +15,12 @@ use futures_util::stream;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AskedEvents, Error, Event, Verdict, Who};
+use super::{Error, Event, Verdict, Who};
 use crate::history::EventFilter;
 use crate::web::Web;
 use crate::web::errors::Failure;
+use crate::web::filter::AskedEvents;
+use crate::web::view::Times;
 
 /// Events that are read at once: half a megabyte of text.
 const PAGE: u32 = 2_000;
@@ -64,7 +66,7 @@ pub(super) async fn export(
     Query(events): Query<AskedEvents>,
 ) -> Result<Response, Failure> {
     let is_limited = events.limit.is_some();
-    let mut filter = events.filter()?;
+    let mut filter = events.filter(&Times::new(&web))?;
     let limit = if is_limited { filter.limit } else { u32::MAX };
     filter.limit = PAGE.min(limit);
     let format = asked.format;

@@ -11,13 +11,13 @@ use super::news::NewsView;
 use super::welcome::Welcome;
 use super::{Page, page};
 use crate::history::{CompanyCount, DeviceCount, EventFilter};
+use crate::web::Web;
 use crate::web::chart::{Chart, Of};
 use crate::web::company::{Change, CompanyRow, change_of, is_comparable};
 use crate::web::format;
 use crate::web::period::{Period, PeriodLink};
 use crate::web::problems::{Problem, problems};
 use crate::web::view::{DeviceLink, EventRow, Frame, Moment, Prose, Tab, Times};
-use crate::web::Web;
 
 /// How many companies are shown.
 const COMPANIES_MAX: usize = 10;
