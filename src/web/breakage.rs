@@ -141,7 +141,9 @@ impl<'a> Levels<'a> {
     pub(super) fn new(catalogue: &'a Catalogue) -> Self {
         let entry =
             |entry: &'a crate::tracker::Entry| (entry.name.as_ref().as_wire(), (entry.level, entry.exact));
-        Self(catalogue.entries().iter().map(entry).collect())
+        // Public catalogues do not grade their names. Of two that say the same, the stronger comes first and stays.
+        let graded = catalogue.entries().iter().rev().filter(|entry| entry.is_graded());
+        Self(graded.map(entry).collect())
     }
 
     /// As the most specific entry that covers `name` says.
