@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::device::DeviceKey;
 use crate::list::OwnRule;
 use crate::name::DomainName;
+use crate::tracker::PublicCatalogue;
 
 /// The longest time for which a name may be let through; whoever wants more wants it for good.
 pub const ALLOW_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -55,6 +56,12 @@ pub enum Command {
     },
     /// Follow the source of a list again that was held at a revision.
     Follow(String),
+    /// Have a public catalogue of trackers downloaded, and use it.
+    AddCatalogue(PublicCatalogue),
+    /// Use a public catalogue no more that was added.
+    RemoveCatalogue(PublicCatalogue),
+    /// Download a public catalogue now.
+    RefreshCatalogue(PublicCatalogue),
     /// Forget the answers that are kept: all of them, or those about a name.
     FlushCache(Option<FlushedName>),
     /// Forget what happened: what the history has of a device, a name or a time, and what answers are kept about a name.

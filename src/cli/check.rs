@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::output::{print, print_json};
 use super::{Options, Output, load_config};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
-use crate::feed::Origin;
+use crate::feed::{Origin, read_catalogue_file};
 
 /// What `check` says to programs.
 #[derive(Serialize)]
@@ -78,6 +78,15 @@ fn problems(error: &ConfigError) -> Vec<Problem> {
     error.problems.iter().map(problem).collect()
 }
 
+/// What is wrong with the person's own catalogues of trackers.
+fn mistakes(config: &Config) -> Vec<String> {
+    let read = |path: &std::path::PathBuf| match read_catalogue_file(path) {
+        Ok((_, mistakes)) => mistakes,
+        Err(problem) => vec![problem],
+    };
+    config.catalogue_files.iter().flat_map(read).collect()
+}
+
 /// Opens what is a file; opening a pipe would wait for its writer.
 fn readable(path: &std::path::Path) -> io::Result<()> {
     if !std::fs::metadata(path)?.is_file() {
@@ -89,6 +98,7 @@ fn readable(path: &std::path::Path) -> io::Result<()> {
 /// What the daemon would start with, but not as the person meant it.
 fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = config.warnings();
+    warnings.extend(mistakes(config));
     for list in &config.lists {
         if let Origin::File(path) = &list.origin
             && let Err(error) = readable(path)

@@ -25,6 +25,9 @@ pub(super) async fn run(name: &str, config: &Config, output: Output) -> Result<(
         }
         Who::Domain { .. } => print("The catalogue knows nothing of it."),
     }
+    if let (Who::Domain { .. }, Some(about)) = (&explanation.who, &explanation.list_about) {
+        print(&format!("The list whose rule decides is {about}"));
+    }
     if explanation.rules.is_empty() {
         return Ok(());
     }

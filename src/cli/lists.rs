@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use reqwest::Method;
 
 use super::client::Daemon;
-use super::output::{local, number, print, print_json, print_table, table};
+use super::output::{local, number, print, print_json, print_table, table, who};
 use super::{CliError, ListsCommand, Output, progress, revisions};
 use crate::config::Config;
-use crate::web::api::{Done, KnownLists, List, NewList, RefreshWish};
+use crate::web::api::{
+    Done, KnownLists, List, ListWithout, NamesAndHits, NewList, RefreshWish, percent_encoded,
+};
 
 /// Rules held back that are shown of each list; `--output json` has more.
 const QUARANTINED_SHOWN: usize = 10;
@@ -22,6 +24,7 @@ pub(super) async fn run(
     let daemon = Daemon::find(config)?;
     match command {
         ListsCommand::Status => show(&daemon.get::<Vec<List>>("lists", &[]).await?, output)?,
+        ListsCommand::Without { name } => without(&name, &daemon, output).await?,
         ListsCommand::Refresh { name } => return refresh(name, &daemon, output).await,
         ListsCommand::Known { word } => known(word.as_deref(), &daemon, output).await?,
         ListsCommand::Add { what, name, kind, format, subdomains } => {
@@ -82,6 +85,41 @@ async fn known(word: Option<&str>, daemon: &Daemon, output: Output) -> Result<()
     print_table(&mut rows);
     if known.lists.is_empty() {
         print("No well-known list has this word in its name or purpose.");
+    }
+    Ok(())
+}
+
+async fn without(name: &str, daemon: &Daemon, output: Output) -> Result<(), CliError> {
+    let path = format!("lists/{}/without", percent_encoded(name));
+    let without: ListWithout = daemon.get(&path, &[]).await?;
+    if output == Output::Json {
+        return print_json(&without);
+    }
+    let sum = |NamesAndHits { names, hits }: NamesAndHits| {
+        let (hit, name) = (if hits == 1 { "hit" } else { "hits" }, if names == 1 { "name" } else { "names" });
+        format!("{} {hit} on {} {name}", number(hits), number(names))
+    };
+    print(&format!(
+        "Without {name}, of {} in the last seven days {} would pass, and {} would still be blocked by others.",
+        sum(without.blocked),
+        sum(without.alone),
+        sum(without.shared)
+    ));
+    if without.is_cut {
+        print("Only the 10,000 names with the most hits were looked at.");
+    }
+    if without.names.is_empty() {
+        return Ok(());
+    }
+    print("");
+    let mut rows = table(&["would pass", "whose it is", "blocked"]);
+    for name in &without.names {
+        rows.add_row([&name.name, &who(&name.who), &number(name.hits)]);
+    }
+    print_table(&mut rows);
+    let untold = without.alone.names.saturating_sub(without.names.len() as u64);
+    if 0 < untold {
+        print(&format!("and {} more", number(untold)));
     }
     Ok(())
 }

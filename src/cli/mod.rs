@@ -18,6 +18,7 @@ mod progress;
 mod revisions;
 mod rules;
 mod status;
+mod trackers;
 
 pub use client::{SOCKET_NAME, socket_candidates};
 pub use erase::EraseArguments;
@@ -80,6 +81,12 @@ pub enum Subcommands {
         /// What to do with them; without one, their state is shown.
         #[command(subcommand)]
         command: Option<ListsCommand>,
+    },
+    /// Show the catalogues that tell whose names are; have public ones downloaded.
+    Trackers {
+        /// What to do with them; without one, their state is shown.
+        #[command(subcommand)]
+        command: Option<TrackersCommand>,
     },
     /// Let a name through, whatever the lists say.
     Allow {
@@ -172,11 +179,38 @@ pub enum CacheCommand {
     },
 }
 
+/// What to do with the catalogues of trackers.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TrackersCommand {
+    /// Show how each catalogue is, with its licence.
+    Status,
+    /// Have a public catalogue downloaded once a week; by that you accept its licence.
+    Add {
+        /// `adguard`, `ghostery`, `disconnect` or `duckduckgo`.
+        catalogue: String,
+    },
+    /// Use a catalogue no more that was added.
+    Remove {
+        /// Its name.
+        catalogue: String,
+    },
+    /// Download a public catalogue now.
+    Refresh {
+        /// Its name.
+        catalogue: String,
+    },
+}
+
 /// What to do with the lists.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ListsCommand {
     /// Show how each list is.
     Status,
+    /// Show what would still be blocked without a list: what it alone blocked in the last seven days.
+    Without {
+        /// The list.
+        name: String,
+    },
     /// Download one list now, or all of them, and wait for the end.
     Refresh {
         /// The list's name.
@@ -333,6 +367,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         }
         Subcommands::Fix { device, minutes } => fix::run(&device, minutes, &config, output).await?,
         Subcommands::Rules => rules::show(&config, output).await?,
+        Subcommands::Trackers { command } => {
+            trackers::run(command.unwrap_or(TrackersCommand::Status), &config, output).await?;
+        }
         Subcommands::Devices => devices::run(&config, output).await?,
         Subcommands::Log { device, blocked, name, limit } => {
             let filter = log::Filter { device: device.as_deref(), blocked, name: name.as_deref(), limit };

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 
 use crate::device::NamedDevice;
 use crate::event::Privacy;
-use crate::feed::SourceOptions;
+use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
 use crate::policy::Blocking;
 use crate::resolve::{CacheOptions, ResolveOptions, Transport, UpstreamAddress};
@@ -65,6 +65,10 @@ pub struct Config {
     pub list_timeout: Duration,
     /// How many revisions of each list are kept.
     pub keep_revisions: usize,
+    /// The person's own catalogues of trackers, the strongest first.
+    pub catalogue_files: Vec<PathBuf>,
+    /// The public catalogues that are downloaded.
+    pub catalogue_download: Vec<PublicSource>,
     /// The person's own rules, each with its line.
     pub own_rules: Vec<(Action, OwnRule, u32)>,
     /// The devices that have a name.
@@ -132,6 +136,8 @@ impl Default for Config {
             list_size_max: 128 << 20,
             list_timeout: Duration::from_secs(120),
             keep_revisions: 5,
+            catalogue_files: Vec::new(),
+            catalogue_download: Vec::new(),
             own_rules: Vec::new(),
             devices: Vec::new(),
             history: HistorySection {

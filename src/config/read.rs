@@ -16,12 +16,12 @@ use super::reader::{Findings, Section, Value};
 use super::{BUILT_IN_LIST, Config, HistorySection};
 use crate::device::{Mac, NamedDevice, TAGS};
 use crate::event::Privacy;
-use crate::feed::{Origin, SourceKind, SourceOptions};
+use crate::feed::{Origin, PublicSource, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
 use crate::resolve::{CacheOptions, ResolveOptions, UpstreamAddress};
 use crate::server::{Access, IN_FLIGHT_MAX, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, ServerOptions};
-use crate::tracker::Level;
+use crate::tracker::{Level, PublicCatalogue};
 
 /// A list that is downloaded more often than this is a burden for who serves it.
 const REFRESH_MIN: Duration = Duration::from_secs(3600);
@@ -116,6 +116,7 @@ impl Config {
         for section in root.sections("lists") {
             read_list(section, &mut self.lists);
         }
+        self.read_trackers(root.section("trackers"));
         self.read_rules(root.section("rules"), line_of);
         for section in root.sections("devices") {
             self.devices.extend(read_device(section));
@@ -170,6 +171,27 @@ impl Config {
         }
     }
 
+    fn read_trackers(&mut self, mut trackers: Section<'_>) {
+        if let Some(value) = trackers.get("files") {
+            self.catalogue_files = value.list("a file", absolute_path);
+        }
+        let Some(value) = trackers.get("download") else { return };
+        for element in value.elements() {
+            let source = match element.as_section() {
+                Some(section) => read_public_source(section),
+                None => element.parse(PUBLIC_EXPECTED, read_public).map(PublicSource::new),
+            };
+            let taken = |source: &PublicSource| {
+                self.catalogue_download.iter().any(|known| known.catalogue == source.catalogue)
+            };
+            match source {
+                Some(source) if taken(&source) => element.complain("this catalogue is named already"),
+                Some(source) => self.catalogue_download.push(source),
+                None => {}
+            }
+        }
+    }
+
     fn read_rules(&mut self, mut rules: Section<'_>, line_of: &dyn Fn(usize) -> u32) {
         for (key, action) in [("block", Action::Block), ("allow", Action::Allow)] {
             let Some(value) = rules.get(key) else { continue };
@@ -180,6 +202,33 @@ impl Config {
             }
         }
     }
+}
+
+const PUBLIC_EXPECTED: &str = "`adguard`, `ghostery`, `disconnect` or `duckduckgo`";
+
+fn read_public(text: &str) -> Result<PublicCatalogue, String> {
+    text.parse()
+        .map_err(|()| format!("`{text}` is no public catalogue of trackers; expected {PUBLIC_EXPECTED}"))
+}
+
+/// A public catalogue that comes from elsewhere than its authors offer it.
+fn read_public_source(mut section: Section<'_>) -> Option<PublicSource> {
+    let name = section.get("name");
+    let urls = section.get("urls").map(|value| value.list("a URL", read_url)).unwrap_or_default();
+    let Some(name) = name else {
+        section.complain(format!("expected `name`: {PUBLIC_EXPECTED}"));
+        return None;
+    };
+    let catalogue = name.parse(PUBLIC_EXPECTED, read_public)?;
+    let expected = catalogue.urls().len();
+    if urls.len() != expected {
+        let files = if expected == 1 { "file" } else { "files" };
+        section.complain(format!(
+            "expected `urls` with {expected} addresses, since this catalogue is made of {expected} {files}; or only its name"
+        ));
+        return None;
+    }
+    Some(PublicSource { catalogue, urls })
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {
@@ -366,6 +415,8 @@ pub(super) fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>
         })
     });
     let format = section.get("format").and_then(|value| value.parse("a syntax such as `hosts`", read_format));
+    let description =
+        section.get("description").and_then(|value| value.parse("a sentence", read_description));
     let subdomains = section.get("subdomains").and_then(|value| value.boolean());
     let refresh = section
         .get("refresh")
@@ -404,6 +455,7 @@ pub(super) fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>
     let kind = kind.unwrap_or(SourceKind::Block);
     lists.push(SourceOptions {
         name,
+        description,
         kind,
         origin,
         mirrors,
@@ -413,6 +465,15 @@ pub(super) fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>
         refresh: refresh.unwrap_or(REFRESH_DEFAULT),
         added: false,
     });
+}
+
+/// What is shown in one line beside names.
+fn read_description(text: &str) -> Result<Arc<str>, String> {
+    const LEN_MAX: usize = 200;
+    if LEN_MAX < text.chars().count() || text.chars().any(char::is_control) {
+        return Err(format!("this can't be a description; use one line of up to {LEN_MAX} characters"));
+    }
+    Ok(text.trim().into())
 }
 
 fn read_format(text: &str) -> Result<Option<Format>, String> {

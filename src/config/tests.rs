@@ -47,7 +47,7 @@ fn the_shipped_file_has_every_key() {
     }
     let sections = [
         "dns", "limits", "upstream", "cache", "blocking", "web", "builtin", "download", "lists", "rules",
-        "devices", "history",
+        "devices", "history", "trackers",
     ];
     let keys: std::collections::BTreeSet<String> = known
         .into_iter()

@@ -15,6 +15,7 @@ mod logging;
 mod own_rules;
 mod running;
 mod socket;
+mod trackers;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -66,7 +66,8 @@ impl Running {
         let subject = rule.shown_subject();
         let Some(client) = &rule.client else { return subject };
         let devices = self.devices.current();
-        let name = policy::device_of(client).and_then(|key| devices.name_of(key).map(ToString::to_string));
+        let name =
+            policy::device_of(client).and_then(|key| devices.name_of(key).map(|name| name.to_string()));
         let name = name.unwrap_or_else(|| match client {
             Client::Name(name) => name.to_string(),
             client => client.to_string(),

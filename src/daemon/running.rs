@@ -23,14 +23,14 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
-use super::{counters, data_dir, erase, heap, socket};
+use super::{counters, data_dir, erase, heap, socket, trackers};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, Erasure, FlushedName, Refused};
 use crate::config::{BUILT_IN_LIST, Config, HistorySection};
 use crate::device::{DeviceTable, LiveDevices};
 use crate::discovery::{self, Observed};
-use crate::feed::{Feed, FeedError, FeedOptions, Origin, SourceOptions};
+use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
 use crate::history::{self, History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
@@ -65,6 +65,7 @@ pub(super) struct Running {
     history: History,
     events: Events,
     pub(super) feed: Feed,
+    pub(super) catalogues: Catalogues,
     listeners: Listeners,
     /// The names under which the page may be visited.
     page_names: Arc<ArcSwap<Vec<String>>>,
@@ -112,7 +113,7 @@ impl Running {
             warn!("the built-in list: {mistake}");
         }
         let built_in = Arc::new(built_in);
-        let catalogue = Catalogue::new(std::slice::from_ref(&*built_in), &[]);
+        let catalogue = Catalogue::new(&[&built_in], &[]);
         let catalogue = Arc::new(LiveCatalogue::new(catalogue));
         for warning in config.warnings() {
             warn!("{warning}");
@@ -151,7 +152,14 @@ impl Running {
         let added = Added::open(data.path.as_deref());
         let feed_options = feed_options(&config, &added, data.path.clone(), &built_in);
         let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
-        let feed = Feed::start(feed_options, Arc::clone(&policy), hosts, Arc::clone(&clock)).await;
+        let feed =
+            Feed::start(feed_options, Arc::clone(&policy), Arc::clone(&hosts) as _, Arc::clone(&clock)).await;
+        let catalogues = Catalogues::start(
+            trackers::options(&config, data.path.clone(), &built_in),
+            Arc::clone(&catalogue),
+            Arc::clone(&hosts) as Arc<dyn HostLookup>,
+            Arc::clone(&clock),
+        );
         let started = clock.now();
         let page_names = Arc::new(ArcSwap::from_pointee(host_names(&config)));
         let gathered = events.source();
@@ -163,6 +171,7 @@ impl Running {
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
+                catalogues: catalogues.clone(),
                 policy: Arc::clone(&policy),
                 devices: Arc::clone(&devices),
                 catalogue: Arc::clone(&catalogue),
@@ -194,6 +203,7 @@ impl Running {
                 history,
                 events,
                 feed,
+                catalogues,
                 page_names,
                 observed: Mutex::default(),
                 socket: ArcSwap::default(),
@@ -412,6 +422,10 @@ impl Running {
         let mut added = self.added.lock().await;
         added.look();
         self.reconfigure_feed(&config, &added).await;
+        let catalogues = trackers::options(&config, self.data_dir.clone(), &self.built_in);
+        if let Err(error) = self.catalogues.reconfigure(catalogues).await {
+            warn!(%error, "the catalogues did not take over the configuration");
+        }
         Ok(config)
     }
 
@@ -432,6 +446,7 @@ impl Running {
         problems.extend(self.feed.own_problem());
         problems.extend(self.feed.accepted_problem());
         problems.extend(self.feed.unkept_problem());
+        problems.extend(self.catalogues.problems());
         for stored in [&self.reload_problem, &self.discovery_problem, &self.added_problem] {
             problems.extend(stored.load().as_ref().clone());
         }
@@ -511,6 +526,9 @@ impl Running {
             Command::AcceptRules { list, rule } => self.accept_rules(&list, rule.as_deref()).await,
             Command::RollBack { list, revision } => self.roll_back(&list, revision.as_deref()).await,
             Command::Follow(list) => self.follow(&list).await,
+            Command::AddCatalogue(catalogue) => self.add_catalogue(catalogue).await,
+            Command::RemoveCatalogue(catalogue) => self.remove_catalogue(catalogue).await,
+            Command::RefreshCatalogue(catalogue) => self.refresh_catalogue(catalogue).await,
             Command::FlushCache(name) => self.flush_cache(name).await,
             Command::Erase(erasure) => self.erase(erasure).await,
             Command::Reload => self.reload().await,

@@ -60,22 +60,100 @@ pub(super) struct Failure {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// What came as it is.
+pub(super) enum Raw {
+    /// What is known is still the newest.
+    Unchanged,
+    Content {
+        content: Vec<u8>,
+        etag: Option<String>,
+        last_modified: Option<String>,
+    },
+}
+
 /// Downloads a list. `now` is for a `Retry-After` that names a time.
 pub(super) async fn fetch(
     request: Request,
     hosts: Arc<dyn HostLookup>,
     now: Timestamp,
 ) -> Result<Fetched, Failure> {
-    let shown = Origin::Url(request.url.clone()).shown();
-    let failure = |what: String| Failure { message: format!("{shown} {what}"), retry_after: None };
-    let url = Url::parse(&request.url)
+    let failure = failure_at(&request.url);
+    let Request { url, known, options, size_max, timeout, directory, meter } = request;
+    let response = match ask(&url, known, timeout, hosts, now).await? {
+        Answer::Unchanged(known) => return Ok(Fetched::Unchanged(known)),
+        Answer::Content(response) => response,
+    };
+    if response.content_length().is_some_and(|length| size_max < length) {
+        return Err(failure(Refusal::TooLarge(size_max).to_string()));
+    }
+    let (etag, last_modified) = (header(&response, ETAG), header(&response, LAST_MODIFIED));
+    meter.begin(response.content_length());
+    match take_in(response, options, size_max, directory, meter).await {
+        Ok(taken) => Ok(Fetched::Text { taken, etag, last_modified }),
+        Err(TakeInError::Refused(refusal)) => Err(failure(refusal.to_string())),
+        Err(TakeInError::Transport(error)) => Err(failure(explain(&error.without_url(), timeout))),
+        Err(TakeInError::Panic(message)) => Err(failure(format!("could not be read: {message}"))),
+    }
+}
+
+/// Downloads what is no list, of at most `size_max` octets, as it is.
+pub(super) async fn fetch_raw(
+    url: &str,
+    known: Option<Validator>,
+    size_max: usize,
+    timeout: Duration,
+    hosts: Arc<dyn HostLookup>,
+    now: Timestamp,
+) -> Result<Raw, Failure> {
+    let failure = failure_at(url);
+    let mut response = match ask(url, known, timeout, hosts, now).await? {
+        Answer::Unchanged(_) => return Ok(Raw::Unchanged),
+        Answer::Content(response) => response,
+    };
+    let (etag, last_modified) = (header(&response, ETAG), header(&response, LAST_MODIFIED));
+    let mut content = Vec::new();
+    let broken = |error: reqwest::Error| failure(explain(&error.without_url(), timeout));
+    while let Some(piece) = response.chunk().await.map_err(broken)? {
+        if size_max < content.len() + piece.len() {
+            return Err(failure(format!("is larger than {} MiB, which it never was", size_max >> 20)));
+        }
+        content.extend_from_slice(&piece);
+    }
+    Ok(Raw::Content { content, etag, last_modified })
+}
+
+/// What a server answered, before its text is read.
+enum Answer {
+    Unchanged(Validator),
+    Content(Response),
+}
+
+/// A failure that names the address, without what is secret in it.
+fn failure_at(url: &str) -> impl Fn(String) -> Failure + use<> {
+    let shown = Origin::Url(url.to_owned()).shown();
+    move |what| Failure { message: format!("{shown} {what}"), retry_after: None }
+}
+
+fn header(response: &Response, name: HeaderName) -> Option<String> {
+    response.headers().get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// Asks a server for what changed since `known`.
+async fn ask(
+    url: &str,
+    known: Option<Validator>,
+    timeout: Duration,
+    hosts: Arc<dyn HostLookup>,
+    now: Timestamp,
+) -> Result<Answer, Failure> {
+    let failure = failure_at(url);
+    let url = Url::parse(url)
         .map_err(|error| failure(format!("is not a URL ({error}); correct it in the configuration")))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(failure(
             "is neither http nor https; for a file on this machine configure its `path`".to_owned(),
         ));
     }
-    let Request { known, options, size_max, timeout, directory, meter, .. } = request;
     let plain = url.scheme() == "http";
     // Reading the system's certificates blocks.
     let client = background::run(move || client(timeout, &hosts, plain)).await;
@@ -86,24 +164,12 @@ pub(super) async fn fetch(
     let response = client.get(url).headers(conditions(known.as_ref())).send().await;
     let response = response.map_err(|error| failure(explain(&error.without_url(), timeout)))?;
     match (response.status(), known) {
-        (StatusCode::OK, _) => {}
-        (StatusCode::NOT_MODIFIED, Some(known)) => return Ok(Fetched::Unchanged(known)),
+        (StatusCode::OK, _) => Ok(Answer::Content(response)),
+        (StatusCode::NOT_MODIFIED, Some(known)) => Ok(Answer::Unchanged(known)),
         (status, _) => {
             let retry_after = retry_after(response.headers(), now);
-            return Err(Failure { retry_after, ..failure(explain_status(status)) });
+            Err(Failure { retry_after, ..failure(explain_status(status)) })
         }
-    }
-    if response.content_length().is_some_and(|length| size_max < length) {
-        return Err(failure(Refusal::TooLarge(size_max).to_string()));
-    }
-    let header = |name: HeaderName| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-    let (etag, last_modified) = (header(ETAG), header(LAST_MODIFIED));
-    meter.begin(response.content_length());
-    match take_in(response, options, size_max, directory, meter).await {
-        Ok(taken) => Ok(Fetched::Text { taken, etag, last_modified }),
-        Err(TakeInError::Refused(refusal)) => Err(failure(refusal.to_string())),
-        Err(TakeInError::Transport(error)) => Err(failure(explain(&error.without_url(), timeout))),
-        Err(TakeInError::Panic(message)) => Err(failure(format!("could not be read: {message}"))),
     }
 }
 

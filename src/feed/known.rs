@@ -1,5 +1,8 @@
 //! Well-known lists by name: `blocklists/known-lists.toml`.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use serde::Deserialize;
 
 const BUNDLED: &str = include_str!("../../blocklists/known-lists.toml");
@@ -79,6 +82,15 @@ impl KnownLists {
         };
         self.lists.iter().filter(has).collect()
     }
+}
+
+/// The well-known list that comes from this address.
+pub(super) fn known_at(url: &str) -> Option<&'static KnownList> {
+    static BY_URL: LazyLock<HashMap<String, KnownList>> = LazyLock::new(|| {
+        let lists = KnownLists::bundled().lists.into_iter();
+        lists.flat_map(|list| list.urls.clone().into_iter().map(move |url| (url, list.clone()))).collect()
+    });
+    BY_URL.get(url)
 }
 
 #[cfg(test)]

@@ -5,10 +5,13 @@
 //! (`revision`). A compile (`compile`) makes one ruleset of all texts and puts it in force at once. Whatever fails, the
 //! last good text stays in force, and [`SourceStatus::problem`] says why and what to do.
 //!
+//! Catalogues of trackers (`catalogues`) are downloaded alike.
+//!
 //! The person's own rules (`own`) go a way of their own and are in force as soon as they are written.
 
 mod accepted;
 mod background;
+mod catalogues;
 mod charset;
 mod compile;
 mod diff;
@@ -34,6 +37,9 @@ mod text;
 mod unpack;
 mod watch;
 
+pub use catalogues::{
+    CatalogueOptions, CatalogueOrigin, CatalogueStatus, Catalogues, PublicSource, read_catalogue_file,
+};
 pub use known::{Choice, KnownList, KnownLists};
 pub use options::*;
 pub use status::*;
@@ -129,6 +135,13 @@ impl Feed {
             ..status.clone()
         };
         sources.iter().map(with_progress).collect()
+    }
+
+    /// What a list is and what it is for, in one line; `None` when nobody says.
+    pub fn describe(&self, list: &str) -> Option<String> {
+        let sources = self.view.sources.load();
+        let found = sources.iter().find(|(status, _)| *status.options.name == *list);
+        found.and_then(|(status, _)| status.describe())
     }
 
     /// The revisions of a list that are kept, the newest first; one that waits among them.

@@ -74,6 +74,8 @@ impl FromStr for SourceKind {
 pub struct SourceOptions {
     /// Its name: letters, digits, `-`, `_`, `.`; unique.
     pub name: Arc<str>,
+    /// What it is for, in the words of the person.
+    pub description: Option<Arc<str>>,
     /// What its names are for.
     pub kind: SourceKind,
     /// Where its text comes from.
@@ -95,6 +97,7 @@ impl SourceOptions {
     pub fn new(name: &str, origin: Origin) -> Self {
         Self {
             name: name.into(),
+            description: None,
             kind: SourceKind::Block,
             origin,
             mirrors: Vec::new(),

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::SourceOptions;
+use super::known::known_at;
+use super::{Origin, SourceOptions};
 use crate::list::{Action, Format, OwnRule, Report};
 
 /// How a source is.
@@ -68,6 +69,23 @@ impl SourceStatus {
             progress: None,
             failed: false,
             problem: None,
+        }
+    }
+
+    /// What it is and what it is for, in one line: `Windows Spy Blocker: hosts that Windows reports to`. The person's own words
+    /// come first, then those about well-known lists, then the list's own.
+    pub fn describe(&self) -> Option<String> {
+        if matches!(self.options.origin, Origin::BuiltIn(_)) {
+            return Some("the built-in list: names that report on people".to_owned());
+        }
+        let known = self.options.urls().find_map(known_at);
+        let header = &self.report.header;
+        let title = known.map(|list| list.title.as_str()).or(header.title.as_deref());
+        let own = self.options.description.as_deref().filter(|own| !own.is_empty());
+        let about = own.or_else(|| known.map(|list| list.about.as_str())).or(header.description.as_deref());
+        match (title, about) {
+            (Some(title), Some(about)) if title != about => Some(format!("{title}: {about}")),
+            (title, about) => title.or(about).map(str::to_owned),
         }
     }
 

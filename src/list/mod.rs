@@ -12,6 +12,7 @@ mod adblock;
 mod dnsmasq;
 mod dress;
 mod finder;
+mod header;
 mod hosts;
 mod line;
 mod modifiers;
@@ -29,6 +30,7 @@ mod tests;
 mod unbound;
 
 pub use finder::{Finder, FoundLine};
+pub use header::Header;
 pub use own::{OwnRule, OwnRuleError};
 pub use parser::Parser;
 pub use pattern::{Pattern, PatternError};

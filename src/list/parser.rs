@@ -157,7 +157,10 @@ impl Parser {
         let line = self.reader.read(raw, is_first, &mut self.rules);
         match line {
             Line::Blank => self.report.blank += 1,
-            Line::Comment => self.report.comments += 1,
+            Line::Comment => {
+                self.report.comments += 1;
+                self.report.header.read(self.report.lines, raw);
+            }
             Line::Skip(skip) => {
                 self.deliver_pending(add);
                 self.skip(skip, raw);

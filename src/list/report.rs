@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::PatternError;
+use super::{Header, PatternError};
 use crate::name::NameError;
 
 /// How many lines of a reason are kept word for word.
@@ -166,6 +166,8 @@ pub struct Report {
     pub comments: u32,
     /// Empty lines.
     pub blank: u32,
+    /// What the list says of itself.
+    pub header: Header,
     skipped: Vec<SkipCount>,
 }
 

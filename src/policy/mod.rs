@@ -324,6 +324,12 @@ impl Policy {
         [self.own.explain(&asked, true), self.lists.explain(&asked, false)].concat()
     }
 
+    /// The same for a name that an answer leads to.
+    pub fn explain_target(&self, question: &Question<'_>) -> Vec<Explained> {
+        let asked = question.asked(question.name, Role::Target);
+        [self.own.explain(&asked, true), self.lists.explain(&asked, false)].concat()
+    }
+
     /// For each list that has the deciding rule, or another of those that cover the name, what would be said without it;
     /// lists without which nothing changes are left out.
     pub fn explain_without(explained: &[Explained]) -> Vec<Without> {

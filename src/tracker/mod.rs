@@ -8,10 +8,12 @@
 mod kind;
 mod live;
 mod part;
+mod public;
 
 pub use self::kind::{Kind, Level};
 pub use self::live::LiveCatalogue;
 pub use self::part::{CatalogueError, Company, Part, Problem};
+pub use self::public::{PublicCatalogue, PublicError};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -86,7 +88,7 @@ impl Catalogue {
     /// Reads a text that is all of the catalogue. Lines that can't be read are left out and told.
     pub fn parse(text: &str) -> (Self, Vec<CatalogueError>) {
         let (part, errors) = Part::parse(text);
-        (Self::new(&[part], &[]), errors)
+        (Self::new(&[&part], &[]), errors)
     }
 
     /// Puts catalogues together: those that people wrote, the strongest first, then public ones.
@@ -94,7 +96,7 @@ impl Catalogue {
     /// A name belongs to the first part that covers it, and there to its most specific entry. What a stronger part says
     /// of a product or company counts for the names of weaker ones too; public ones only add what nobody has said. A
     /// company of a public one that goes by another name is known by its domains.
-    pub fn new(written: &[Part], public: &[Part]) -> Self {
+    pub fn new(written: &[&Part], public: &[&Part]) -> Self {
         let mut joined = Joined::default();
         for part in written {
             for (name, facts) in &part.companies {
@@ -330,7 +332,7 @@ parent  Another
 
     #[track_caller]
     fn check(name: &str, expected: &str) {
-        assert_eq!(shown(&Catalogue::new(&[part(TEXT)], &[]), name), expected);
+        assert_eq!(shown(&Catalogue::new(&[&part(TEXT)], &[]), name), expected);
     }
 
     #[test]
@@ -356,14 +358,14 @@ parent  Another
     fn the_stronger_part_wins_and_the_rest_stays() {
         let own = "[Meta Pixel]\ncompany Facebook\nkind session-replay\npixel own.example\n\
                    [Mine]\ncompany Me\nkind other\npixel meta.example\n{Mailer}\nprivacy https://mailer.example/";
-        let catalogue = Catalogue::new(&[part(own), part(TEXT)], &[]);
+        let catalogue = Catalogue::new(&[&part(own), &part(TEXT)], &[]);
         let check = |name, expected: &str| assert_eq!(shown(&catalogue, name), expected);
         check("own.example", "Meta Pixel of Facebook, -, -");
         // A wider name of the person's own covers narrower ones that are built in.
         check("pixel.meta.example", "Mine of Me, -, -");
         check("t.mailer.example", "Opens of Mailer, Group, https://mailer.example/");
         let facts = "[Meta Pixel]\ncompany Facebook\nkind session-replay";
-        let catalogue = Catalogue::new(&[part(facts), part(TEXT)], &[]);
+        let catalogue = Catalogue::new(&[&part(facts), &part(TEXT)], &[]);
         assert_eq!(shown(&catalogue, "pixel.meta.example"), "Meta Pixel of Facebook, -, -");
     }
 
@@ -372,7 +374,7 @@ parent  Another
         let built_in =
             "[A]\ncompany A\nkind other\npixel a.example\n[A]\ncompany A\nkind mobile-sdk\npixel b.example";
         let own = "[A]\ncompany Own\nkind mobile-sdk";
-        let catalogue = Catalogue::new(&[part(own), part(built_in)], &[]);
+        let catalogue = Catalogue::new(&[&part(own), &part(built_in)], &[]);
         assert_eq!(shown(&catalogue, "a.example"), "A of A, -, -");
         assert_eq!(shown(&catalogue, "b.example"), "A of Own, -, -");
     }
@@ -382,7 +384,7 @@ parent  Another
         let public = "[meta pixel]\ncompany Facebook, Inc.\nkind other\npixel pixel.meta.example\npixel x.meta.example\n\
                       pixel facebook.example\n[Other]\ncompany Facebook, Inc.\nkind other\npixel other.example\n\
                       {Facebook, Inc.}\nparent Nobody\n{Meta}\nprivacy https://other.example/\nparent Holding";
-        let catalogue = Catalogue::new(&[part(TEXT)], &[part(public)]);
+        let catalogue = Catalogue::new(&[&part(TEXT)], &[&part(public)]);
         let check = |name, expected: &str| assert_eq!(shown(&catalogue, name), expected);
         let page = "https://meta.example/privacy#choices";
         check("pixel.meta.example", &format!("Meta Pixel of Meta, Holding, {page}"));

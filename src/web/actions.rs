@@ -11,18 +11,20 @@ use axum::{Form, Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Web;
+use super::api::{EraseWish, GOES_ON, catalogues, erasure};
 use super::errors::{Failure, is_for_program};
 use super::notes::{Note, Undo};
 use super::view::with_note;
 use crate::command::{Command, NewList};
 use crate::list::{Action, OwnRule};
 use crate::policy;
+use crate::tracker::PublicCatalogue;
 
 /// How long a change of rules may take; it is one small file.
 pub(super) const RULE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a person waits for a list before the page comes back and tells that it goes on: it may be downloaded, or compiled
 /// together with all others.
-const LIST_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LIST_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a person waits until the page comes back and tells that erasing goes on.
 pub(super) const ERASE_PATIENCE: Duration = Duration::from_secs(25);
 /// The longest way back, in octets.
@@ -52,6 +54,21 @@ pub(super) fn list_routes() -> Router<Arc<Web>> {
 
 pub(super) fn history_routes() -> Router<Arc<Web>> {
     Router::new().route("/history/do/erase", post(erase))
+}
+
+/// What is done with the catalogues of trackers.
+pub(super) fn catalogue_routes() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/catalogues/add", post(add_catalogue))
+        .route("/catalogues/remove", post(remove_catalogue))
+        .route("/catalogues/refresh", post(refresh_catalogue))
+}
+
+#[derive(Deserialize)]
+struct CatalogueForm {
+    catalogue: String,
+    #[serde(default)]
+    back: String,
 }
 
 #[derive(Deserialize)]
@@ -338,6 +355,47 @@ async fn roll_back(
 async fn follow(state: State<Arc<Web>>, uri: Uri, headers: HeaderMap, form: Form<ListForm>) -> Response {
     let command = Command::Follow(form.list.clone());
     on_list(&state, &uri, &headers, &form.back, command).await
+}
+
+async fn add_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::AddCatalogue).await
+}
+
+async fn remove_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::RemoveCatalogue).await
+}
+
+async fn refresh_catalogue(
+    state: State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form<CatalogueForm>,
+) -> Response {
+    on_catalogue(&state, &uri, &headers, &form, Command::RefreshCatalogue).await
+}
+
+async fn on_catalogue(
+    web: &Web,
+    uri: &Uri,
+    headers: &HeaderMap,
+    form: &CatalogueForm,
+    command: fn(PublicCatalogue) -> Command,
+) -> Response {
+    let outcome = match catalogues::named(&form.catalogue) {
+        Ok(catalogue) => grant(web, command(catalogue), LIST_PATIENCE).await,
+        Err(failure) => Err(failure),
+    };
+    answer(web, uri, headers, &form.back, outcome)
 }
 
 async fn on_list(web: &Web, uri: &Uri, headers: &HeaderMap, back: &str, command: Command) -> Response {

@@ -25,6 +25,7 @@ mod pages;
 mod problems;
 mod serve;
 mod view;
+mod without;
 
 pub use serve::{serve, serve_unix};
 
@@ -54,7 +55,7 @@ use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
 use crate::device::LiveDevices;
 use crate::event::Heard;
-use crate::feed::{Feed, OwnRuleStatus};
+use crate::feed::{Catalogues, Feed, OwnRuleStatus};
 use crate::history::History;
 use crate::list::FoundLine;
 use crate::policy::{Explained, LivePolicy};
@@ -85,6 +86,8 @@ pub struct Parts {
     pub history: History,
     /// The lists and the person's own rules.
     pub feed: Feed,
+    /// The catalogues of trackers.
+    pub catalogues: Catalogues,
     /// The policy in force, for explanations.
     pub policy: Arc<LivePolicy>,
     /// The devices on the network.
@@ -198,6 +201,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .merge(pages::routes())
         .merge(actions::rule_routes())
         .merge(actions::list_routes())
+        .merge(actions::catalogue_routes())
         .merge(actions::history_routes())
         .merge(api::routes())
         .merge(operations())

@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::device::DeviceTable;
 use crate::event::{Answered, Heard, QueryEvent, Silence};
-use crate::feed::{FeedOptions, HostLookup};
+use crate::feed::{CatalogueOptions, FeedOptions, HostLookup};
 use crate::history::HistoryOptions;
 use crate::list::{Action, OwnRule};
 use crate::name::DomainName;
@@ -70,6 +70,12 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
             Arc::default(),
             Arc::clone(&clock),
             Arc::new(Silence),
+        ),
+        catalogues: Catalogues::start(
+            CatalogueOptions::default(),
+            Arc::clone(&catalogue),
+            Arc::new(NoHosts),
+            Arc::clone(&clock),
         ),
         feed,
         policy,

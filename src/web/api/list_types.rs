@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::types::timestamp;
+use super::types::{Who, timestamp};
 use crate::command;
 use crate::feed;
+use crate::web::without::{self, Sum};
 
 /// How far a download has come.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
@@ -285,4 +286,68 @@ pub struct AcceptWish {
     /// All rules, those that the list will have too.
     #[serde(default)]
     pub all_rules: bool,
+}
+
+/// What one list is good for: of the names that were blocked in the last seven days, what its rules speak of.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct ListWithout {
+    /// All that would be blocked now.
+    pub blocked: NamesAndHits,
+    /// What would pass without the list.
+    pub alone: NamesAndHits,
+    /// What others block as well.
+    pub shared: NamesAndHits,
+    /// What would pass, those with the most hits first; at most 1,000.
+    pub names: Vec<NameWithout>,
+    /// Whether there were more names than the 10,000 with the most hits, which are looked at.
+    pub is_cut: bool,
+}
+
+/// How many names, and how often they were blocked.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct NamesAndHits {
+    /// How many names.
+    pub names: u64,
+    /// How often they were blocked.
+    pub hits: u64,
+}
+
+/// A name that would pass without a list.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct NameWithout {
+    /// The name.
+    pub name: String,
+    /// The tracker's name that hid behind it.
+    pub behind: Option<String>,
+    /// Whose it is.
+    pub who: Who,
+    /// How often it was blocked.
+    pub hits: u64,
+}
+
+/// Names of a list without which they would pass, in an answer.
+const NAMES_WITHOUT_MAX: usize = 1_000;
+
+impl From<Sum> for NamesAndHits {
+    fn from(Sum { names, hits }: Sum) -> Self {
+        Self { names, hits }
+    }
+}
+
+impl From<&without::WithoutList> for ListWithout {
+    fn from(without: &without::WithoutList) -> Self {
+        let name = |count: &crate::history::NameCount| NameWithout {
+            name: count.name.to_string(),
+            behind: count.behind.as_ref().map(ToString::to_string),
+            who: (&count.attribution).into(),
+            hits: count.totals.hits,
+        };
+        Self {
+            blocked: without.blocked.into(),
+            alone: without.alone.into(),
+            shared: without.shared.into(),
+            names: without.names.iter().take(NAMES_WITHOUT_MAX).map(name).collect(),
+            is_cut: without.is_cut,
+        }
+    }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
-    AcceptWish, Answer, Diff, Done, Error, Granted, KnownLists, List, ListWish, NewList, RefreshWish,
-    Revision, RollbackWish, granted,
+    AcceptWish, Answer, Diff, Done, Error, Granted, KnownLists, List, ListWish, ListWithout, NewList,
+    RefreshWish, Revision, RollbackWish, granted,
 };
 use crate::command::Command;
 use crate::web::Web;
@@ -88,6 +88,14 @@ pub(super) async fn diff(State(web): State<Arc<Web>>, Query(asked): Query<AskedD
     let AskedDiff { list, from, to } = &asked;
     let diff = web.parts.feed.diff(list, from.as_deref(), to.as_deref()).await?;
     Ok(Json((&diff).into()))
+}
+
+/// What would still be blocked without a list: of the names that were blocked in the last seven days, those that would pass,
+/// and those that others block as well.
+#[utoipa::path(get, path = "/api/v1/lists/{name}/without", params(("name" = String, Path, description = "The list.")), responses((status = 200, body = ListWithout), (status = 404, body = Error), (status = 503, body = Error)))]
+pub(super) async fn without(State(web): State<Arc<Web>>, Path(name): Path<String>) -> Answer<ListWithout> {
+    web.parts.feed.revisions(&name)?;
+    Ok(Json((&crate::web::without::without(&web, &name).await?).into()))
 }
 
 /// Puts an older revision of a list in force and holds the list there.

@@ -7,6 +7,7 @@ pub(super) mod lists;
 
 mod breakage;
 mod cache;
+pub(super) mod catalogues;
 mod erase;
 mod export;
 mod history;
@@ -15,6 +16,7 @@ mod rules;
 mod types;
 
 pub use super::format::percent_encoded;
+pub use catalogues::{Catalogue, CatalogueWish};
 pub(super) use erase::{GOES_ON, erasure};
 pub(super) use history::AskedEvents;
 pub use list_types::*;
@@ -69,6 +71,12 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/lists/rollback", post(lists::roll_back))
         .route("/api/v1/lists/follow", post(lists::follow))
         .route("/api/v1/lists/accept", post(lists::accept))
+        .route("/api/v1/lists/{name}/without", get(lists::without))
+        .route(
+            "/api/v1/catalogues",
+            get(catalogues::catalogues).post(catalogues::add).delete(catalogues::remove),
+        )
+        .route("/api/v1/catalogues/refresh", post(catalogues::refresh))
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
         .route("/api/v1/rules/keep", post(rules::keep))
         .route("/api/v1/explain", get(rules::explain))
@@ -102,6 +110,11 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         lists::follow,
         lists::accept,
         lists::refresh,
+        lists::without,
+        catalogues::catalogues,
+        catalogues::add,
+        catalogues::remove,
+        catalogues::refresh,
         rules::rules,
         rules::write,
         rules::keep,
@@ -186,7 +199,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 22, "{paths:?}");
+        assert_eq!(paths.len(), 27, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

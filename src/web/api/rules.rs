@@ -97,6 +97,8 @@ pub(super) async fn explain(
     let rules = web.parts.policy.current().explain(&question);
     let attribution = web.parts.catalogue.current().attribute(name.as_ref());
     let mut explanation = Explanation::new(&name, &rules, &attribution);
+    let decides = rules.first().filter(|first| !first.own);
+    explanation.list_about = decides.and_then(|first| web.parts.feed.describe(&first.rule.list));
     for (explained, rule) in rules.iter().zip(&mut explanation.rules) {
         for place in &mut rule.places {
             let lines = web.places(explained, &place.list).await;

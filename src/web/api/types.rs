@@ -482,6 +482,8 @@ impl From<list::Action> for Action {
 pub struct List {
     /// Its name.
     pub name: String,
+    /// What it is and what it is for, in one line; null when nobody says.
+    pub about: Option<String>,
     /// What its names are for: `block`, `allow`, or `cname` (blocked where an answer leads to them).
     pub kind: String,
     /// Where its text comes from.
@@ -566,6 +568,7 @@ impl From<&SourceStatus> for List {
                 .collect(),
         };
         Self {
+            about: status.describe(),
             name: status.options.name.to_string(),
             kind: status.options.kind.as_str().to_owned(),
             origin: status.options.origin.shown(),
@@ -747,6 +750,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// Whose it is.
     pub who: Who,
+    /// What the list is whose rule decides, in one line; null when it is a rule of the person's own or nobody says.
+    pub list_about: Option<String>,
     /// Every rule that covers it, the strongest first: the first one decides.
     pub rules: Vec<ExplainedRule>,
     /// What would change if a list were removed: only the lists without which something would.
@@ -807,6 +812,6 @@ impl Explanation {
         });
         let without = without.collect();
         let rules = rules.iter().map(explained).collect();
-        Self { name: name.to_string(), verdict, who: attribution.into(), rules, without }
+        Self { name: name.to_string(), verdict, who: attribution.into(), list_about: None, rules, without }
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Explanation {
     pub(super) without: Vec<WithoutRow>,
     pub(super) who: Who,
     pub(super) is_known: bool,
+    /// What the list is whose rule decides.
+    pub(super) list_about: Option<String>,
     pub(super) button: Option<RuleButton>,
 }
 
@@ -125,6 +127,7 @@ impl Explanation {
             rules: rules.into_iter().enumerate().map(row).collect(),
             who: attribution.into(),
             is_known: matches!(attribution, Attribution::Tracker(_)),
+            list_about: None,
             button: RuleButton::against(policy, word == "blocked", name, back),
             name: name.to_string(),
         }
@@ -155,7 +158,9 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
                 }
                 places.push(of_rule);
             }
+            let decides = rules.first().filter(|first| !first.own).map(|first| Arc::clone(&first.rule.list));
             let mut explanation = Explanation::new(&name, rules, &policy, &attribution, &frame.here);
+            explanation.list_about = decides.and_then(|list| web.parts.feed.describe(&list));
             for (row, places) in explanation.rules.iter_mut().zip(places) {
                 row.places = places;
             }

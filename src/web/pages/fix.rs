@@ -104,7 +104,8 @@ pub(in crate::web) async fn suspects(
     let since = web.parts.clock.now().checked_sub(span).unwrap_or_default();
     let blocked = web.parts.history.blocked_lately(device.key, since).await?;
     let policy = web.parts.policy.current();
-    let levels = Levels::new(&web.parts.catalogue);
+    let catalogue = web.parts.catalogue.current();
+    let levels = Levels::new(&catalogue);
     let mut suspects: Vec<Suspect> =
         blocked.into_iter().map(|blocked| suspect(&policy, &levels, device, blocked)).collect();
     suspects.sort_by_key(|suspect| {

@@ -10,10 +10,12 @@ use serde::Deserialize;
 use super::lists::ListCard;
 use super::{Page, page};
 use crate::feed::{Diff, DiffRule, RevisionState, RevisionStatus};
+use crate::history::NameCount;
 use crate::web::Web;
 use crate::web::errors::Failure;
 use crate::web::format;
-use crate::web::view::{Frame, ListButton, Moment, Prose, Tab, Times};
+use crate::web::view::{Frame, ListButton, Moment, NameLink, Prose, Tab, Times, Who};
+use crate::web::without::{self, Sum, WithoutList};
 
 /// How many rules that came, and how many that went, are shown.
 const CHANGES_SHOWN: usize = 100;
@@ -25,6 +27,8 @@ pub(super) struct Asked {
     from: String,
     /// The newer one, or `waiting`.
     to: String,
+    /// Anything: what would pass without the list is worked out.
+    without: String,
 }
 
 #[derive(Template)]
@@ -35,6 +39,51 @@ pub(super) struct ListPage {
     pub(super) revisions: Vec<RevisionRow>,
     /// What came and went between those that were asked for.
     pub(super) changes: Option<Result<Changes, Prose>>,
+    /// What would pass without it, when that was asked for.
+    pub(super) without: Option<Result<WithoutView, Prose>>,
+}
+
+/// What the list is good for.
+pub(super) struct WithoutView {
+    /// `1,204 hits on 12 names`, three times.
+    pub(super) blocked: String,
+    pub(super) alone: String,
+    pub(super) shared: String,
+    pub(super) names: Vec<WithoutName>,
+    /// How many are not shown; `None`: all are.
+    pub(super) untold: Option<String>,
+    pub(super) is_cut: bool,
+}
+
+/// A name that would pass.
+pub(super) struct WithoutName {
+    pub(super) name: NameLink,
+    pub(super) who: Who,
+    pub(super) hits: String,
+}
+
+impl WithoutView {
+    pub(super) fn new(without: &WithoutList) -> Self {
+        let sum = |sum: Sum| {
+            let names = format::counted(sum.names, "name", "names");
+            format!("{} on {names}", format::counted(sum.hits, "hit", "hits"))
+        };
+        let name = |count: &NameCount| WithoutName {
+            name: (&count.name).into(),
+            who: (&count.attribution).into(),
+            hits: format::count(count.totals.hits),
+        };
+        let names: Vec<WithoutName> = without.names.iter().take(CHANGES_SHOWN).map(name).collect();
+        let untold = without.names.len().saturating_sub(names.len());
+        Self {
+            blocked: sum(without.blocked),
+            alone: sum(without.alone),
+            shared: sum(without.shared),
+            untold: (0 < untold).then(|| format::count(u64::try_from(untold).unwrap_or(u64::MAX))),
+            names,
+            is_cut: without.is_cut,
+        }
+    }
 }
 
 /// One kept revision.
@@ -155,6 +204,14 @@ pub(super) async fn show(
     } else {
         None
     };
+    let without = if asked.without.is_empty() {
+        None
+    } else {
+        Some(match without::without(&web, &name).await {
+            Ok(without) => Ok(WithoutView::new(&without)),
+            Err(failure) => Err(Prose::from(&*failure.message)),
+        })
+    };
     let compared = match &changes {
         Some(Ok(diff)) => Some((&*diff.from.id, &*diff.to.id)),
         Some(Err(_)) | None => None,
@@ -166,6 +223,7 @@ pub(super) async fn show(
             Ok(diff) => Ok(Changes::new(diff, &times)),
             Err(problem) => Err(problem.clone()),
         }),
+        without,
         frame,
     })
 }

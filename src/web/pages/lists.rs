@@ -32,6 +32,8 @@ pub(super) struct ListCard {
     /// It was added here.
     pub(super) added: bool,
     pub(super) kind: &'static str,
+    /// What it is and what it is for.
+    pub(super) about: Option<String>,
     pub(super) origin: String,
     /// Its address, when it is one that a browser may open.
     pub(super) link: Option<String>,
@@ -133,6 +135,7 @@ impl ListCard {
                 SourceKind::Block => "blocks",
                 SourceKind::Cname => "blocks where answers lead to",
             },
+            about: status.describe(),
             origin: options.origin.shown(),
             link: options.origin.link(),
             served_by: status.served_by.clone().filter(|_| !options.mirrors.is_empty()),

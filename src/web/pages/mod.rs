@@ -1,5 +1,6 @@
 //! The pages: one file each gathers what is to be shown and hands it to its template.
 
+mod catalogues;
 mod device;
 mod devices;
 mod explain;
@@ -34,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/log", get(log::show))
         .route("/lists", get(lists::show))
         .route("/lists/{name}", get(list::show))
+        .route("/catalogues", get(catalogues::show))
         .route("/known-lists", get(known_lists::show))
         .route("/rules", get(rules::show))
         .route("/health", get(health::show))

@@ -9,17 +9,19 @@ use super::overview::TrackerRow;
 use super::*;
 use crate::device::{Device, DeviceKey};
 use crate::feed::{
-    Choice, Diff, DiffRule, KnownList, KnownLists, Origin, OwnRuleStatus, QuarantineReason, QuarantinedRule,
-    RevisionState, RevisionStatus, SourceOptions, SourceStatus, Waiting,
+    CatalogueOrigin, CatalogueStatus, Choice, Diff, DiffRule, KnownList, KnownLists, Origin, OwnRuleStatus,
+    QuarantineReason, QuarantinedRule, RevisionState, RevisionStatus, SourceOptions, SourceStatus, Waiting,
 };
-use crate::history::{DeviceCount, HourCount, RememberedVerdict, Totals, TrackerCount};
+use crate::history::{DeviceCount, HourCount, NameCount, RememberedVerdict, Totals, TrackerCount};
 use crate::list::{Action, OwnRule, ParseOptions, parse};
 use crate::name::DomainName;
 use crate::policy::{self, Explained, Policy, RuleRef};
 use crate::tracker::{Attribution, Kind, Tracker};
+use crate::web::api::Catalogue;
 use crate::web::chart::Chart;
 use crate::web::errors::ErrorPage;
 use crate::web::view::{EventRow, Frame, Prose, RuleButton, Tab, Times, Who};
+use crate::web::without::WithoutList;
 
 const HOSTILE: &str =
     "<img src=x onerror=alert(1)>\"onmouseover=\"x'onfocus='y&\u{0}\u{1b}[31m\r\n</title><script>`{{7*7}}";
@@ -386,12 +388,20 @@ fn hostile_texts_stay_texts_on_the_page_of_a_list() {
         went: rules,
         went_total: 1,
     };
+    let name = NameCount {
+        name: hostile_name(),
+        behind: None,
+        attribution: tracker(),
+        totals: Totals { queries: 1, hits: 1_234 },
+    };
+    let without = WithoutList { names: vec![name; 101], ..WithoutList::default() };
     let status = list_status();
     let page = |changes| list::ListPage {
         frame: frame(),
         list: lists::ListCard::new(&status, &times(), HOSTILE, usize::MAX),
         revisions: list::RevisionRow::all(HOSTILE, &status.revisions, None, &times(), HOSTILE),
         changes,
+        without: Some(Ok(list::WithoutView::new(&without))),
     };
     check(&page(None));
     check(&page(Some(Err(HOSTILE.into()))));
@@ -404,6 +414,8 @@ fn hostile_texts_stay_texts_on_the_page_of_a_list() {
         "1,999 more",
         "1,234 rules are held back",
         "1232 more.",
+        "1 more.",
+        "<b>0 hits on 0 names</b> would pass",
     ] {
         assert!(html.contains(told), "{told} in {html}");
     }
@@ -412,6 +424,30 @@ fn hostile_texts_stay_texts_on_the_page_of_a_list() {
         ["accept", "accept-rule", "accept-all-rules", "roll-back", "follow", "refresh", "remove"].map(sends),
         [2, 2, 1, 1, 1, 1, 1]
     );
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_page_of_catalogues() {
+    let status = CatalogueStatus {
+        origin: CatalogueOrigin::Own(HOSTILE.into()),
+        names: 1,
+        products: 1,
+        companies: 2_000,
+        fetched: Some(Timestamp::UNIX_EPOCH),
+        next: None,
+        refreshing: true,
+        problem: Some(HOSTILE.to_owned()),
+    };
+    let catalogues: Vec<_> = Catalogue::all(&[status])
+        .into_iter()
+        .map(|catalogue| catalogues::CatalogueCard::new(catalogue, &times()))
+        .collect();
+    let page = catalogues::Catalogues { frame: frame(), catalogues };
+    check(&page);
+    let html = page.render().unwrap();
+    for told in ["1 name of 1 product of 2,000 companies", "CC-BY-NC-SA-4.0", "not in use"] {
+        assert!(html.contains(told), "{told} in {html}");
+    }
 }
 
 #[test]
