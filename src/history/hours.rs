@@ -212,7 +212,7 @@ mod tests {
         #[test]
         fn reading_never_panics(octets: Vec<u8>) {
             let ticks: Vec<_> = Ticks::of(&octets).collect();
-            prop_assert!(ticks.is_sorted_by_key(|tick| (tick.item, tick.hour)));
+            prop_assert!(ticks.is_sorted_by_key(|tick| tick.item) && ticks.iter().all(|tick| tick.hour < 24));
             sum(&octets, &octets);
         }
     }

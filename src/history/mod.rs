@@ -3,13 +3,16 @@
 //! One thread owns an SQLite database. It takes from an [`EventSource`] what was gathered, counts and single events, and
 //! writes it into tables in memory; every `flush_interval` they are moved into the file in one transaction, which is all
 //! that the card sees. Whatever was gathered is taken before a question is answered. Events are written once and only for
-//! their time; whatever the page asks often is answered from hourly counts, which are exact.
+//! their time; whatever the page asks often is answered from counts by the hour (`counts`, `hours`), which are exact.
 //!
 //! The way of an event: `thread` (takes turns) -> `write` (into memory) -> `flush` (into the file, see `attach`) ->
 //! `retention` (out of it). The way of a question: [`History`] -> `thread` -> `read` (counts) or
 //! `events` (single ones). `schema` has the tables, `fault` what can go wrong with them.
 //!
 //! Where a person wants something forgotten, `erase` does it.
+//!
+//! [`History`] is all that others know: neither its methods nor their types say that there is SQLite. Another engine
+//! would be put behind it.
 //!
 //! Whatever becomes of the file, the history goes on in memory and says so in [`Health::problem`]. A file that is
 //! damaged or too new is set aside (`aside`).

@@ -376,7 +376,7 @@ const tests = {
       wrong: "/rules?rule=a%20b",
       tried: "/rules?rule=pixel.example&device=127.0.0.7",
       fix: "/devices/127.0.0.7/fix?minutes=60",
-      fixed: "/devices/127.0.0.98/fix",
+      fixed: "/devices/192.0.2.98/fix",
       pick: "/fix",
       health: "/health",
       help: "/help",

@@ -21,5 +21,6 @@ mod scenarios;
 mod shipped;
 mod support;
 mod tcp;
+mod trackers;
 mod transports;
 mod web;
