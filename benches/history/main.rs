@@ -24,11 +24,14 @@ use house::HOUR;
 use house::House;
 use house::Plan;
 use jiff::Timestamp;
+use pixelsink::history::Erasure;
 use pixelsink::history::EventFilter;
 use pixelsink::history::History;
 use pixelsink::history::Span;
+use pixelsink::name::DomainName;
 use pixelsink::tracker::BUILT_IN;
 use pixelsink::tracker::Catalogue;
+use pixelsink::tracker::LiveCatalogue;
 use tokio::runtime::Runtime;
 
 /// Events are kept for so many days, counts for the others.
@@ -45,11 +48,12 @@ fn main() {
     match *words {
         ["fill", file, events] => fill(&runtime, Path::new(file), events.parse().unwrap()),
         ["ask", file] => ask(&runtime, Path::new(file)),
+        ["erase", file] => erase(&runtime, Path::new(file)),
         ["card", directory, flush_secs, hours] => {
             card(&runtime, Path::new(directory), flush_secs.parse().unwrap(), hours.parse().unwrap());
         }
         [] => println!("benches/history/run and benches/history/card say what this does"),
-        _ => panic!("fill FILE EVENTS | ask FILE | card DIRECTORY FLUSH_SECONDS HOURS"),
+        _ => panic!("fill FILE EVENTS | ask FILE | erase FILE | card DIRECTORY FLUSH_SECONDS HOURS"),
     }
 }
 
@@ -91,6 +95,23 @@ fn ask(runtime: &Runtime, file: &Path) {
     println!("open        {:8.1} ms", begun.elapsed().as_secs_f64() * 1e3);
     let asker = Asker { runtime, history: &history, now: house::end() };
     asker.pages(&house);
+    runtime.block_on(history.close()).unwrap();
+}
+
+/// Erases a device and a name.
+fn erase(runtime: &Runtime, file: &Path) {
+    let plan = Plan { devices: DEVICES, queries_per_day: 0, names: 5_000, names_per_day: 300 };
+    let house = House::new(plan, house::end());
+    let history = house.open(file, Duration::from_secs(86_400 * 365));
+    let wishes = [
+        ("a name", Erasure { name: DomainName::parse(&house.rare_name(7)).ok(), ..Erasure::default() }),
+        ("a device", Erasure { device: Some(house.device(7).key), ..Erasure::default() }),
+    ];
+    for (what, wish) in wishes {
+        let begun = Instant::now();
+        let erased = runtime.block_on(history.erase(wish)).unwrap();
+        println!("erase       {what}: {} queries in {:.1} s", erased.queries, begun.elapsed().as_secs_f64());
+    }
     runtime.block_on(history.close()).unwrap();
 }
 
@@ -274,6 +295,6 @@ fn sync(directory: &Path) {
 }
 
 /// The catalogue as it is shipped.
-fn catalogue() -> Arc<Catalogue> {
-    Arc::new(Catalogue::parse(BUILT_IN).0)
+fn catalogue() -> Arc<LiveCatalogue> {
+    Arc::new(LiveCatalogue::new(Catalogue::parse(BUILT_IN).0))
 }

@@ -71,11 +71,13 @@ pub(super) async fn one(name: &str, hours: u32, config: &Config, output: Output)
     }
     let company = &detail.company;
     let change = company.change.as_ref().map(|change| format!(", {change}")).unwrap_or_default();
+    let (hits, devices) = (company.hits, company.devices);
+    let times = if hits == 1 { "time" } else { "times" };
+    let on = if devices == 1 { "device" } else { "devices" };
+    let (hits, devices) = (number(hits), number(devices));
     print(&format!(
-        "{}: blocked {} times on {} devices in {hours} hours{change}",
-        company.name,
-        number(company.hits),
-        number(company.devices)
+        "{}: blocked {hits} {times} on {devices} {on} in the last {hours} hours{change}",
+        company.name
     ));
     if 0 < company.cloaked {
         print(&format!("{} of them hid behind the name of a site", number(company.cloaked)));

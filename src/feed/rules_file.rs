@@ -437,11 +437,9 @@ mod tests {
         check(
             &both,
             "+allow a.example$client=192.168.1.7",
-            &format!(
-                "[rules]\nblock = []\nallow = [\n    # for now\n    # here\n    \"a.example$client=192.168.1.7\",\n]\n"
-            ),
+            "[rules]\nblock = []\nallow = [\n    # for now\n    # here\n    \"a.example$client=192.168.1.7\",\n]\n",
         );
-        let file = RulesFile::parse(both.clone()).unwrap();
+        let file = RulesFile::parse(both).unwrap();
         let until = Some("2026-11-28T14:35:00Z".parse().unwrap());
         let [block, allow] = file.rules() else { panic!("{file:?}") };
         assert_eq!((block.until, allow.until, allow.line), (None, until, 5));

@@ -55,6 +55,13 @@ pub struct Entry {
     pub tracker: usize,
 }
 
+impl Entry {
+    /// Whether a person judged its level. Public catalogues have no levels; their names count as shared.
+    pub const fn is_graded(&self) -> bool {
+        self.line != 0
+    }
+}
+
 /// Names and the trackers that they belong to.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -248,21 +255,22 @@ impl Joined {
         owners
     }
 
-    /// What companies of a public part are called here: the same written in another way, or whoever has most of the
-    /// domains of theirs that are known.
+    /// What companies of a public part are called here: the same written in another way, or whoever is
+    /// known to have most of their domains. One domain of many proves nothing.
     fn aliases(&self, part: &Part, owners: &Owners) -> HashMap<String, String> {
         let mut aliases: HashMap<String, String> =
             self.trackers.iter().map(|tracker| (key(&tracker.company), tracker.company.clone())).collect();
-        let mut votes: HashMap<String, HashMap<&str, usize>> = HashMap::new();
+        let mut votes: HashMap<String, (usize, HashMap<&str, usize>)> = HashMap::new();
         for entry in &part.entries {
             let company = part.products.get(entry.tracker).map(|product| key(&product.company));
             let Some(company) = company.filter(|company| !aliases.contains_key(company)) else { continue };
+            let (all, votes) = votes.entry(company).or_default();
+            *all += 1;
             if let Some(Some(owner)) = owners.get(&registrable_domain(entry.name.as_ref())) {
-                *votes.entry(company).or_default().entry(owner).or_default() += 1;
+                *votes.entry(owner).or_default() += 1;
             }
         }
-        for (company, votes) in votes {
-            let all: usize = votes.values().sum();
+        for (company, (all, votes)) in votes {
             let most = votes.into_iter().find(|(_, votes)| all < votes * 2);
             if let Some((owner, _)) = most {
                 aliases.insert(company, owner.to_owned());
@@ -382,13 +390,16 @@ parent  Another
     #[test]
     fn a_public_part_only_adds() {
         let public = "[meta pixel]\ncompany Facebook, Inc.\nkind other\npixel pixel.meta.example\npixel x.meta.example\n\
-                      pixel facebook.example\n[Other]\ncompany Facebook, Inc.\nkind other\npixel other.example\n\
-                      {Facebook, Inc.}\nparent Nobody\n{Meta}\nprivacy https://other.example/\nparent Holding";
+                      pixel facebook.example\n[Other]\ncompany Stranger\nkind other\npixel other.example\n\
+                      pixel stranger.example\npixel y.meta.example\n\
+                      {Stranger}\nparent Nobody\n{Meta}\nprivacy https://other.example/\nparent Holding";
         let catalogue = Catalogue::new(&[&part(TEXT)], &[&part(public)]);
         let check = |name, expected: &str| assert_eq!(shown(&catalogue, name), expected);
         let page = "https://meta.example/privacy#choices";
         check("pixel.meta.example", &format!("Meta Pixel of Meta, Holding, {page}"));
         check("facebook.example", &format!("Meta Pixel of Meta, Holding, {page}"));
-        check("a.other.example", &format!("Other of Meta, Holding, {page}"));
+        // Of Stranger's domains one is known to be Meta's, which is not most of them.
+        check("a.other.example", "Other of Stranger, Nobody, -");
+        check("y.meta.example", "Other of Stranger, Nobody, -");
     }
 }

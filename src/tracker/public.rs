@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::part::{VALUE_LEN_MAX, is_https};
-use super::{Company, Entry, Kind, Level, Part, Tracker};
+use super::{Entry, Kind, Level, Part, Tracker};
 use crate::name::DomainName;
 
 /// More names than any of them has by a factor of ten; what stands beyond is left out.
@@ -119,10 +119,10 @@ impl PublicCatalogue {
         let file = |index: usize| files.get(index).copied().ok_or(PublicError::Missing);
         let mut builder = Builder::default();
         match self {
-            Self::AdGuard => builder.add_adguard(json(file(0)?)?, json(file(1)?)?),
-            Self::Ghostery => builder.add_ghostery(json(file(0)?)?),
-            Self::Disconnect => builder.add_disconnect(json(file(0)?)?),
-            Self::DuckDuckGo => builder.add_duckduckgo(json(file(0)?)?),
+            Self::AdGuard => builder.add_adguard(&json(file(0)?)?, &json(file(1)?)?),
+            Self::Ghostery => builder.add_ghostery(&json(file(0)?)?),
+            Self::Disconnect => builder.add_disconnect(&json(file(0)?)?),
+            Self::DuckDuckGo => builder.add_duckduckgo(&json(file(0)?)?),
         }
         let part = builder.part;
         if part.entries.is_empty() { Err(PublicError::Empty) } else { Ok(part) }
@@ -202,10 +202,13 @@ struct GhosteryPattern {
     organization: Option<String>,
 }
 
+/// The domains of each of a company's sites; other words stand among them.
+type DisconnectSites = BTreeMap<String, serde_json::Value>;
+
 #[derive(Deserialize)]
 struct Disconnect {
-    /// Category -> companies, each with its sites, each of those with their domains; other words stand among them.
-    categories: BTreeMap<String, Vec<BTreeMap<String, BTreeMap<String, serde_json::Value>>>>,
+    /// The companies of each category.
+    categories: BTreeMap<String, Vec<BTreeMap<String, DisconnectSites>>>,
 }
 
 #[derive(Deserialize)]
@@ -236,7 +239,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn add_adguard(&mut self, trackers: AdGuardTrackers, companies: AdGuardCompanies) {
+    fn add_adguard(&mut self, trackers: &AdGuardTrackers, companies: &AdGuardCompanies) {
         for (domain, id) in &trackers.domains {
             let Some(tracker) = trackers.trackers.get(id) else { continue };
             let company = tracker.company.as_ref().and_then(|id| companies.companies.get(id));
@@ -246,7 +249,7 @@ impl Builder {
         }
     }
 
-    fn add_ghostery(&mut self, ghostery: Ghostery) {
+    fn add_ghostery(&mut self, ghostery: &Ghostery) {
         for (domain, id) in &ghostery.domains {
             let Some(pattern) = ghostery.patterns.get(id) else { continue };
             let organization = pattern.organization.as_ref().and_then(|id| ghostery.organizations.get(id));
@@ -255,13 +258,12 @@ impl Builder {
             let privacy = organization.and_then(|organization| organization.privacy_policy_url.as_deref());
             let privacy = privacy.map(str::trim).filter(|page| is_https(page));
             if let (Some(company), Some(privacy)) = (tidy(company), privacy) {
-                self.part.companies.entry(company).or_insert_with(Company::default).privacy =
-                    Some(privacy.to_owned());
+                self.part.companies.entry(company).or_default().privacy = Some(privacy.to_owned());
             }
         }
     }
 
-    fn add_disconnect(&mut self, disconnect: Disconnect) {
+    fn add_disconnect(&mut self, disconnect: &Disconnect) {
         for (category, companies) in &disconnect.categories {
             for (company, sites) in companies.iter().flatten() {
                 let domains = sites.values().filter_map(|domains| domains.as_array()).flatten();
@@ -272,7 +274,7 @@ impl Builder {
         }
     }
 
-    fn add_duckduckgo(&mut self, duckduckgo: DuckDuckGo) {
+    fn add_duckduckgo(&mut self, duckduckgo: &DuckDuckGo) {
         for (domain, DuckDuckGoTracker { owner, categories }) in &duckduckgo.trackers {
             let Some(owner) = owner else { continue };
             let company = owner.display_name.as_deref().unwrap_or(&owner.name);

@@ -118,7 +118,7 @@ impl Likelihood {
     pub(super) const fn word(&self) -> &'static str {
         match self.score {
             5.. => "likely",
-            2..5 => "possible",
+            3..5 => "possible",
             _ => "unlikely",
         }
     }
@@ -141,7 +141,9 @@ impl<'a> Levels<'a> {
     pub(super) fn new(catalogue: &'a Catalogue) -> Self {
         let entry =
             |entry: &'a crate::tracker::Entry| (entry.name.as_ref().as_wire(), (entry.level, entry.exact));
-        Self(catalogue.entries().iter().map(entry).collect())
+        // Public catalogues do not grade their names. Of two that say the same, the stronger comes first and stays.
+        let graded = catalogue.entries().iter().rev().filter(|entry| entry.is_graded());
+        Self(graded.map(entry).collect())
     }
 
     /// As the most specific entry that covers `name` says.
@@ -189,7 +191,7 @@ mod tests {
             &[first, "“login” in the name speaks of a function", unknown],
         );
         check("cdn3.shop.example", |_| (), "possible", &["“cdn” in the name speaks of a function", unknown]);
-        check("shop.example", |it| it.lists = 1, "possible", &[unknown, "on one list only"]);
+        check("shop.example", |it| it.lists = 1, "unlikely", &[unknown, "on one list only"]);
         check("shop.example", |_| (), "unlikely", &[unknown]);
     }
 
@@ -197,7 +199,7 @@ mod tests {
     fn what_only_tracks_comes_last() {
         let level = |level| {
             move |it: &mut Signs<'_>| {
-                (it.level, it.is_known_tracker, it.is_first_time) = (Some(level), true, true)
+                (it.level, it.is_known_tracker, it.is_first_time) = (Some(level), true, true);
             }
         };
         let first = "blocked on this device for the first time";

@@ -31,6 +31,7 @@ pub(super) enum Tab {
     Report,
     Lists,
     Rules,
+    Health,
     /// A page that is not in the navigation.
     Other,
 }
@@ -70,7 +71,7 @@ impl Frame {
     }
 
     /// The entries of the navigation.
-    pub(super) fn navigation(&self) -> [NavigationEntry; 7] {
+    pub(super) fn navigation(&self) -> [NavigationEntry; 8] {
         let entry = |tab, address, text| NavigationEntry { address, text, is_current: self.tab == tab };
         [
             entry(Tab::Overview, "/", "Overview"),
@@ -80,6 +81,7 @@ impl Frame {
             entry(Tab::Report, "/report", "Report"),
             entry(Tab::Lists, "/lists", "Lists"),
             entry(Tab::Rules, "/rules", "Rules"),
+            entry(Tab::Health, "/health", "Health"),
         ]
     }
 

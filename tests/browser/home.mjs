@@ -99,7 +99,7 @@ web.listen = ["127.0.0.1:0"]
 upstream.servers = ["udp://127.0.0.1:${upstreamPort}"]
 [[lists]]
 name = "trackers"
-rules = ["# test", "||pixel.example^", "||beacon.example^"]
+rules = ["# test", "||pixel.example^", "||beacon.example^", "||vendor.example^"]
 [[lists]]
 name = "mine"
 path = "${list}"

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { ask, startAuthor, startDaemon, startUpstream, startWay } from "./home.mjs";
 import { journeys } from "./journeys.mjs";
+import * as pages from "./pages.mjs";
 
 const AXE = readFileSync(join(import.meta.dirname, "node_modules/axe-core/axe.min.js"), "utf8");
 const SHOTS = join(import.meta.dirname, "../../target/screenshots");
@@ -375,7 +376,7 @@ const tests = {
       wrong: "/rules?rule=a%20b",
       tried: "/rules?rule=pixel.example&device=127.0.0.7",
       fix: "/devices/127.0.0.7/fix?minutes=60",
-      fixed: "/devices/127.0.0.98/fix",
+      fixed: "/devices/192.0.2.98/fix",
       pick: "/fix",
       health: "/health",
       help: "/help",
@@ -407,7 +408,10 @@ const tests = {
 
 let passed = 0;
 let failed = 0;
-for (const [name, test] of Object.entries(tests)) {
+const others = [pages].map((file) => file.tests({ daemon, open, shoot }));
+// Those whose names have the words that were given; all, otherwise.
+const isWanted = ([name]) => process.argv.slice(2).every((word) => name.includes(word));
+for (const [name, test] of Object.entries(Object.assign(tests, ...others)).filter(isWanted)) {
   try {
     await test();
     passed += 1;

@@ -11,9 +11,6 @@ mod kept;
 mod own;
 mod task;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

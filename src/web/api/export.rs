@@ -44,6 +44,7 @@ pub(super) enum Format {
 #[serde(default)]
 pub(super) struct AskedExport {
     /// `csv` or `jsonl`.
+    #[param(inline)]
     format: Format,
 }
 
@@ -74,7 +75,8 @@ pub(super) async fn export(
         Format::Csv => ("text/csv; charset=utf-8; header=present", "csv"),
         Format::Jsonl => ("application/jsonl; charset=utf-8", "jsonl"),
     };
-    let day = web.parts.time_zone.to_datetime(web.parts.clock.now()).strftime("%Y-%m-%d").to_string();
+    let day =
+        web.parts.clock.now().to_zoned_datetime(web.parts.time_zone.clone()).strftime("%Y-%m-%d").to_string();
     let disposition = format!("attachment; filename=\"pixelsink-{day}.{suffix}\"");
     let headers = [
         (CONTENT_TYPE, kind.to_owned()),

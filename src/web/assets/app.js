@@ -479,9 +479,11 @@ function dressTables() {
   document.querySelectorAll("table[data-sortable]").forEach((table, index) => {
     for (const head of table.tHead.rows[0].cells) {
       if (head.querySelector("button, .hidden")) continue;
+      // It lies over the head, whose text stays where there is no room for a button.
       const button = document.createElement("button");
       button.type = "button";
-      button.append(...head.childNodes);
+      button.className = "order";
+      button.ariaLabel = `Order by ${head.textContent}`;
       head.append(button);
       button.addEventListener("click", () => {
         const { cellIndex } = head;

@@ -58,6 +58,8 @@ pub(super) struct Product {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) reports: Option<String>,
+    /// Where the company tells what it does with data, or how to object.
+    pub(super) privacy: Option<String>,
     /// Its hits within the span; `None` where it was not met.
     pub(super) hits: Option<String>,
 }
@@ -159,6 +161,7 @@ fn products(known: &[Arc<Tracker>], count: Option<&CompanyCount>) -> Vec<Product
         name: tracker.product.clone(),
         kind: tracker.kind.label(),
         reports: tracker.reports.clone(),
+        privacy: tracker.privacy.clone(),
         hits: hits.map(format::count),
     };
     let met: Vec<(&Arc<Tracker>, u64)> = count

@@ -142,7 +142,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri) -> Page {
     let (rules, own_rules) = (policy.lists.ruleset.len(), policy.own.ruleset.len());
     let uptime = times.now.as_second() - web.parts.started.as_second();
     page(&Health {
-        frame: Frame::new(&web, &uri, Tab::Other),
+        frame: Frame::new(&web, &uri, Tab::Health),
         problems: problems.into_iter().map(Into::into).collect(),
         version: about.version,
         started: times.ago(web.parts.started),

@@ -327,6 +327,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_companies() {
         name: text(),
         kind: "web analytics",
         reports: Some(text()),
+        privacy: Some(text()),
         hits: Some("60".into()),
     };
     let met = || company::Met::new(&detail, Period::Week, true, &times(), &Policy::default(), HOSTILE);

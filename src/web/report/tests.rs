@@ -78,7 +78,11 @@ fn the_text_is_ready_for_a_mail_program() {
 #[test]
 fn an_empty_week_says_so() {
     let empty = Report { queries: 0, hits: 0, complete: false, ..report() };
-    insta::assert_snapshot!(empty.text(), @r"
+    insta::assert_snapshot!(empty.text(), @"
+    Who tracked your home, November 16 to 22, 2026
+    ==============================================================================
+    This week is not over.
+    No question was asked.
     ");
 }
 
