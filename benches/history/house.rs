@@ -20,6 +20,7 @@ use pixelsink::history::HistoryOptions;
 use pixelsink::name::DomainName;
 use pixelsink::policy::RuleRef;
 use pixelsink::policy::Verdict;
+use pixelsink::tracker::LiveCatalogue;
 
 pub(crate) const HOUR: u64 = 3_600;
 pub(crate) const DAY: u64 = 24 * HOUR;
@@ -175,7 +176,13 @@ impl House {
             size_max: 8 << 30,
         };
         let (clock, waiting) = (Arc::clone(&self.clock), Arc::clone(&self.waiting));
-        History::open(options, super::catalogue(), Arc::default(), clock, waiting)
+        History::open(
+            options,
+            Arc::new(LiveCatalogue::new(super::catalogue())),
+            Arc::default(),
+            clock,
+            waiting,
+        )
     }
 
     pub(crate) fn device(&self, number: usize) -> Device {

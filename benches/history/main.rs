@@ -15,7 +15,6 @@
 mod house;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -294,6 +293,6 @@ fn sync(directory: &Path) {
 }
 
 /// The catalogue as it is shipped.
-fn catalogue() -> Arc<Catalogue> {
-    Arc::new(Catalogue::parse(BUILT_IN).0)
+fn catalogue() -> Catalogue {
+    Catalogue::parse(BUILT_IN).0
 }
