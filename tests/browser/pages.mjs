@@ -57,14 +57,14 @@ export function tests({ daemon, open, shoot }) {
       const tab = await open();
       await go(tab, `/devices/${PHONE}`);
       assert.match(await tab.locator("[data-part=headline]").innerText(), /Anna's phone was tracked by \d+ compan/);
-      await tab.locator("[data-part=companies]").getByRole("link", { name: "Google" }).click();
+      await tab.locator("[data-part=companies]").getByRole("link", { name: "Google", exact: true }).click();
       await tab.waitForURL(/\/companies\/Google$/);
       assert.match(await tab.locator("[data-part=sentence]").innerText(), /^Blocked \d+ times on 1 device in the last 7 days/);
       assert.match(await tab.locator("[data-part=what]").innerText(), /Google Analytics[\s\S]*web analytics/);
       await tab.locator("[data-part=devices]").getByRole("link", { name: "Anna's phone" }).waitFor();
       await tab.locator("[data-part=names]").getByRole("link", { name: "app-measurement.com" }).waitFor();
       await go(tab, "/companies");
-      await tab.locator("[data-part=companies]").getByRole("link", { name: "Google" }).first().waitFor();
+      await tab.locator("[data-part=companies]").getByRole("link", { name: "Google", exact: true }).first().waitFor();
       await go(tab, "/report?week=this");
       assert.match(await tab.locator("main").innerText(), /questions were blocked[\s\S]*Google[\s\S]*Anna's phone/);
       assert.deepEqual(tab.wrong, []);
@@ -145,7 +145,7 @@ export function tests({ daemon, open, shoot }) {
       await ask(daemon.dns, "www.google-analytics.com", PHONE, 28);
       await tab.locator("tr", { hasText: "www.google-analytics.com" }).first().waitFor();
       assert.deepEqual(await tab.locator("[data-rows] .name").allInnerTexts(), ["www.google-analytics.com"]);
-      await tab.locator("[data-rows]").getByRole("link", { name: "Google" }).first().click();
+      await tab.locator("[data-rows]").getByRole("link", { name: "Google", exact: true }).first().click();
       await tab.waitForURL(/\/companies\/Google$/);
       assert.deepEqual(tab.wrong, []);
     },

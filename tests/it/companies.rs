@@ -50,7 +50,9 @@ fn companies_are_told_with_their_products_devices_and_names() {
     assert_eq!(hours.iter().map(|hour| hour["hits"].as_u64().unwrap()).sum::<u64>(), 1);
     let page = daemon.get("/companies/Samba%20TV");
     assert!(page.contains("What is on your television screen"), "{page}");
-    assert!(daemon.get("/companies/nobody%20at%20all").contains("No company called"));
+    let (status, body) = daemon.request("GET", "/companies/nobody%20at%20all", &[], "");
+    assert_eq!(status, 404, "{body}");
+    assert!(body.contains("No company called"), "{body}");
 }
 
 #[test]
