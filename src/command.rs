@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::device::DeviceKey;
+use crate::device::{DeviceKey, DeviceKind};
 use crate::list::OwnRule;
 use crate::name::DomainName;
 use crate::tracker::PublicCatalogue;
@@ -64,6 +64,31 @@ pub enum Command {
     RefreshCatalogue(PublicCatalogue),
     /// Forget the answers that are kept: all of them, or those about a name.
     FlushCache(Option<FlushedName>),
+    /// Call a device by a name of the person's; without one, as it calls itself.
+    NameDevice {
+        /// The device.
+        device: DeviceKey,
+        /// The name.
+        name: Option<String>,
+    },
+    /// Say what a device is; without a kind, it is what it seems.
+    SetDeviceKind {
+        /// The device.
+        device: DeviceKey,
+        /// The kind.
+        kind: Option<DeviceKind>,
+    },
+    /// Take two devices for one.
+    MergeDevices {
+        /// The one that goes.
+        from: DeviceKey,
+        /// The one that it becomes a part of.
+        into: DeviceKey,
+    },
+    /// Take a device for one of its own again that was merged into another.
+    SplitDevice(DeviceKey),
+    /// Forget what was said of a device.
+    ForgetDevice(DeviceKey),
     /// Forget what happened: what the history has of a device, a name or a time, and what answers are kept about a name.
     Erase(Erasure),
     /// Read the configuration again.

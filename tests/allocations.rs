@@ -261,7 +261,10 @@ fn query(name: &DomainName, rtype: u8, edns: bool) -> Vec<u8> {
     packet.extend(name.as_ref().as_wire());
     packet.extend([0, rtype, 0, 1]);
     if edns {
-        packet.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+        // With the MAC and the address of whoever a trusted forwarder asks for.
+        packet.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 22]);
+        packet.extend([0xfd, 0xe9, 0, 6, 2, 0, 0, 0, 0, rtype]);
+        packet.extend([0, 8, 0, 8, 0, 1, 32, 0, 192, 0, 2, rtype]);
     }
     packet
 }
@@ -287,6 +290,7 @@ fn a_thread_that_answers_makes_no_allocation() {
     let access = Access {
         allow_from: vec!["127.0.0.0/8".parse().unwrap()],
         allow_local_networks: false,
+        trusted_forwarders: vec!["127.0.0.1/32".parse().unwrap()],
         queries_per_second: 1_000_000,
         responses_per_second: 20,
         in_flight_per_client: 256,

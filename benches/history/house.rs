@@ -122,7 +122,7 @@ impl Chance {
 
 impl House {
     pub(crate) fn new(plan: Plan, begins: Timestamp) -> Self {
-        let catalogue = super::catalogue();
+        let catalogue = super::catalogue().current();
         let mut trackers = catalogue.entries().iter().map(|entry| entry.name.clone()).cycle();
         let rule =
             |name: &DomainName| RuleRef { list: "easyprivacy".into(), rule: format!("||{name}^").into() };

@@ -31,6 +31,7 @@ use pixelsink::history::Span;
 use pixelsink::name::DomainName;
 use pixelsink::tracker::BUILT_IN;
 use pixelsink::tracker::Catalogue;
+use pixelsink::tracker::LiveCatalogue;
 use tokio::runtime::Runtime;
 
 /// Events are kept for so many days, counts for the others.
@@ -294,6 +295,6 @@ fn sync(directory: &Path) {
 }
 
 /// The catalogue as it is shipped.
-fn catalogue() -> Arc<Catalogue> {
-    Arc::new(Catalogue::parse(BUILT_IN).0)
+fn catalogue() -> Arc<LiveCatalogue> {
+    Arc::new(LiveCatalogue::new(Catalogue::parse(BUILT_IN).0))
 }

@@ -151,8 +151,12 @@ pub enum Subcommands {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1440))]
         minutes: u32,
     },
-    /// Show every device and how it was tracked in the last day.
-    Devices,
+    /// Show every device and how it was tracked in the last day; name devices, say what they are, merge and forget them.
+    Devices {
+        /// What to do with them; without one, they are shown.
+        #[command(subcommand)]
+        command: Option<DevicesCommand>,
+    },
     /// Show the companies that tried to track, and what changed since the week before.
     Companies {
         /// Those that one device met: its name, MAC or IP address.
@@ -241,6 +245,47 @@ pub enum CacheCommand {
         /// Those about names below it too.
         #[arg(long, requires = "name")]
         below: bool,
+    },
+}
+
+/// What to do with devices. A device is its MAC, one of its IP addresses, or its name.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DevicesCommand {
+    /// Show every device.
+    Status,
+    /// Call a device by a name.
+    Rename {
+        /// The device.
+        device: String,
+        /// Its name; without one, it is called as it comes.
+        name: Option<String>,
+    },
+    /// Say what a device is.
+    Kind {
+        /// The device.
+        device: String,
+        /// Such as `phone` or `television`; without one, it is what it seems to be.
+        kind: Option<String>,
+    },
+    /// Take two devices for one, also in what is remembered of them.
+    Merge {
+        /// The one that goes.
+        from: String,
+        /// The one that it becomes a part of.
+        into: String,
+    },
+    /// Take a part of a device for one of its own again.
+    Split {
+        /// The MAC or IP address that was merged into it.
+        device: String,
+    },
+    /// Forget a device and all that is remembered of it.
+    Forget {
+        /// The device.
+        device: String,
+        /// Yes, for good.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -444,7 +489,9 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Trackers { command } => {
             trackers::run(command.unwrap_or(TrackersCommand::Status), &config, output).await?;
         }
-        Subcommands::Devices => devices::run(&config, output).await?,
+        Subcommands::Devices { command } => {
+            devices::run(command.unwrap_or(DevicesCommand::Status), &config, output).await?;
+        }
         Subcommands::Companies { device, hours } => {
             companies::all(device.as_deref(), hours, &config, output).await?;
         }

@@ -4,12 +4,14 @@
 //! used at all. `config/pixelsink.toml` has every key with its default.
 
 mod added;
+mod book;
 mod problem;
 mod quantity;
 mod read;
 mod reader;
 
 pub use added::{AddedList, AddedLists};
+pub use book::BookFile;
 pub use problem::{ConfigError, Problem};
 pub use quantity::duration;
 
@@ -21,6 +23,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::device::NamedDevice;
+use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
 use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
@@ -73,6 +76,8 @@ pub struct Config {
     pub own_rules: Vec<(Action, OwnRule, u32)>,
     /// The devices that have a name.
     pub devices: Vec<NamedDevice>,
+    /// Where else names of devices are looked for.
+    pub discovery: DiscoveryOptions,
     /// How the history is kept.
     pub history: HistorySection,
 }
@@ -113,6 +118,7 @@ impl Default for Config {
                 access: Access {
                     allow_from: read::private_networks(),
                     allow_local_networks: true,
+                    trusted_forwarders: Vec::new(),
                     queries_per_second: 1000,
                     responses_per_second: 20,
                     in_flight_per_client: 256,
@@ -140,6 +146,7 @@ impl Default for Config {
             catalogue_download: Vec::new(),
             own_rules: Vec::new(),
             devices: Vec::new(),
+            discovery: DiscoveryOptions::default(),
             history: HistorySection {
                 flush: Duration::from_secs(60),
                 events: 14 * DAY,

@@ -14,7 +14,8 @@ use super::problem::Problem;
 use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
 use super::{BUILT_IN_LIST, Config, HistorySection};
-use crate::device::{Mac, NamedDevice, TAGS};
+use crate::device::{DeviceKind, Mac, NamedDevice, TAGS, tidy_name};
+use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
 use crate::feed::{Origin, PublicSource, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
@@ -119,8 +120,9 @@ impl Config {
         self.read_trackers(root.section("trackers"));
         self.read_rules(root.section("rules"), line_of);
         for section in root.sections("devices") {
-            self.devices.extend(read_device(section));
+            self.devices.extend(read_device(section, line_of));
         }
+        self.discovery = read_discovery(root.section("discovery"), std::mem::take(&mut self.discovery));
         self.history = read_history(root.section("history"), self.history);
     }
 
@@ -137,6 +139,13 @@ impl Config {
         if let Some(value) = dns.get("allow_from") {
             read_allow_from(&value, access);
             not_empty(&value, "`private`, `local` or a prefix; without one nobody is answered");
+        }
+        if let Some(value) = dns.get("trusted_forwarders") {
+            access.trusted_forwarders = value.list("an address or a prefix such as `192.168.1.1`", |text| {
+                let prefix = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+                prefix
+                    .map_err(|_| format!("`{text}` is neither an address nor a prefix; write `192.168.1.1`"))
+            });
         }
     }
 
@@ -522,8 +531,41 @@ fn at_least(least: Duration) -> impl Fn(&str) -> Result<Duration, String> {
     }
 }
 
-fn read_device(mut section: Section<'_>) -> Option<NamedDevice> {
-    let name = section.get("name").and_then(|value| value.text("a name").map(Arc::from));
+/// A name that a person gives a device.
+pub(super) fn read_device_name(text: &str) -> Result<String, String> {
+    tidy_name(text).ok_or_else(|| format!("`{}` has nothing in it that can be seen", text.escape_debug()))
+}
+
+pub(super) fn read_kind(text: &str) -> Result<DeviceKind, String> {
+    text.parse()
+}
+
+fn read_discovery(mut section: Section<'_>, mut discovery: DiscoveryOptions) -> DiscoveryOptions {
+    if let Some(value) = section.get("leases") {
+        let (mut well_known, mut files) = (false, Vec::new());
+        let expected = "`auto` or a file such as `/var/lib/misc/dnsmasq.leases`";
+        for path in value.list(expected, |text| match text {
+            "auto" => Ok(None),
+            text => absolute_path(text).map(Some),
+        }) {
+            match path {
+                None => well_known = true,
+                Some(path) => files.push(path),
+            }
+        }
+        (discovery.well_known_leases, discovery.leases) = (well_known, files);
+    }
+    for (key, field) in [("mdns", &mut discovery.mdns), ("router_names", &mut discovery.router_names)] {
+        if let Some(value) = section.get(key) {
+            set(field, value.boolean());
+        }
+    }
+    discovery
+}
+
+fn read_device(mut section: Section<'_>, line_of: &dyn Fn(usize) -> u32) -> Option<NamedDevice> {
+    let name = section.get("name").and_then(|value| value.parse("a name", read_device_name)).map(Arc::from);
+    let kind = section.get("kind").and_then(|value| value.parse("a kind of device", read_kind));
     let macs = section.get("macs").map(|value| {
         value.list("a MAC address such as `aa:bb:cc:dd:ee:ff`", |text| {
             Mac::from_str(text).map_err(|_| {
@@ -556,7 +598,8 @@ fn read_device(mut section: Section<'_>) -> Option<NamedDevice> {
         section.complain("expected `macs` or `addresses`: by which the device is known");
         return None;
     }
-    Some(NamedDevice { name, macs, addresses, tags: tags.unwrap_or_default().into() })
+    let line = line_of(section.span.start);
+    Some(NamedDevice { name, macs, addresses, kind, tags: tags.unwrap_or_default().into(), line })
 }
 
 fn read_history(mut section: Section<'_>, mut history: HistorySection) -> HistorySection {

@@ -1,6 +1,7 @@
 //! Configurations that are right, and what is said of those that are not.
 
 use super::*;
+use crate::device::DeviceKind;
 
 const SHIPPED: &str = include_str!("../../config/pixelsink.toml");
 
@@ -46,8 +47,20 @@ fn the_shipped_file_has_every_key() {
         }
     }
     let sections = [
-        "dns", "limits", "upstream", "cache", "blocking", "web", "builtin", "download", "lists", "rules",
-        "devices", "history", "trackers",
+        "dns",
+        "limits",
+        "upstream",
+        "cache",
+        "blocking",
+        "web",
+        "builtin",
+        "download",
+        "lists",
+        "rules",
+        "devices",
+        "discovery",
+        "history",
+        "trackers",
     ];
     let keys: std::collections::BTreeSet<String> = known
         .into_iter()
@@ -124,6 +137,45 @@ fn every_value_is_read() {
         (crate::feed::SourceKind::Allow, true, 12 * 3600 * Duration::from_secs(1))
     );
     assert_eq!(config.own_rules.iter().map(|(_, _, line)| *line).collect::<Vec<_>>(), [27, 28]);
+}
+
+#[test]
+fn what_is_said_of_devices_is_read() {
+    let text = r#"
+        dns.trusted_forwarders = ["192.168.1.1", "fd00::/64"]
+        [discovery]
+        leases = ["auto", "/srv/leases.csv"]
+        mdns = false
+        router_names = false
+        [[devices]]
+        name = " Kitchen\tTV "
+        macs = ["aa:bb:cc:dd:ee:ff"]
+        kind = "television"
+        "#;
+    let config = Config::parse(text, file()).unwrap();
+    assert_eq!(config.server.access.trusted_forwarders.len(), 2);
+    let discovery = DiscoveryOptions {
+        leases: vec!["/srv/leases.csv".into()],
+        well_known_leases: true,
+        mdns: false,
+        router_names: false,
+    };
+    assert_eq!(config.discovery, discovery);
+    let device = &config.devices[0];
+    assert_eq!((&*device.name, device.kind, device.line), ("Kitchen TV", Some(DeviceKind::Television), 7));
+    let none = Config::parse("discovery.leases = []\n", file()).unwrap();
+    assert!(!none.discovery.well_known_leases && none.discovery.leases.is_empty());
+    for (text, told) in [
+        ("discovery.leases = [\"leases\"]\n", "`leases` is not absolute"),
+        ("dns.trusted_forwarders = [\"router\"]\n", "`router` is neither an address nor a prefix"),
+        (
+            "[[devices]]\nname = \"a\"\naddresses = [\"10.0.0.1\"]\nkind = \"toaster\"\n",
+            "`toaster` is no kind of device",
+        ),
+    ] {
+        let error = Config::parse(text, file()).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use super::devices::Devices;
 use crate::clock::Clock;
-use crate::device::LiveDevices;
 use crate::event::{
     ACQUAINTANCE, Batch, EventSink, EventSource, EventWriter, Gatherer, Heard, Moment, Privacy, RingWriter,
     ring,
@@ -29,7 +29,7 @@ struct Gathering {
     gatherer: Mutex<Gatherer>,
     metrics: Arc<Metrics>,
     live: broadcast::Sender<Heard>,
-    devices: Arc<LiveDevices>,
+    devices: Arc<Devices>,
     clock: Arc<dyn Clock>,
 }
 
@@ -37,7 +37,7 @@ impl Events {
     pub(super) fn new(
         metrics: Arc<Metrics>,
         live: broadcast::Sender<Heard>,
-        devices: Arc<LiveDevices>,
+        devices: Arc<Devices>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self(Arc::new(Gathering { gatherer: Mutex::default(), metrics, live, devices, clock }))
@@ -94,7 +94,11 @@ impl Gathering {
 
     fn gather_locked(&self, gatherer: &mut Gatherer) {
         let moment = Moment { now: self.clock.now(), instant: self.clock.instant() };
-        gatherer.gather(&self.devices.current(), moment);
+        gatherer.gather(&self.devices.live().current(), moment);
+        let told = gatherer.take_told();
+        if !told.is_empty() {
+            self.devices.meet(told);
+        }
         let sums = gatherer.take_sums();
         self.metrics.add(&sums);
         // A page that hears of an event asks the history at once; it finds it, since the lock is held until all is told.

@@ -5,6 +5,7 @@
 mod cache;
 mod counters;
 mod data_dir;
+mod devices;
 mod erase;
 mod events;
 mod heap;

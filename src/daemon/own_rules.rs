@@ -65,7 +65,7 @@ impl Running {
     fn told(&self, rule: &OwnRule) -> String {
         let subject = rule.shown_subject();
         let Some(client) = &rule.client else { return subject };
-        let devices = self.devices.current();
+        let devices = self.devices.live().current();
         let name =
             policy::device_of(client).and_then(|key| devices.name_of(key).map(|name| name.to_string()));
         let name = name.unwrap_or_else(|| match client {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, interval, sleep};
 use tracing::{error, info, warn};
 
 use super::cache::{self, KeptAnswers};
+use super::devices::Devices;
 use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
@@ -28,8 +29,7 @@ use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, Erasure, FlushedName, Refused};
 use crate::config::{BUILT_IN_LIST, Config, HistorySection};
-use crate::device::{DeviceTable, LiveDevices};
-use crate::discovery::{self, Observed};
+use crate::device::DeviceKey;
 use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
 use crate::history::{self, History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
@@ -58,7 +58,7 @@ pub(super) struct Running {
     _data_lock: Option<File>,
     built_in: Arc<Part>,
     pub(super) policy: Arc<LivePolicy>,
-    pub(super) devices: Arc<LiveDevices>,
+    pub(super) devices: Arc<Devices>,
     resolver: Arc<Resolver>,
     kept_answers: KeptAnswers,
     responder: Arc<Responder>,
@@ -69,14 +69,12 @@ pub(super) struct Running {
     listeners: Listeners,
     /// The names under which the page may be visited.
     page_names: Arc<ArcSwap<Vec<String>>>,
-    observed: Mutex<Observed>,
     /// The command line's socket, where it could be bound.
     socket: ArcSwap<Option<PathBuf>>,
     /// Problems of the start, which stay until the next one.
     start_problems: Vec<String>,
     /// What was wrong when the configuration was read again.
     reload_problem: ArcSwap<Option<String>>,
-    discovery_problem: ArcSwap<Option<String>>,
     /// What is wrong with the file of added lists.
     added_problem: ArcSwap<Option<String>>,
 }
@@ -123,15 +121,14 @@ impl Running {
         let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
         let policy = Arc::new(LivePolicy::default());
         policy.update(|policy| policy.blocking = config.blocking);
-        let devices = Arc::new(LiveDevices::default());
-        devices.publish(DeviceTable::build(&config.devices, &[]));
+        let devices = Arc::new(Devices::open(&config, data.path.as_deref()));
         let events =
             Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
         events.set_privacy(config.history.privacy);
         let history = History::open(
             history_options(&config, data.path.as_deref()),
             Arc::clone(&catalogue),
-            Arc::clone(&devices),
+            devices.live(),
             Arc::clone(&clock),
             events.source(),
         );
@@ -142,7 +139,7 @@ impl Running {
         let access = config.server.access.clone();
         let responder = Responder::new(
             Arc::clone(&clock),
-            Arc::clone(&devices),
+            devices.live(),
             Arc::clone(&policy),
             Arc::clone(&resolver),
             Arc::new(events.clone()),
@@ -173,7 +170,7 @@ impl Running {
                 feed: feed.clone(),
                 catalogues: catalogues.clone(),
                 policy: Arc::clone(&policy),
-                devices: Arc::clone(&devices),
+                devices: devices.live(),
                 catalogue: Arc::clone(&catalogue),
                 live,
                 control: Arc::new(Grants(running.clone())),
@@ -205,11 +202,9 @@ impl Running {
                 feed,
                 catalogues,
                 page_names,
-                observed: Mutex::default(),
                 socket: ArcSwap::default(),
                 start_problems: data.problem.into_iter().collect(),
                 reload_problem: ArcSwap::default(),
-                discovery_problem: ArcSwap::default(),
                 config: tokio::sync::Mutex::new(config),
                 added_problem: ArcSwap::from_pointee(added.problem()),
                 added: tokio::sync::Mutex::new(added),
@@ -230,7 +225,7 @@ impl Running {
                 Err(error) => warn!("the command line can't speak to this daemon: {error:#}"),
             }
         }
-        self.watch_neighbours();
+        self.watch_devices();
         self.keep_answers();
         let config = self.config.lock().await;
         let bound = self.listeners.bind(&config).await?;
@@ -238,25 +233,16 @@ impl Running {
         Ok(())
     }
 
-    /// Keeps the table of devices as the kernel's neighbour table has it.
-    fn watch_neighbours(self: &Arc<Self>) {
-        let running = Arc::downgrade(self);
-        tokio::spawn(async move {
-            loop {
-                let known = running.clone();
-                let error = discovery::watch(move |observed| {
-                    if let Some(running) = known.upgrade() {
-                        running.take_observed(observed);
-                    }
-                })
-                .await;
-                let Some(running) = running.upgrade() else { return };
-                warn!("{error}");
-                running.discovery_problem.store(Arc::new(Some(error.to_string())));
-                drop(running);
-                sleep(DISCOVERY_PAUSE).await;
+    /// Keeps the table of devices as the network shows it.
+    fn watch_devices(&self) {
+        let responder = Arc::downgrade(&self.responder);
+        tokio::spawn(Arc::clone(&self.devices).watch_neighbours(move |observed| {
+            if let Some(responder) = responder.upgrade() {
+                responder.set_networks(observed.networks.clone());
             }
-        });
+        }));
+        tokio::spawn(Arc::clone(&self.devices).watch_leases());
+        tokio::spawn(Arc::clone(&self.devices).find_names());
     }
 
     /// Writes the answers that are kept down now and then, where they are to last.
@@ -274,28 +260,6 @@ impl Running {
     async fn save_answers(&self) {
         let keep = self.config.lock().await.resolve.cache.keep;
         self.kept_answers.save(keep).await;
-    }
-
-    fn take_observed(&self, observed: Observed) {
-        self.discovery_problem.store(Arc::default());
-        self.responder.set_networks(observed.networks.clone());
-        let mut current = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current != observed {
-            *current = observed;
-            drop(current);
-            self.publish_devices();
-        }
-    }
-
-    /// Puts names and neighbours together. While a reload holds the configuration, it does so itself at its end.
-    fn publish_devices(&self) {
-        let Ok(config) = self.config.try_lock() else { return };
-        self.publish_devices_of(&config);
-    }
-
-    fn publish_devices_of(&self, config: &Config) {
-        let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-        self.devices.publish(DeviceTable::build(&config.devices, &observed.neighbours));
     }
 
     /// Tells systemd, then waits for signals until one says to stop.
@@ -364,8 +328,6 @@ impl Running {
     /// Reads the configuration again. When it can't be used, everything stays as it is.
     async fn reload(&self) -> Result<Done, Refused> {
         let reloaded = self.reload_locked().await;
-        // Neighbours that changed meanwhile could not be put together with the names of devices.
-        self.publish_devices();
         // Whether they are to last may have changed.
         self.save_answers().await;
         reloaded
@@ -418,7 +380,7 @@ impl Running {
             warn!("{warning}");
         }
         self.page_names.store(Arc::new(host_names(&config)));
-        self.publish_devices_of(&config);
+        self.devices.reconfigure(&config);
         let mut added = self.added.lock().await;
         added.look();
         self.reconfigure_feed(&config, &added).await;
@@ -447,9 +409,10 @@ impl Running {
         problems.extend(self.feed.accepted_problem());
         problems.extend(self.feed.unkept_problem());
         problems.extend(self.catalogues.problems());
-        for stored in [&self.reload_problem, &self.discovery_problem, &self.added_problem] {
+        for stored in [&self.reload_problem, &self.added_problem] {
             problems.extend(stored.load().as_ref().clone());
         }
+        problems.extend(self.devices.problems());
         let failing: Vec<String> = upstreams
             .iter()
             .filter_map(|upstream| Some(format!("{} ({})", upstream.address, upstream.problem.as_ref()?)))
@@ -469,7 +432,7 @@ impl Running {
             data_dir: self.data_dir.as_ref().map(|directory| directory.display().to_string()),
             dns_listen: self.reachable_addresses(),
             web_listen: self.listeners.page_addresses(),
-            gateways: Vec::new(),
+            gateways: self.devices.observed().gateways,
             upstreams: upstreams.into_iter().map(upstream_status).collect(),
             memory_bytes: heap::resident(),
             refused: counters::refused(&self.responder),
@@ -479,7 +442,7 @@ impl Running {
 
     /// Where devices can ask: for a wildcard address, each address of this machine.
     fn reachable_addresses(&self) -> Vec<SocketAddr> {
-        let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let observed = self.devices.observed();
         let mut addresses = Vec::new();
         for listen in self.listeners.dns_addresses() {
             if !listen.ip().is_unspecified() {
@@ -530,14 +493,27 @@ impl Running {
             Command::RemoveCatalogue(catalogue) => self.remove_catalogue(catalogue).await,
             Command::RefreshCatalogue(catalogue) => self.refresh_catalogue(catalogue).await,
             Command::FlushCache(name) => self.flush_cache(name).await,
+            Command::NameDevice { device, name } => self.devices.name(device, name.as_deref()),
+            Command::SetDeviceKind { device, kind } => self.devices.set_kind(device, kind),
+            Command::MergeDevices { from, into } => self.devices.merge(from, into),
+            Command::SplitDevice(key) => self.devices.split(key),
+            Command::ForgetDevice(device) => self.forget_device(device).await,
             Command::Erase(erasure) => self.erase(erasure).await,
             Command::Reload => self.reload().await,
         }
     }
 
     /// Has the history forget, and the cache what it knows of the name.
+    /// Forgets a device: first what happened to it, while the book still says which others it is; then what was said of it.
+    async fn forget_device(&self, device: DeviceKey) -> Result<Done, Refused> {
+        let device = self.devices.may_forget(device)?;
+        let Done(erased) = self.erase(Erasure { device: Some(device), ..Erasure::default() }).await?;
+        let Done(forgotten) = self.devices.forget(device)?;
+        Ok(Done(format!("{forgotten} {erased}")))
+    }
+
     async fn erase(&self, wish: Erasure) -> Result<Done, Refused> {
-        let what = erase::told(&wish, &self.devices.current());
+        let what = erase::told(&wish, &self.devices.live().current());
         let Erasure { device, name, from, until } = wish;
         let erased = self.history.erase(history::Erasure { device, name: name.clone(), from, until }).await;
         let erased =
@@ -599,9 +575,6 @@ impl web::Control for Grants {
         })
     }
 }
-
-/// After the kernel could not be asked, it is asked again with this pause.
-const DISCOVERY_PAUSE: Duration = Duration::from_secs(30);
 
 fn notify(state: &[NotifyState<'_>]) {
     // Fails only where systemd is not listening.

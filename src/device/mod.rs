@@ -1,14 +1,33 @@
 //! Who is asking: one device, however many addresses it has.
 //!
-//! It knows addresses and the table that `discovery` fills; it never looks anything up itself.
+//! It knows addresses, what a person says of their devices ([`NamedDevice`], [`Book`]), and what `discovery` found; it never
+//! looks anything up itself. [`DeviceTable`] puts all of that together, replaced whole when any of it changes.
+
+mod book;
+mod kind;
+mod name;
+mod table;
+
+pub use book::Book;
+pub use book::BookEntry;
+pub use book::BookError;
+pub use kind::DeviceKind;
+pub use name::HOST_NAME_LEN_MAX;
+pub use name::NAME_LEN_MAX;
+pub use name::short_vendor;
+pub use name::tidy_host_name;
+pub use name::tidy_name;
+pub use table::DeviceTable;
+pub use table::FoundName;
+pub use table::Knowledge;
+pub use table::KnownDevice;
+pub use table::LiveDevices;
+pub use table::NameSource;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-
-use arc_swap::{ArcSwap, Guard};
-use hashbrown::HashMap;
 
 /// The hardware address of a network interface (IEEE 802 MAC, 48 bits).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -28,10 +47,26 @@ impl FromStr for Mac {
         let mut octets = [0; 6];
         let mut parts = text.split([':', '-']);
         for octet in &mut octets {
-            let part = parts.next().filter(|part| part.len() == 2).ok_or(KeyError)?;
+            let part =
+                parts.next().filter(|part| part.len() == 2 && !part.starts_with('+')).ok_or(KeyError)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| KeyError)?;
         }
         if parts.next().is_none() { Ok(Self(octets)) } else { Err(KeyError) }
+    }
+}
+
+impl Mac {
+    /// Whether the device made the address up for privacy: the "locally administered" bit of an address of one interface
+    /// (IEEE 802c-2017 section 8.4.4), which shows as 2, 6, A or E in its second digit.
+    pub const fn is_private(self) -> bool {
+        let [first, ..] = self.0;
+        first & 0b11 == 0b10
+    }
+
+    /// The end of the address, by which people tell devices of one kind apart: `…3f:a2`.
+    fn end(self) -> String {
+        let [.., a, b] = self.0;
+        format!("…{a:02x}:{b:02x}")
     }
 }
 
@@ -42,6 +77,30 @@ pub enum DeviceKey {
     Mac(Mac),
     /// A device behind a router, or one whose MAC is not known: each address is a device.
     Address(IpAddr),
+}
+
+impl DeviceKey {
+    /// The key as an address. A MAC is written as a multicast address (`ffff::` and the MAC), which nobody can ask from (RFC
+    /// 4291 section 2.7).
+    pub fn to_address(self) -> IpAddr {
+        match self {
+            Self::Address(address) => address,
+            Self::Mac(Mac([a, b, c, d, e, f])) => {
+                IpAddr::from([0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, e, f])
+            }
+        }
+    }
+
+    /// Undoes [`Self::to_address`].
+    pub fn from_address(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(v6) => match v6.octets() {
+                [0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, mac @ ..] => Self::Mac(Mac(mac)),
+                _ => Self::Address(address),
+            },
+            v4 @ IpAddr::V4(_) => Self::Address(v4),
+        }
+    }
 }
 
 /// As it stands in the history and in the page's addresses: a MAC or an IP address.
@@ -88,8 +147,12 @@ pub struct NamedDevice {
     pub macs: Vec<Mac>,
     /// Its fixed IP addresses.
     pub addresses: Vec<IpAddr>,
-    /// What kinds of device it is: some of [`TAGS`], by which rules of lists may speak of it.
+    /// What kind of device it is.
+    pub kind: Option<DeviceKind>,
+    /// What kinds of device it is for lists: some of [`TAGS`], by which their rules may speak of it.
     pub tags: Arc<[Box<str>]>,
+    /// The line of the configuration on which it stands.
+    pub line: u32,
 }
 
 /// The kinds of device that lists know (AdGuard, "DNS filtering rules syntax", `$ctag`).
@@ -118,131 +181,10 @@ pub const TAGS: [&str; 21] = [
 ];
 
 impl NamedDevice {
-    /// The first MAC, or the first address; a name without either is nothing.
-    fn key(&self) -> Option<DeviceKey> {
-        let mac = self.macs.first().copied().map(DeviceKey::Mac);
-        mac.or_else(|| self.addresses.first().map(|address| DeviceKey::Address(address.to_canonical())))
-    }
-}
-
-/// Maps the source address of a query to a device.
-#[derive(Clone, Debug, Default)]
-pub struct DeviceTable {
-    devices: HashMap<IpAddr, KnownDevice>,
-}
-
-/// A device that the table knows.
-#[derive(Clone, Debug)]
-pub struct KnownDevice {
-    /// The device.
-    pub device: Device,
-    /// What kinds of device it is: some of [`TAGS`].
-    pub tags: Arc<[Box<str>]>,
-}
-
-impl DeviceTable {
-    /// Builds the table from what a person has named and from the neighbours that the kernel knows.
-    pub fn build(named: &[NamedDevice], neighbours: &[(IpAddr, Mac)]) -> Self {
-        let mut by_mac = HashMap::new();
-        let mut table = HashMap::new();
-        for device in named {
-            let Some(key) = device.key() else { continue };
-            let tags = Arc::clone(&device.tags);
-            let known = KnownDevice { device: Device { key, name: Arc::clone(&device.name) }, tags };
-            by_mac.extend(device.macs.iter().map(|&mac| (mac, known.clone())));
-            table.extend(device.addresses.iter().map(|address| (address.to_canonical(), known.clone())));
-        }
-        let mut neighbours = neighbours.to_vec();
-        // The lowest IPv4 address names a device that nobody has named.
-        neighbours.sort_by_key(|(address, _)| (address.is_ipv6(), *address));
-        for (address, mac) in neighbours {
-            let unnamed = || KnownDevice {
-                device: Device { key: DeviceKey::Mac(mac), name: address.to_string().into() },
-                tags: Arc::default(),
-            };
-            let device = by_mac.entry(mac).or_insert_with(unnamed).clone();
-            table.entry(address.to_canonical()).or_insert(device);
-        }
-        Self { devices: table }
-    }
-
-    /// What the table knows of whoever asks from `source`.
-    pub fn find(&self, source: IpAddr) -> Option<&KnownDevice> {
-        self.devices.get(&source.to_canonical())
-    }
-
-    /// The device that asks from `source`; an unknown one is named after its address.
-    pub fn identify(&self, source: IpAddr) -> Device {
-        match self.find(source) {
-            Some(known) => known.device.clone(),
-            None => {
-                let key = unknown(source);
-                let name = if source.to_canonical().is_loopback() {
-                    "this machine".into()
-                } else {
-                    key.to_string().into()
-                };
-                Device { key, name }
-            }
-        }
-    }
-
-    /// Which device asks from `source`. Never allocates.
-    pub fn key_of(&self, source: IpAddr) -> DeviceKey {
-        self.find(source).map_or_else(|| unknown(source), |known| known.device.key)
-    }
-
-    /// The device that a key belongs to now; the key itself when it was not merged.
-    pub const fn same(&self, key: DeviceKey) -> DeviceKey {
-        key
-    }
-
-    /// What people call a device now; `None` when the table does not know it.
-    pub fn name_of(&self, key: DeviceKey) -> Option<Arc<str>> {
-        let known = self.devices.values().find(|known| known.device.key == key);
-        known.map(|known| Arc::clone(&known.device.name))
-    }
-
-    /// Whether the table has an entry for `source`.
-    pub fn knows(&self, source: IpAddr) -> bool {
-        self.find(source).is_some()
-    }
-
-    /// Every device, each with its addresses in order.
-    pub fn devices(&self) -> Vec<(Device, Vec<IpAddr>)> {
-        let mut devices: HashMap<DeviceKey, (Device, Vec<IpAddr>)> = HashMap::new();
-        for (&address, KnownDevice { device, .. }) in &self.devices {
-            let entry = devices.entry(device.key).or_insert_with(|| (device.clone(), Vec::new()));
-            entry.1.push(address);
-        }
-        let mut devices: Vec<_> = devices.into_values().collect();
-        for (_, addresses) in &mut devices {
-            addresses.sort();
-        }
-        devices.sort_by_key(|(device, _)| device.key);
-        devices
-    }
-}
-
-/// Which device asks from an address that no table knows: all of loopback is this machine.
-fn unknown(source: IpAddr) -> DeviceKey {
-    let source = source.to_canonical();
-    DeviceKey::Address(if source.is_loopback() { std::net::Ipv4Addr::LOCALHOST.into() } else { source })
-}
-
-/// The table in force, replaced whole.
-#[derive(Debug, Default)]
-pub struct LiveDevices(ArcSwap<DeviceTable>);
-
-impl LiveDevices {
-    /// The table in force now.
-    pub fn current(&self) -> Guard<Arc<DeviceTable>> {
-        self.0.load()
-    }
-
-    /// Puts a new table in force.
-    pub fn publish(&self, table: DeviceTable) {
-        self.0.store(Arc::new(table));
+    /// Its MACs, then its addresses. The first tells it from others; a name without any is nothing.
+    pub fn keys(&self) -> impl Iterator<Item = DeviceKey> {
+        let addresses = self.addresses.iter().map(|address| DeviceKey::Address(address.to_canonical()));
+        self.macs.iter().copied().map(DeviceKey::Mac).chain(addresses)
     }
 }
 
@@ -250,42 +192,39 @@ impl LiveDevices {
 mod tests {
     use super::*;
 
-    const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
-
-    #[track_caller]
-    fn check(named: &[NamedDevice], source: &str, key: &str, name: &str) {
-        let neighbours = [("192.168.1.9", MAC), ("fe80::1", MAC), ("192.168.1.5", MAC)]
-            .map(|(address, mac)| (address.parse().unwrap(), mac));
-        let device = DeviceTable::build(named, &neighbours).identify(source.parse().unwrap());
-        assert_eq!((&*device.key.to_string(), &*device.name), (key, name));
-        assert_eq!(key.parse(), Ok(device.key));
-        assert_eq!(DeviceTable::build(named, &neighbours).key_of(source.parse().unwrap()), device.key);
-    }
-
-    #[test]
-    fn all_addresses_of_a_mac_are_one_device() {
-        for source in ["192.168.1.5", "192.168.1.9", "fe80::1", "::ffff:192.168.1.5"] {
-            check(&[], source, "02:00:00:00:00:01", "192.168.1.5");
-        }
-        check(&[], "192.168.1.7", "192.168.1.7", "192.168.1.7");
-        check(&[], "::1", "127.0.0.1", "this machine");
-    }
-
-    #[test]
-    fn a_named_device_is_known_by_mac_and_by_address() {
-        let addresses = vec!["192.168.1.7".parse().unwrap()];
-        let named = [NamedDevice { name: "Kitchen TV".into(), macs: vec![MAC], addresses, tags: [].into() }];
-        check(&named, "fe80::1", "02:00:00:00:00:01", "Kitchen TV");
-        check(&named, "192.168.1.7", "02:00:00:00:00:01", "Kitchen TV");
-        let table = DeviceTable::build(&named, &[]);
-        assert_eq!(table.devices().len(), 1);
-    }
-
     #[test]
     fn keys_are_checked() {
-        for text in ["", "aa:bb", "aa:bb:cc:dd:ee:ff:00", "zz:bb:cc:dd:ee:ff", "192.168.1"] {
+        for text in
+            ["", "aa:bb", "aa:bb:cc:dd:ee:ff:00", "zz:bb:cc:dd:ee:ff", "192.168.1", "+a:bb:cc:dd:ee:ff"]
+        {
             assert_eq!(text.parse::<DeviceKey>(), Err(KeyError), "{text}");
         }
         assert_eq!("AA-BB-CC-DD-EE-FF".parse::<Mac>().unwrap().to_string(), "aa:bb:cc:dd:ee:ff");
+    }
+
+    #[test]
+    fn keys_are_written_as_addresses() {
+        for text in ["aa:bb:cc:dd:ee:ff", "00:00:00:00:00:00", "192.168.1.1", "fd00::1", "ff02::fb"] {
+            let key: DeviceKey = text.parse().unwrap();
+            assert_eq!(DeviceKey::from_address(key.to_address()), key, "{text}");
+        }
+        let mac = DeviceKey::Mac(Mac([1, 2, 3, 4, 5, 6]));
+        assert!(mac.to_address().is_multicast());
+    }
+
+    #[test]
+    fn private_addresses_are_recognized() {
+        for (mac, private) in [
+            ("02:00:00:00:00:01", true),
+            ("d6:00:00:00:00:01", true),
+            ("7a:00:00:00:00:01", true),
+            ("fe:00:00:00:00:01", true),
+            ("00:1b:63:00:00:01", false),
+            ("f4:0f:24:00:00:01", false),
+            // A group address is nobody's.
+            ("03:00:00:00:00:01", false),
+        ] {
+            assert_eq!(mac.parse::<Mac>().unwrap().is_private(), private, "{mac}");
+        }
     }
 }

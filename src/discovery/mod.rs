@@ -1,9 +1,16 @@
-//! Finding out which device has which address: the kernel's neighbour table, by netlink (rtnetlink(7)).
+//! Finding out which device has which address, and what it is called.
 //!
-//! It needs no privilege and sends nothing into the network: the kernel has learnt an address's MAC before the first
-//! query of that address is read. It knows addresses and MACs; what people call a device is none of its business.
+//! [`watch`] has the kernel's neighbour table, by netlink (rtnetlink(7)): it needs no privilege and sends nothing into the
+//! network, and the kernel has learnt an address's MAC before the first query of that address is read. [`leases`] reads what
+//! DHCP servers wrote, [`hostnames`] asks devices and the router, [`vendors`] knows who made a MAC. What a person calls a device
+//! is none of its business.
 
-use std::net::IpAddr;
+pub mod hostnames;
+pub mod leases;
+pub mod vendors;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -11,7 +18,8 @@ use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
-use rtnetlink::{Handle, MulticastGroup};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
+use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::device::Mac;
@@ -21,8 +29,31 @@ use crate::device::Mac;
 pub struct Observed {
     /// Each neighbour's address and MAC.
     pub neighbours: Vec<(IpAddr, Mac)>,
-    /// The networks that this machine has an address in.
+    /// The networks that this machine has an address in, each as that address.
     pub networks: Vec<IpNet>,
+    /// The routers that lead out of them.
+    pub gateways: Vec<IpAddr>,
+    /// The interface of each neighbour that has a link-local address, by which alone it can be reached.
+    pub links: Vec<(IpAddr, u32)>,
+}
+
+/// Where else names of devices are looked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DiscoveryOptions {
+    /// Files of leases.
+    pub leases: Vec<PathBuf>,
+    /// Whether those are read too that DHCP servers write where they come from.
+    pub well_known_leases: bool,
+    /// Whether devices are asked for their names, by multicast DNS.
+    pub mdns: bool,
+    /// Whether the router is asked for them.
+    pub router_names: bool,
+}
+
+impl Default for DiscoveryOptions {
+    fn default() -> Self {
+        Self { leases: Vec::new(), well_known_leases: true, mdns: true, router_names: true }
+    }
 }
 
 /// The kernel can't be asked.
@@ -38,7 +69,13 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// Reads the tables now and at each change, for as long as the kernel can be asked.
 pub async fn watch(mut observed: impl FnMut(Observed)) -> DiscoveryError {
     let error = |error: &dyn std::fmt::Display| DiscoveryError(error.to_string());
-    let groups = [MulticastGroup::Neigh, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+    let groups = [
+        MulticastGroup::Neigh,
+        MulticastGroup::Ipv4Ifaddr,
+        MulticastGroup::Ipv6Ifaddr,
+        MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
+    ];
     let (connection, handle, mut news) = match rtnetlink::new_multicast_connection(&groups) {
         Ok(connected) => connected,
         Err(refused) => return error(&refused),
@@ -64,13 +101,44 @@ pub async fn watch(mut observed: impl FnMut(Observed)) -> DiscoveryError {
 }
 
 async fn read(handle: &Handle) -> Result<Observed, rtnetlink::Error> {
-    let neighbours =
+    let messages =
         handle.neighbours().get().execute().try_filter_map(async |message| Ok(neighbour(&message)));
+    let messages: Vec<(IpAddr, Mac, u32)> = messages.try_collect().await?;
     let networks = handle.address().get().execute().try_filter_map(async |message| Ok(network(&message)));
-    Ok(Observed { neighbours: neighbours.try_collect().await?, networks: networks.try_collect().await? })
+    let networks = networks.try_collect().await?;
+    let mut gateways = Vec::new();
+    for default in
+        [RouteMessageBuilder::<Ipv4Addr>::new().build(), RouteMessageBuilder::<Ipv6Addr>::new().build()]
+    {
+        let routes =
+            handle.route().get(default).execute().try_filter_map(async |message| Ok(gateway(&message)));
+        gateways.extend(routes.try_collect::<Vec<_>>().await?);
+    }
+    gateways.sort_unstable();
+    gateways.dedup();
+    let links = messages.iter().filter(|(address, ..)| is_link_local(*address));
+    let links = links.map(|&(address, _, interface)| (address, interface)).collect();
+    let neighbours = messages.into_iter().map(|(address, mac, _)| (address, mac)).collect();
+    Ok(Observed { neighbours, networks, gateways, links })
 }
 
-fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, Mac)> {
+const fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// The gateway of a default route of the main table.
+fn gateway(message: &RouteMessage) -> Option<IpAddr> {
+    let is_default =
+        message.header.destination_prefix_length == 0 && message.header.table == RouteHeader::RT_TABLE_MAIN;
+    let of_attribute = |attribute: &RouteAttribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::from(*address)),
+        RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(IpAddr::from(*address)),
+        _ => None,
+    };
+    message.attributes.iter().find_map(of_attribute).filter(|_| is_default)
+}
+
+fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, Mac, u32)> {
     let address = message.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(IpAddr::from(*address)),
         NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(IpAddr::from(*address)),
@@ -81,7 +149,7 @@ fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, Mac)> {
         _ => None,
     })?;
     // Multicast and loopback entries carry no device's MAC.
-    (!address.is_multicast() && mac != [0; 6]).then_some((address, Mac(mac)))
+    (!address.is_multicast() && mac != [0; 6]).then_some((address, Mac(mac), message.header.ifindex))
 }
 
 fn network(message: &AddressMessage) -> Option<IpNet> {

@@ -25,7 +25,9 @@ use super::ring::Ring;
 use super::tally::SlotId;
 use super::tally::Tally;
 use crate::device::Device;
+use crate::device::DeviceKey;
 use crate::device::DeviceTable;
+use crate::device::Mac;
 use crate::name::DomainName;
 use crate::policy::RuleRef;
 use crate::policy::Verdict;
@@ -40,6 +42,8 @@ const STRANGERS_MAX: usize = 1024;
 const HELD_LEN_MAX: usize = 1 << 18;
 /// Addresses whose devices are known without looking them up.
 const ASKERS_MAX: usize = 4096;
+/// MACs of a moment that may turn out to be somebody's.
+const TOLD_MAX: usize = 256;
 /// Single events that wait for the history, about 8 MB at worst: more than a minute of [`super::DETAILED_PER_SECOND`].
 const EVENTS_MAX: usize = 1 << 15;
 
@@ -100,6 +104,8 @@ pub struct Gatherer {
     /// Events of the batch that were told to live views.
     announced: usize,
     sums: Sums,
+    /// MACs that forwarders told and the table does not know.
+    told: Vec<Mac>,
 }
 
 /// The device behind an address, and where it is counted in this hour.
@@ -194,6 +200,11 @@ impl Gatherer {
         std::mem::take(&mut self.sums)
     }
 
+    /// MACs that the table does not know, met since the last time.
+    pub fn take_told(&mut self) -> Vec<Mac> {
+        std::mem::take(&mut self.told)
+    }
+
     /// The events that were gathered since the last time; they stay where they are.
     pub fn announce(&mut self) -> &[QueryEvent] {
         let from = std::mem::replace(&mut self.announced, self.batch.events.len());
@@ -207,21 +218,31 @@ impl Gatherer {
         if let Some(asker) = askers.get_mut(&record.client) {
             return count(asker, batch, sums, self.privacy, &record);
         }
-        let address = record.address();
-        if self.privacy.tells_client()
-            && self.is_stranger(address, record.at_ms(), moment)
-            && self.held.len() + octets.len() <= HELD_LEN_MAX
-        {
+        let key = record.key();
+        // A MAC is known as what it is.
+        let may_be_known_soon = self.privacy.tells_client()
+            && matches!(key, DeviceKey::Address(address) if self.is_stranger(address, record.at_ms(), moment));
+        if may_be_known_soon && self.held.len() + octets.len() <= HELD_LEN_MAX {
             self.held.extend_from_slice(octets);
             return;
         }
         if ASKERS_MAX <= self.askers.len() {
             self.askers.clear();
         }
-        let device = if self.privacy.tells_client() { self.table.identify(address) } else { everyone() };
+        let device = if self.privacy.tells_client() { self.device(key) } else { everyone() };
         let asker = Asker::new(device);
         let Self { askers, batch, sums, .. } = self;
         count(askers.entry(record.client).or_insert(asker), batch, sums, self.privacy, &record);
+    }
+
+    fn device(&mut self, key: DeviceKey) -> Device {
+        if let DeviceKey::Mac(mac) = key
+            && self.told.len() < TOLD_MAX
+            && self.table.find_key(key).is_none()
+        {
+            self.told.push(mac);
+        }
+        self.table.identify_key(key)
     }
 
     /// Whether the owner of an address that asked at `at_ms` may be known in a moment.
@@ -315,7 +336,6 @@ fn event_of(record: &Record<'_>, detail: &Detail<'_>, device: &Device) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Mac;
     use crate::event::AnsweredBy;
     use crate::event::DETAILED_MAX;
     use crate::event::Decided;
@@ -507,6 +527,17 @@ mod tests {
         house.ask("192.0.2.1", "a.example");
         house.gather();
         assert_eq!(house.take().0, ["192.0.2.1 1", "02:00:00:00:00:01 1"]);
+    }
+
+    #[test]
+    fn a_mac_that_a_forwarder_told_is_a_device() {
+        let mut house = House::new();
+        let key: DeviceKey = "02:00:00:00:00:09".parse().unwrap();
+        house.ask(&key.to_address().to_string(), "a.example");
+        house.gather();
+        assert!(!house.gatherer.waits());
+        assert_eq!(house.gatherer.take_told(), [Mac([2, 0, 0, 0, 0, 9])]);
+        assert_eq!(house.take(), (vec![format!("{key} 1")], vec![key.to_string()]));
     }
 
     #[test]

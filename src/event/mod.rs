@@ -48,7 +48,7 @@ pub use crate::wire::type_name as qtype_name;
 pub struct Told<'a> {
     /// When the query came in.
     pub at: Timestamp,
-    /// From which address.
+    /// From which address, or who asked as [`crate::device::DeviceKey::to_address`] writes it.
     pub client: IpAddr,
     /// The QNAME.
     pub name: NameRef<'a>,

@@ -12,6 +12,7 @@ use super::AnsweredBy;
 use super::CountKind;
 use super::Decided;
 use super::Told;
+use crate::device::DeviceKey;
 use crate::name::NAME_LEN_MAX;
 
 /// The head: length, time, client, latency, QTYPE, RCODE, marks, the name's length.
@@ -199,9 +200,9 @@ impl<'a> Record<'a> {
         Some(Self { at_us, client, qtype, rcode, latency_us, kind, answered, name, behind, detail })
     }
 
-    /// From which address the query came.
-    pub(super) fn address(&self) -> IpAddr {
-        IpAddr::from(Ipv6Addr::from(self.client.to_ne_bytes())).to_canonical()
+    /// Who asked.
+    pub(super) fn key(&self) -> DeviceKey {
+        DeviceKey::from_address(IpAddr::from(Ipv6Addr::from(self.client.to_ne_bytes())))
     }
 }
 
@@ -308,7 +309,7 @@ mod tests {
             prop_assert_eq!(split_first(&mut rest), Some(&*octets));
             prop_assert!(rest.is_empty());
             let record = Record::read(&octets).unwrap();
-            prop_assert_eq!((record.at_us, record.address()), (at_us, client.to_canonical()));
+            prop_assert_eq!((record.at_us, record.key()), (at_us, DeviceKey::from_address(client)));
             prop_assert_eq!((record.qtype, record.rcode, record.latency_us), numbers);
             prop_assert_eq!((record.kind as u8, record.answered), (kind, answered));
             prop_assert_eq!(record.name, name.as_ref().as_wire());

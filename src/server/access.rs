@@ -11,6 +11,8 @@ pub struct Access {
     pub allow_from: Vec<IpNet>,
     /// Whether the networks that this machine is on are answered too: in a home with IPv6 their addresses are public ones.
     pub allow_local_networks: bool,
+    /// Routers and the like that ask for others, and are believed when they say for whom (EDNS options).
+    pub trusted_forwarders: Vec<IpNet>,
     /// How many questions an address may ask in a second; 0: no limit.
     pub queries_per_second: u32,
     /// How many answers a prefix outside the house is sent over UDP in a second; 0: no limit.
@@ -28,6 +30,11 @@ impl Access {
     pub fn allows(&self, client: IpAddr, networks: &[IpNet]) -> bool {
         let client = client.to_canonical();
         within(client, &self.allow_from) || self.allow_local_networks && within(client, networks)
+    }
+
+    /// Whether `client` is believed when it says for whom it asks.
+    pub fn trusts(&self, client: IpAddr) -> bool {
+        !self.trusted_forwarders.is_empty() && within(client.to_canonical(), &self.trusted_forwarders)
     }
 }
 
@@ -65,6 +72,7 @@ mod tests {
         let mut access = Access {
             allow_from,
             allow_local_networks: false,
+            trusted_forwarders: Vec::new(),
             queries_per_second: 0,
             responses_per_second: 0,
             in_flight_per_client: 1,

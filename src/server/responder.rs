@@ -4,7 +4,7 @@
 //! allocates, and [`Responder::answer_later`], which asks upstreams.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -19,7 +19,7 @@ use super::connections::{ConnectionLimits, Seat};
 use super::limits::{Limits, Rate, Waiting};
 use super::sinkhole::Sinkhole;
 use crate::clock::Clock;
-use crate::device::{DeviceTable, LiveDevices};
+use crate::device::{DeviceKey, DeviceTable, KnownDevice, LiveDevices, Mac};
 use crate::event::{AnsweredBy, Decided, EventSink, EventWriter, RuleText, Told};
 use crate::list::{Action, Answer};
 use crate::name::{DomainName, NameRef};
@@ -27,7 +27,7 @@ use crate::policy::{self, Decisive, LivePolicy, Memo, Policy};
 use crate::resolve::{
     Asked, Cached, Freshness, Known, Origin, Question, Resolver, Unresolved, UnresolvedKind,
 };
-use crate::wire::{self, CLASS_IN, Ede, Malformed, Query, Rcode, Served, TCP_PAYLOAD_MAX};
+use crate::wire::{self, Behalf, CLASS_IN, Ede, Malformed, Query, Rcode, Served, TCP_PAYLOAD_MAX};
 
 /// How a question came in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -233,7 +233,8 @@ impl Responder {
             let limit = moment.access.queries_per_second;
             return refuse(&query, format_args!("more than {limit} questions a second"), out);
         }
-        let turn = Turn::new(&query, &moment.policy, &moment.devices, client, transport);
+        let asker = Asker::of(&query, client, &moment.access);
+        let turn = Turn::new(&query, &moment.policy, &moment.devices, asker, transport);
         let decisive = turn.decide(&self.memo);
         let known;
         let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
@@ -297,7 +298,7 @@ impl Responder {
         let rule = decisive.as_ref().map(|rule| (rule.action(), RuleText { list: rule.list(), rule }));
         events.write(&Told {
             at,
-            client: turn.client,
+            client: turn.asker.key().to_address(),
             name: turn.query.name(),
             behind,
             qtype: turn.query.qtype(),
@@ -322,7 +323,8 @@ impl Responder {
         let query = wire::parse(packet).ok()?;
         let (at, begun) = (self.clock.now(), self.clock.instant());
         let (policy, devices) = (Arc::clone(&self.policy.current()), Arc::clone(&self.devices.current()));
-        let turn = Turn::new(&query, &policy, &devices, client, transport);
+        let asker = Asker::of(&query, client, &self.access.load());
+        let turn = Turn::new(&query, &policy, &devices, asker, transport);
         let decisive = turn.decide(&self.memo);
         let mut out = Vec::with_capacity(wire::UDP_PAYLOAD_PLAIN);
         let resolved;
@@ -378,12 +380,39 @@ impl Responder {
     }
 }
 
+/// Who asks: whoever sent the query, or the one for whom a trusted forwarder did.
+#[derive(Clone, Copy)]
+struct Asker {
+    mac: Option<Mac>,
+    /// `None`: only the MAC is known.
+    address: Option<IpAddr>,
+}
+
+impl Asker {
+    fn of(query: &Query<'_>, client: IpAddr, access: &Access) -> Self {
+        let client = Self { mac: None, address: Some(client.to_canonical()) };
+        if !client.address.is_some_and(|client| access.trusts(client)) {
+            return client;
+        }
+        match query.on_behalf() {
+            Behalf { mac: None, address: None } => client,
+            Behalf { mac, address } => Self { mac: mac.map(Mac), address },
+        }
+    }
+
+    /// What it is known by.
+    fn key(self) -> DeviceKey {
+        let address = || DeviceKey::Address(self.address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+        self.mac.map_or_else(address, DeviceKey::Mac)
+    }
+}
+
 /// A query, whose it is, and the policy that it is judged by.
 struct Turn<'a> {
     query: &'a Query<'a>,
     policy: &'a Policy,
     question: policy::Question<'a>,
-    client: IpAddr,
+    asker: Asker,
     transport: Transport,
 }
 
@@ -392,20 +421,23 @@ impl<'a> Turn<'a> {
         query: &'a Query<'a>,
         policy: &'a Policy,
         devices: &'a DeviceTable,
-        client: IpAddr,
+        asker: Asker,
         transport: Transport,
     ) -> Self {
-        let client = client.to_canonical();
-        let known = devices.find(client);
+        let known = match asker {
+            Asker { mac: Some(mac), .. } => devices.find_key(DeviceKey::Mac(mac)),
+            Asker { address: Some(address), .. } => devices.find(address),
+            Asker { mac: None, address: None } => None,
+        };
         let question = policy::Question {
             name: query.name(),
             qtype: query.qtype(),
-            device: known.map_or("", |known| &*known.device.name),
-            address: Some(client),
-            key: Some(known.map_or_else(|| devices.key_of(client), |known| known.device.key)),
+            device: known.map_or("", KnownDevice::said_name),
+            address: asker.address,
+            key: Some(known.map_or_else(|| asker.key(), |known| known.device.key)),
             tags: known.map_or(&[], |known| &*known.tags),
         };
-        Self { query, policy, question, client, transport }
+        Self { query, policy, question, asker, transport }
     }
 
     fn decide(&self, memo: &Memo) -> Option<Decisive<'a>> {

@@ -443,7 +443,7 @@ pub(super) async fn grant(
 }
 
 /// JSON for our own script; for a browser without it the way back, with a note.
-fn answer(
+pub(super) fn answer(
     web: &Web,
     uri: &Uri,
     headers: &HeaderMap,

@@ -16,6 +16,7 @@ mod breakage;
 mod chart;
 mod company;
 mod connection;
+mod device_actions;
 mod errors;
 mod filter;
 mod format;
@@ -206,6 +207,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .merge(pages::routes())
         .merge(actions::rule_routes())
         .merge(actions::list_routes())
+        .merge(device_actions::routes())
         .merge(actions::catalogue_routes())
         .merge(actions::history_routes())
         .merge(api::routes())

@@ -181,8 +181,14 @@ mod tests {
             last_seen: Timestamp::UNIX_EPOCH,
         };
         let mac = "02:00:00:00:00:01".parse().unwrap();
-        let router =
-            NamedDevice { name: "Router".into(), macs: vec![mac], addresses: Vec::new(), tags: [].into() };
+        let router = NamedDevice {
+            name: "Router".into(),
+            macs: vec![mac],
+            addresses: Vec::new(),
+            kind: None,
+            tags: [].into(),
+            line: 1,
+        };
         let gateway: IpAddr = [192, 168, 1, 1].into();
         let table = DeviceTable::build(&[router], &[(gateway, mac)]);
         let told = |day: &[(&str, u64)], gateways: &[IpAddr]| {

@@ -9,7 +9,7 @@ use super::Web;
 use super::company::CompanyLink;
 use super::format;
 use super::notes::Note;
-use crate::device::Device;
+use crate::device::{Device, DeviceKind};
 use crate::event;
 use crate::history::{Remembered, RememberedVerdict, Span};
 use crate::list::{Action, OwnRule, Scope, Subject};
@@ -123,7 +123,7 @@ pub(super) fn with_note(target: &str, number: u64) -> String {
 macro_rules! pieces {
     ($($piece:ty),*) => { $(impl askama::filters::HtmlSafe for $piece {})* };
 }
-pieces!(Prose, Moment, Who, NameLink, DeviceLink, VerdictView, RuleButton, ListButton);
+pieces!(Prose, Moment, Who, NameLink, DeviceLink, KindIcon, VerdictView, RuleButton, ListButton);
 
 /// Tells times to people; one for each page, so that all of it is told from the same moment.
 #[derive(Clone, Debug)]
@@ -281,6 +281,20 @@ pub(super) struct DeviceLink {
 impl From<&Device> for DeviceLink {
     fn from(device: &Device) -> Self {
         Self { name: device.name.to_string(), key: device.key.to_string() }
+    }
+}
+
+/// A small picture of what a device is.
+#[derive(Clone, Copy, Debug, Template)]
+#[template(path = "pieces/kind_icon.html")]
+pub(super) struct KindIcon {
+    /// `None`: nothing tells.
+    pub(super) kind: Option<DeviceKind>,
+}
+
+impl KindIcon {
+    fn label(&self) -> &'static str {
+        self.kind.map_or("Device", DeviceKind::label)
     }
 }
 

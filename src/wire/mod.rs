@@ -4,6 +4,7 @@
 //! Answers are composed from the octets of the question itself, so that its letter case comes back as it went out.
 
 mod answer;
+mod behalf;
 mod query;
 mod stored;
 mod types;
@@ -11,6 +12,7 @@ mod types;
 pub use answer::{
     AnswerRecord, Ede, compose_addresses, compose_error, compose_negative, compose_records, compose_truncated,
 };
+pub use behalf::Behalf;
 pub use query::{Edns, Malformed, Query, is_query, parse};
 pub use stored::{OwnedRecord, Served, Stored, StoredError};
 pub use types::{type_by_name, type_name};

@@ -15,6 +15,8 @@ pub struct Query<'a> {
     /// The question section, letter case as it came: QNAME, QTYPE, QCLASS.
     pub(super) question: &'a [u8],
     name: FoldedName,
+    /// The options of EDNS, as they came (RFC 6891 section 6.1.2).
+    pub(super) options: &'a [u8],
     /// What the client said of EDNS, if anything.
     pub edns: Option<Edns>,
 }
@@ -73,7 +75,7 @@ fn read_body(packet: &[u8], id: u16, flags: u16, additionals: u16) -> Option<Que
     let name = FoldedName::from_wire(packet.get(HEADER_LEN..)?).ok()?;
     let question_end = HEADER_LEN + name.as_ref().as_wire().len() + 4;
     let question = packet.get(HEADER_LEN..question_end)?;
-    let mut edns = None;
+    let (mut edns, mut options) = (None, &[][..]);
     let mut at = question_end;
     for _ in 0..additionals {
         let record = read_record(packet, at)?;
@@ -86,9 +88,10 @@ fn read_body(packet: &[u8], id: u16, flags: u16, additionals: u16) -> Option<Que
             let [_, version, bits, _] = packet.get(record.ttl_at..record.ttl_at + 4)?.try_into().ok()?;
             let dnssec_ok = bits & 0x80 != 0;
             edns = Some(Edns { payload_max: record.class, version, dnssec_ok });
+            options = packet.get(record.rdata)?;
         }
     }
-    Some(Query { id, flags, question, name, edns })
+    Some(Query { id, flags, question, name, options, edns })
 }
 
 /// A header that answers `id` and promises no section.

@@ -215,13 +215,14 @@ pub(super) async fn company(
 pub(super) async fn news(State(web): State<Arc<Web>>, Query(asked): Query<Asked>) -> Answer<News> {
     let (span, wanted) = (asked.span(&web)?, asked.device()?);
     let news = web.parts.history.news(span, KNOWN).await?;
+    let table = web.parts.devices.current();
     let is_wanted = |device: &crate::device::Device| wanted.is_none_or(|key| device.key == key);
     let devices = news.devices.iter().filter(|count| is_wanted(&count.device));
     let meetings = news.meetings.iter().filter(|meeting| is_wanted(&meeting.device));
     Ok(Json(News {
         from: timestamp(span.from),
         until: timestamp(span.until),
-        devices: devices.map(|count| DeviceCount::new(count, &[])).collect(),
+        devices: devices.map(|count| DeviceCount::new(count, table.find_key(count.device.key))).collect(),
         meetings: meetings.map(Into::into).collect(),
     }))
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::types::timestamp;
-use super::{Answer, DeviceCount, Error, Event, HourCount, NameCount, Totals, TrackerCount};
+use super::{Answer, Error, Event, HourCount, NameCount, Totals, TrackerCount};
 use crate::device::DeviceKey;
 use crate::history::Span;
 use crate::web::Web;
@@ -91,22 +91,6 @@ pub(super) async fn trackers(
 ) -> Answer<Vec<TrackerCount>> {
     let trackers = web.parts.history.trackers(asked.span(&web)?, asked.device()?, asked.limit()).await?;
     Ok(Json(trackers.iter().map(Into::into).collect()))
-}
-
-/// Every device, those with the most hits first.
-#[utoipa::path(get, path = "/api/v1/devices", params(Asked), responses((status = 200, body = Vec<DeviceCount>), (status = 400, body = Error), (status = 503, body = Error)))]
-pub(super) async fn devices(
-    State(web): State<Arc<Web>>,
-    Query(asked): Query<Asked>,
-) -> Answer<Vec<DeviceCount>> {
-    let wanted = asked.device()?;
-    let mut counts = web.parts.history.devices(asked.span(&web)?).await?;
-    counts.retain(|count| wanted.is_none_or(|key| count.device.key == key));
-    let on_network = web.parts.devices.current().devices();
-    let addresses =
-        |key| on_network.iter().find(|(device, _)| device.key == key).map_or(&[][..], |(_, it)| it);
-    let with_addresses = |count| DeviceCount::new(count, addresses(count.device.key));
-    Ok(Json(counts.iter().map(with_addresses).collect()))
 }
 
 /// The names with the most questions, or with the most hits.

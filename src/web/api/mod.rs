@@ -3,6 +3,7 @@
 //! The types here are written for this boundary and converted from the inner ones; what they say stays said. The
 //! description at `/api/v1/openapi.json` is made from them.
 
+pub(super) mod devices;
 pub(super) mod lists;
 
 mod breakage;
@@ -19,6 +20,7 @@ mod types;
 pub use super::format::percent_encoded;
 pub use catalogues::{Catalogue, CatalogueWish};
 pub use companies::{Company, CompanyDetail, DeviceHits, FirstMeeting, HourHits, News};
+pub use devices::{DeviceKindWish, DeviceMergeWish, DeviceNameWish, DeviceWish};
 pub(super) use erase::{GOES_ON, erasure};
 pub use list_types::*;
 pub use types::*;
@@ -60,7 +62,12 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/totals", get(history::totals))
         .route("/api/v1/hours", get(history::hours))
         .route("/api/v1/trackers", get(history::trackers))
-        .route("/api/v1/devices", get(history::devices))
+        .route("/api/v1/devices", get(devices::devices))
+        .route("/api/v1/devices/name", post(devices::name))
+        .route("/api/v1/devices/kind", post(devices::kind))
+        .route("/api/v1/devices/merge", post(devices::merge))
+        .route("/api/v1/devices/split", post(devices::split))
+        .route("/api/v1/devices/forget", post(devices::forget))
         .route("/api/v1/devices/{device}/blocked-lately", get(breakage::blocked_lately))
         .route("/api/v1/names", get(history::names))
         .route("/api/v1/companies", get(companies::companies))
@@ -100,7 +107,12 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         history::totals,
         history::hours,
         history::trackers,
-        history::devices,
+        devices::devices,
+        devices::name,
+        devices::kind,
+        devices::merge,
+        devices::split,
+        devices::forget,
         breakage::blocked_lately,
         history::names,
         companies::companies,
@@ -210,7 +222,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 31, "{paths:?}");
+        assert_eq!(paths.len(), 36, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

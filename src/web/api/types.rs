@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::list_types::{Progress, QuarantinedRule, Waiting};
-use crate::device::DeviceKey;
+use crate::device::{DeviceKey, KnownDevice, NameSource};
 use crate::event::{QueryEvent, qtype_name};
 use crate::feed::{Origin, OwnRuleStatus, SourceStatus};
 use crate::history;
@@ -285,6 +285,19 @@ impl From<&crate::device::Device> for Device {
 pub struct DeviceCount {
     /// The device.
     pub device: Device,
+    /// Where its name is from: `configuration`, `book` (the page or the command line), `lease`, `mdns`, `router`, `vendor`,
+    /// `private-address`, `address` or `this-machine`.
+    pub name_from: String,
+    /// What it is, as one of the words that it can be set to; null when nothing tells.
+    pub kind: Option<String>,
+    /// Whether nobody said what it is, and it only seems so.
+    pub kind_is_guess: bool,
+    /// Who made it.
+    pub vendor: Option<String>,
+    /// Whether it made its MAC up for privacy, and may change it.
+    pub private_mac: bool,
+    /// All MACs and addresses by which it is known for good, the main one first; others were merged into that one.
+    pub keys: Vec<String>,
     /// Its addresses on the network now.
     pub addresses: Vec<String>,
     /// All its questions within the span.
@@ -300,10 +313,22 @@ pub struct DeviceCount {
 }
 
 impl DeviceCount {
-    pub(super) fn new(count: &history::DeviceCount, addresses: &[std::net::IpAddr]) -> Self {
+    pub(super) fn new(count: &history::DeviceCount, known: Option<&KnownDevice>) -> Self {
+        let device = known.map_or(&count.device, |known| &known.device);
+        let keys = known.map_or(&[][..], |known| &known.keys);
         Self {
-            device: (&count.device).into(),
-            addresses: addresses.iter().map(ToString::to_string).collect(),
+            device: device.into(),
+            name_from: known.map_or(NameSource::Address, |known| known.name_from).word().to_owned(),
+            kind: known.and_then(|known| Some(known.kind?.word().to_owned())),
+            kind_is_guess: known.is_some_and(|known| known.kind.is_some() && known.kind_is_guess),
+            vendor: known.and_then(|known| Some(known.vendor.as_ref()?.to_string())),
+            private_mac: known.is_some_and(|known| known.private_mac),
+            keys: if keys.is_empty() {
+                vec![device.key.to_string()]
+            } else {
+                keys.iter().map(ToString::to_string).collect()
+            },
+            addresses: known.iter().flat_map(|known| &known.addresses).map(ToString::to_string).collect(),
             queries: count.totals.queries,
             hits: count.totals.hits,
             trackers: count.trackers,

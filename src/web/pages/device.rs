@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
 
+use super::device_settings::DeviceSettings;
 use super::{Page, page};
 use crate::device::DeviceKey;
 use crate::history::{CompanyCount, EventFilter, NameCount};
@@ -58,6 +59,7 @@ pub(super) struct DevicePage {
     pub(super) heat: Heat,
     pub(super) names: Vec<NameRow>,
     pub(super) latest: Vec<EventRow>,
+    pub(super) settings: DeviceSettings,
 }
 
 /// One name that was asked for.
@@ -79,6 +81,7 @@ pub(super) async fn show(
 ) -> Page {
     let unknown = || Failure::new(StatusCode::NOT_FOUND, "No device with this address has ever asked here.");
     let key: DeviceKey = key.parse().map_err(|_| unknown())?;
+    let key = web.parts.devices.current().same(key);
     let times = Times::new(&web);
     let history = &web.parts.history;
     let period = asked.hours.and_then(Period::of_hours).unwrap_or(Period::Week);
@@ -129,7 +132,13 @@ pub(super) async fn show(
         Rhythm::new(&of_this_week, zone).mostly(),
     );
     page(&DevicePage {
-        name: device.name.to_string(),
+        name: web
+            .parts
+            .devices
+            .current()
+            .name_of(device.key)
+            .unwrap_or_else(|| Arc::clone(&device.name))
+            .to_string(),
         addresses: addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         first_seen: count.as_ref().map(|count| times.ago(count.first_seen)),
         last_seen: count.as_ref().map(|count| times.ago(count.last_seen)),
@@ -154,6 +163,7 @@ pub(super) async fn show(
         heat: Heat::new(&Rhythm::new(&four_weeks, zone)),
         names,
         latest: latest.iter().map(|event| EventRow::new(event, &web, &times, &frame.here)).collect(),
+        settings: DeviceSettings::new(&web, device.key, &frame.here),
         key,
         frame,
     })

@@ -4,6 +4,7 @@ mod catalogues;
 mod companies;
 mod company;
 mod device;
+mod device_settings;
 mod devices;
 mod explain;
 pub(super) mod fix;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::device::{Device, DeviceKey};
+use crate::device::{Device, DeviceKey, DeviceKind, KnownDevice, NameSource};
 use crate::feed::{
     CatalogueOrigin, CatalogueStatus, Choice, Diff, DiffRule, KnownList, KnownLists, Origin, OwnRuleStatus,
     QuarantineReason, QuarantinedRule, RevisionState, RevisionStatus, SourceOptions, SourceStatus, Waiting,
@@ -25,7 +25,7 @@ use crate::web::company::{CompanyRow, KindRow};
 use crate::web::errors::ErrorPage;
 use crate::web::heat::{Heat, Rhythm};
 use crate::web::period::Period;
-use crate::web::view::{EventRow, Frame, Prose, RuleButton, Tab, Times, Who};
+use crate::web::view::{EventRow, Frame, KindIcon, Prose, RuleButton, Tab, Times, Who};
 use crate::web::without::WithoutList;
 
 const HOSTILE: &str =
@@ -184,12 +184,56 @@ fn hostile_texts_stay_texts_on_the_overview() {
 #[test]
 fn hostile_texts_stay_texts_on_the_pages_of_devices() {
     let text = || HOSTILE.to_owned();
+    let known = KnownDevice {
+        device: device(),
+        name_from: NameSource::Mdns,
+        tags: [].into(),
+        kind: Some(DeviceKind::Camera),
+        kind_is_guess: true,
+        vendor: Some(HOSTILE.into()),
+        private_mac: true,
+        keys: vec![device().key],
+        addresses: Vec::new(),
+        line: None,
+    };
+    let count = |known| devices::DeviceRow::new(&device_count(), known, &times());
     check(&devices::Devices {
         frame: frame(),
-        devices: vec![devices::DeviceRow::new(&device_count(), &times())],
-        silent: vec![devices::SilentDevice { name: text(), key: text(), addresses: text() }],
+        columns: Vec::new(),
+        devices: vec![count(None), count(Some(&known))],
+        silent: vec![devices::SilentDevice {
+            device: (&device()).into(),
+            icon: KindIcon { kind: None },
+            about: text(),
+            addresses: text(),
+        }],
         router: Some(problem()),
     });
+    for kind in DeviceKind::ALL {
+        let icon = KindIcon { kind: Some(kind) }.render().unwrap();
+        assert!(
+            icon.contains(kind.label()) && icon.matches("<path").count() + icon.matches("<rect").count() > 0,
+            "{icon}"
+        );
+    }
+    let settings = |configured| device_settings::DeviceSettings {
+        key: text(),
+        name: text(),
+        said_name: text(),
+        name_from: "by its maker",
+        vendor: Some(text()),
+        icon: KindIcon { kind: Some(DeviceKind::Television) },
+        kind_is_guess: true,
+        kinds: vec![device_settings::KindChoice { word: "phone", label: "Phone", is_chosen: true }],
+        others: vec![(text(), text())],
+        merged: vec![text()],
+        private_mac: true,
+        configured,
+        is_gateway: true,
+        back: text(),
+    };
+    check(&settings(None));
+    check(&settings(Some((text(), 3))));
     let name = device::NameRow {
         name: (&hostile_name()).into(),
         behind: Some((&hostile_name()).into()),
@@ -218,6 +262,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         heat: Heat::new(&Rhythm::new(&[hour()], &TimeZone::UTC)),
         names: vec![name],
         latest: vec![event_row()],
+        settings: settings(None),
     });
 }
 
