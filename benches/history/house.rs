@@ -20,6 +20,7 @@ use pixelsink::history::HistoryOptions;
 use pixelsink::name::DomainName;
 use pixelsink::policy::RuleRef;
 use pixelsink::policy::Verdict;
+use pixelsink::tracker::LiveCatalogue;
 
 pub(crate) const HOUR: u64 = 3_600;
 pub(crate) const DAY: u64 = 24 * HOUR;
@@ -122,7 +123,7 @@ impl Chance {
 
 impl House {
     pub(crate) fn new(plan: Plan, begins: Timestamp) -> Self {
-        let catalogue = super::catalogue().current();
+        let catalogue = super::catalogue();
         let mut trackers = catalogue.entries().iter().map(|entry| entry.name.clone()).cycle();
         let rule =
             |name: &DomainName| RuleRef { list: "easyprivacy".into(), rule: format!("||{name}^").into() };
@@ -175,7 +176,13 @@ impl House {
             size_max: 8 << 30,
         };
         let (clock, waiting) = (Arc::clone(&self.clock), Arc::clone(&self.waiting));
-        History::open(options, super::catalogue(), Arc::default(), clock, waiting)
+        History::open(
+            options,
+            Arc::new(LiveCatalogue::new(super::catalogue())),
+            Arc::default(),
+            clock,
+            waiting,
+        )
     }
 
     pub(crate) fn device(&self, number: usize) -> Device {

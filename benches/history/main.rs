@@ -15,7 +15,6 @@
 mod house;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -31,7 +30,6 @@ use pixelsink::history::Span;
 use pixelsink::name::DomainName;
 use pixelsink::tracker::BUILT_IN;
 use pixelsink::tracker::Catalogue;
-use pixelsink::tracker::LiveCatalogue;
 use tokio::runtime::Runtime;
 
 /// Events are kept for so many days, counts for the others.
@@ -295,6 +293,6 @@ fn sync(directory: &Path) {
 }
 
 /// The catalogue as it is shipped.
-fn catalogue() -> Arc<LiveCatalogue> {
-    Arc::new(LiveCatalogue::new(Catalogue::parse(BUILT_IN).0))
+fn catalogue() -> Catalogue {
+    Catalogue::parse(BUILT_IN).0
 }
