@@ -44,26 +44,29 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     match *words {
-        ["fill", file, events] => fill(&runtime, Path::new(file), events.parse().unwrap()),
+        ["fill", file, events] => fill(&runtime, Path::new(file), events.parse().unwrap(), COUNT_DAYS),
+        ["fill", file, events, days] => {
+            fill(&runtime, Path::new(file), events.parse().unwrap(), days.parse().unwrap());
+        }
         ["ask", file] => ask(&runtime, Path::new(file)),
         ["erase", file] => erase(&runtime, Path::new(file)),
         ["card", directory, flush_secs, hours] => {
             card(&runtime, Path::new(directory), flush_secs.parse().unwrap(), hours.parse().unwrap());
         }
         [] => println!("benches/history/run and benches/history/card say what this does"),
-        _ => panic!("fill FILE EVENTS | ask FILE | erase FILE | card DIRECTORY FLUSH_SECONDS HOURS"),
+        _ => panic!("fill FILE EVENTS [DAYS] | ask FILE | erase FILE | card DIRECTORY FLUSH_SECONDS HOURS"),
     }
 }
 
 /// Writes a house of so many events.
-fn fill(runtime: &Runtime, file: &Path, events: u64) {
+fn fill(runtime: &Runtime, file: &Path, events: u64, days: u64) {
     let plan =
         Plan { devices: DEVICES, queries_per_day: events / EVENT_DAYS, names: 5_000, names_per_day: 300 };
-    let house = House::new(plan, house::end() - Duration::from_secs(COUNT_DAYS * 86_400));
+    let house = House::new(plan, house::end() - Duration::from_secs(days * 86_400));
     let history = house.open(file, Duration::from_secs(86_400 * 365));
     let begun = Instant::now();
-    for day in 0..COUNT_DAYS {
-        let as_events = COUNT_DAYS - EVENT_DAYS <= day;
+    for day in 0..days {
+        let as_events = days - EVENT_DAYS <= day;
         // Counts that are not events are written at once, with each flush; an hour of events is as many rows as a flush has.
         for hour in 0..24 {
             house.hear_hour(as_events);
@@ -74,8 +77,8 @@ fn fill(runtime: &Runtime, file: &Path, events: u64) {
                 runtime.block_on(history.health()).unwrap();
             }
         }
-        if day % 50 == 49 || day + 1 == COUNT_DAYS {
-            println!("# day {} of {COUNT_DAYS} after {:.0} s", day + 1, begun.elapsed().as_secs_f64());
+        if day % 50 == 49 || day + 1 == days {
+            println!("# day {} of {days} after {:.0} s", day + 1, begun.elapsed().as_secs_f64());
         }
     }
     runtime.block_on(history.close()).unwrap();

@@ -13,8 +13,9 @@ use super::hours::Tick;
 use super::hours::Ticks;
 
 /// The bits of a name's identifier that tell it from others of its part.
-const PART_BITS: u32 = 10;
-/// The names of a part: with what homes ask, a row of some hundred octets.
+const PART_BITS: u32 = 8;
+/// The names of a part: with what homes ask, a row of some hundred octets. One of more than a thousand would begin a page of its
+/// own for what is beyond.
 const PART: i64 = 1 << PART_BITS;
 /// The hours of a day.
 pub(super) const HOURS_PER_DAY: i64 = 24;

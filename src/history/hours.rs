@@ -1,13 +1,14 @@
 //! What was counted on one day, in few octets: how often something was asked for in which of its 24 hours (pure).
 //!
-//! A row of counts by the hour takes 20 octets and more; here it is most often one or two. A blob holds the counts of
-//! several items (names, or kinds of queries), each an index, in their order:
+//! A row of counts by the hour takes 20 octets and more; here an hour is most often one or two. A blob holds the counts of
+//! several items (names, or kinds of queries), each an index, in their order. Numbers have seven bits an octet, the lowest
+//! first (LEB128). An item is
 //!
-//! - the index, less that of the item before it;
-//! - for each hour in which it was counted: `(n - 1) << 6 | hours since the one before << 1 | whether one more follows`.
+//! - its index, less that of the item before it, and a bit that tells which of two forms follows, the shorter one:
+//! - few hours (0): for each `(n - 1) << 6 | hours since the one before << 1 | whether one more follows`;
+//! - many hours (1): three octets with a bit for each hour, the lowest first; then `n - 1` of each in their order.
 //!
-//! Each is a number of seven bits an octet, the lowest first (LEB128). Blobs are added up where they lie, by the SQL
-//! function `add_hours`.
+//! Blobs are added up where they lie, by the SQL function `add_hours`.
 
 use rusqlite::Connection;
 use rusqlite::functions::Context;
@@ -31,17 +32,25 @@ pub(super) struct Tick {
 pub(super) struct Ticks<'a> {
     rest: &'a [u8],
     item: u32,
-    /// The last hour of the item at hand.
-    hour: u8,
-    /// Whether one more hour of it follows.
-    more: bool,
+    state: State,
+}
+
+/// Where in an item the reader is.
+enum State {
+    /// Before the next one.
+    Item,
+    /// Among few hours, behind this one.
+    Few(u8),
+    /// Among many hours, of which these are left.
+    Many(u32),
 }
 
 impl<'a> Ticks<'a> {
     pub(super) const fn of(octets: &'a [u8]) -> Self {
-        Self { rest: octets, item: 0, hour: 0, more: false }
+        Self { rest: octets, item: 0, state: State::Item }
     }
 
+    #[inline]
     fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..u64::BITS).step_by(7) {
@@ -54,6 +63,19 @@ impl<'a> Ticks<'a> {
         }
         None
     }
+
+    fn begin(&mut self) -> Option<()> {
+        let number = self.number()?;
+        self.item = self.item.checked_add(u32::try_from(number >> 1).ok()?)?;
+        self.state = if number & 1 == 0 {
+            State::Few(0)
+        } else {
+            let (&[a, b, c], rest) = self.rest.split_first_chunk()?;
+            self.rest = rest;
+            State::Many(u32::from_le_bytes([a, b, c, 0]))
+        };
+        Some(())
+    }
 }
 
 impl Iterator for Ticks<'_> {
@@ -61,16 +83,26 @@ impl Iterator for Ticks<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Tick> {
-        if !self.more {
-            let further = u32::try_from(self.number()?).ok()?;
-            self.item = self.item.checked_add(further)?;
-            self.hour = 0;
+        loop {
+            match self.state {
+                State::Item | State::Many(0) => self.begin()?,
+                State::Few(before) => {
+                    let number = self.number()?;
+                    // Five bits.
+                    let hour =
+                        before.checked_add(lowest_bits(number >> 1, 0x1F)).filter(|hour| *hour < HOURS)?;
+                    self.state = if number & 1 == 1 { State::Few(hour) } else { State::Item };
+                    return Some(Tick { item: self.item, hour, n: (number >> 6) + 1 });
+                }
+                State::Many(hours) => {
+                    // Of 24 bits one is set.
+                    let hour = lowest_bits(hours.trailing_zeros().into(), 0x1F);
+                    self.state = State::Many(hours & (hours - 1));
+                    let n = self.number()?.saturating_add(1);
+                    return Some(Tick { item: self.item, hour, n });
+                }
+            }
         }
-        let number = self.number()?;
-        // Five bits.
-        self.hour = self.hour.checked_add((number >> 1 & 0x1F) as u8).filter(|hour| *hour < HOURS)?;
-        self.more = number & 1 == 1;
-        Some(Tick { item: self.item, hour: self.hour, n: (number >> 6) + 1 })
     }
 }
 
@@ -79,61 +111,81 @@ impl Iterator for Ticks<'_> {
 pub(super) struct Composer {
     octets: Vec<u8>,
     /// The item that was written last.
+    written: u32,
+    /// The item at hand, and its hours.
     item: u32,
-    /// The hour of the waiting tick's item before it.
-    hour: u8,
-    /// What was told last: more may be added to it, and it has to be known whether an hour follows.
-    waiting: Option<Tick>,
+    hours: Vec<(u8, u64)>,
+    /// A place to write one form in, to see how long it is.
+    form: Vec<u8>,
 }
 
 impl Composer {
     pub(super) fn add(&mut self, tick: Tick) {
-        match &mut self.waiting {
-            Some(last) if (last.item, last.hour) == (tick.item, tick.hour) => {
-                last.n = last.n.saturating_add(tick.n);
-                return;
-            }
-            Some(last) if last.item == tick.item => {
-                let last = *last;
-                self.hour_of(last, true);
-                self.hour = last.hour;
-            }
-            Some(last) => {
-                let last = *last;
-                self.hour_of(last, false);
-                self.begin(tick.item);
-            }
-            None => self.begin(tick.item),
+        if tick.item != self.item {
+            self.end_item();
+            self.item = tick.item;
         }
-        self.waiting = Some(tick);
+        match self.hours.last_mut() {
+            Some((hour, n)) if *hour == tick.hour => *n = n.saturating_add(tick.n),
+            _ => self.hours.push((tick.hour, tick.n)),
+        }
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {
-        if let Some(last) = self.waiting {
-            self.hour_of(last, false);
-        }
+        self.end_item();
         self.octets
     }
 
-    fn begin(&mut self, item: u32) {
-        self.number(u64::from(item.saturating_sub(self.item)));
-        (self.item, self.hour) = (item, 0);
-    }
-
-    fn hour_of(&mut self, tick: Tick, more: bool) {
-        // Nobody asks 2^58 times an hour.
-        let n = tick.n.saturating_sub(1).min(u64::MAX >> 6);
-        self.number(n << 6 | u64::from(tick.hour.saturating_sub(self.hour)) << 1 | u64::from(more));
-    }
-
-    fn number(&mut self, mut number: u64) {
-        while 0x80 <= number {
-            // The lowest seven bits.
-            self.octets.push((number & 0x7F) as u8 | 0x80);
-            number >>= 7;
+    fn end_item(&mut self) {
+        if self.hours.is_empty() {
+            return;
         }
-        self.octets.push(number as u8);
+        // Nobody asks 2^58 times an hour.
+        let less_one = |n: u64| n.saturating_sub(1).min(u64::MAX >> 6);
+        let (mut few, mut mask, mut before) = (std::mem::take(&mut self.form), 0_u32, 0);
+        few.clear();
+        for (index, &(hour, n)) in self.hours.iter().enumerate() {
+            let more = u64::from(index + 1 < self.hours.len());
+            push_number(&mut few, less_one(n) << 6 | u64::from(hour.saturating_sub(before)) << 1 | more);
+            (mask, before) = (mask | 1 << hour, hour);
+        }
+        let many_len = 3 + self.hours.iter().map(|&(_, n)| number_len(less_one(n))).sum::<usize>();
+        let is_many = many_len < few.len();
+        let further = u64::from(self.item.saturating_sub(self.written));
+        push_number(&mut self.octets, further << 1 | u64::from(is_many));
+        if is_many {
+            let [a, b, c, _] = mask.to_le_bytes();
+            self.octets.extend_from_slice(&[a, b, c]);
+            for &(_, n) in &self.hours {
+                push_number(&mut self.octets, less_one(n));
+            }
+        } else {
+            self.octets.extend_from_slice(&few);
+        }
+        self.form = few;
+        self.written = self.item;
+        self.hours.clear();
     }
+}
+
+fn push_number(octets: &mut Vec<u8>, mut number: u64) {
+    while 0x80 <= number {
+        octets.push(lowest_bits(number, 0x7F) | 0x80);
+        number >>= 7;
+    }
+    octets.push(lowest_bits(number, 0x7F));
+}
+
+/// Those of the lowest eight bits that are asked for.
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are asked for")]
+const fn lowest_bits(number: u64, mask: u8) -> u8 {
+    number as u8 & mask
+}
+
+/// How many octets a number takes.
+const fn number_len(number: u64) -> usize {
+    let bits = u64::BITS - number.leading_zeros();
+    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
 }
 
 /// Both together.
@@ -222,5 +274,7 @@ mod tests {
         let ticks = [(7, 9, 1), (8, 9, 2), (8, 10, 1), (9, 23, 256)];
         let model = ticks.into_iter().map(|(item, hour, n)| ((item, hour), n)).collect();
         assert_eq!(composed(&model).len(), 2 + 3 + 3);
+        let model = (0..24).map(|hour| ((7, hour), 100)).collect();
+        assert_eq!(composed(&model).len(), 1 + 3 + 24);
     }
 }

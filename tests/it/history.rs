@@ -41,7 +41,7 @@ fn a_tracker_that_hides_behind_a_name_is_named() {
     assert_eq!(events[1]["who"]["domain"], "tracker.example");
     assert_eq!(daemon.api("names?hits_only=true")[0]["behind"], "x.tracker.example");
     assert_eq!(daemon.api("trackers")[0]["hits"], 2);
-    assert!(daemon.run(&["log"]).contains("shop.example (leads to x.tracker.example)"));
+    assert!(daemon.run(&["log"]).contains("shop.example hides x.tracker.example"));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_was_asked_is_exported_and_erased() {
 #[test]
 fn what_is_private_is_neither_shown_nor_kept_and_a_reload_changes_it() {
     let upstream = upstream();
-    let level = |level: &str| format!("{LIST}[history]\nprivacy = \"{level}\"\n");
+    let level = |level: &str| format!("history.privacy = \"{level}\"\n{LIST}");
     let home = Home::new();
     home.configure(upstream.address, &level("blocked-only"));
     let daemon = home.start();

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::device::DeviceKey;
+use crate::device::DeviceTable;
+use crate::device::NamedDevice;
 use crate::event::Batch;
 use crate::event::VerdictKind;
 use crate::history::EventFilter;
@@ -346,4 +349,48 @@ fn what_is_blocked_for_the_first_time_comes_first() {
         ("a.pixel.example".to_owned(), 2, false, false),
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn devices_that_were_put_together_are_one_from_their_first_question_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    let mut store = store(&options(dir.path()), &clock);
+    let heard = ["block tv a.pixel.example", "block phone a.pixel.example", "pass laptop www.shop.example"];
+    store.hear(&clock, &heard);
+    store.flush(Counts::All).unwrap();
+    store.hear(&clock, &heard);
+    let key = |name: &str| device(name).key;
+    let addresses = ["tv", "phone"].map(|name| match key(name) {
+        DeviceKey::Address(address) => address,
+        DeviceKey::Mac(_) => unreachable!(),
+    });
+    let named = NamedDevice {
+        name: "Both".into(),
+        macs: Vec::new(),
+        addresses: addresses.to_vec(),
+        kind: None,
+        tags: [].into(),
+        line: 1,
+    };
+    store.devices.publish(DeviceTable::build(&[named], &[]));
+    for _ in 0..2 {
+        let devices = store.devices(ever()).unwrap();
+        let told: Vec<_> =
+            devices.iter().map(|count| (&*count.device.name, count.totals.queries, count.trackers)).collect();
+        assert_eq!(told, [("Both", 4, 1), ("laptop", 2, 0)]);
+        assert_eq!(store.trackers(ever(), None, 9).unwrap()[0].devices, 1);
+        assert_eq!(store.companies(ever(), None, None, 9).unwrap()[0].devices, 1);
+        let detail = store.company(ever(), None, "Meta").unwrap().unwrap();
+        assert_eq!((detail.devices.len(), detail.devices[0].1), (1, 4));
+        assert_eq!(store.news(ever(), Duration::from_secs(60)).unwrap().meetings.len(), 1);
+        // Whichever of both is asked for.
+        for name in ["tv", "phone"] {
+            assert_eq!(store.totals(ever(), Some(key(name))).unwrap().hits, 4);
+            let filter = EventFilter { device: Some(key(name)), limit: 9, ..Default::default() };
+            let events = store.events(&filter).unwrap();
+            assert!(events.len() == 4 && events.iter().all(|event| &*event.device.name == "Both"));
+        }
+        store.flush(Counts::All).unwrap();
+    }
 }

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -86,7 +86,8 @@ pub(super) async fn export(
     let begin = Export { web, filter, format, left: limit, is_begun: false, is_done: false };
     let pages =
         stream::unfold(begin, |mut export| async move { export.next().await.map(|page| (page, export)) });
-    Ok((headers, Body::from_stream(pages)).into_response())
+    // Whoever compresses it asks once more at its end.
+    Ok((headers, Body::from_stream(pages.fuse())).into_response())
 }
 
 impl Export {
