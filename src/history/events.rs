@@ -89,6 +89,9 @@ impl Wanted {
     }
 }
 
+/// Events, each with the identifier of its name.
+pub(super) type Named = Vec<(NameId, Remembered)>;
+
 impl Store {
     pub(super) fn events(&mut self, filter: &EventFilter) -> Result<Vec<Remembered>, Fault> {
         Ok(self.scan(filter)?.events)
@@ -100,10 +103,7 @@ impl Store {
     }
 
     /// The events with the identifiers of their names, and where the search was given up.
-    pub(super) fn events_with_names(
-        &mut self,
-        filter: &EventFilter,
-    ) -> Result<(Vec<(NameId, Remembered)>, Option<i64>), Fault> {
+    pub(super) fn events_with_names(&mut self, filter: &EventFilter) -> Result<(Named, Option<i64>), Fault> {
         let Some(wanted) = self.wanted(filter)? else { return Ok((Vec::new(), None)) };
         let (found, cut_at) = self.find(&wanted)?;
         let roster = self.roster()?;
