@@ -128,7 +128,7 @@ impl Daemon {
                 // A reader that has gone away (`| head`) has what it wants.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 written => {
-                    written.map_err(|error| CliError::Usage(format!("it can't be written: {error}")))?
+                    written.map_err(|error| CliError::Usage(format!("it can't be written: {error}")))?;
                 }
             }
         }

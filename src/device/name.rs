@@ -218,7 +218,7 @@ mod tests {
             if let Some(name) = tidy_name(&text) {
                 prop_assert!(name.len() <= NAME_LEN_MAX && !name.is_empty());
                 prop_assert!(!name.chars().any(|c| c.is_control() || is_unseen(c)) && !name.contains("  "));
-                prop_assert_eq!(tidy_name(&name), Some(name.clone()));
+                prop_assert_eq!(tidy_name(&name), Some(name));
             }
             tidy_host_name(&text);
             short_vendor(&text);

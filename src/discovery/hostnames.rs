@@ -180,35 +180,35 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(message: &Message, expected: Read) {
-        assert_eq!(read(&message.to_vec().unwrap(), ADDRESS, 7), expected);
+    fn check(message: &Message, expected: &Read) {
+        assert_eq!(&read(&message.to_vec().unwrap(), ADDRESS, 7), expected);
     }
 
     #[test]
     fn an_answer_is_read() {
         let name = |name: &str| Read::Name(name.to_owned());
-        check(&answer_of(7, &[b"Annas-iPhone", b"local"]), name("Annas-iPhone"));
-        check(&answer_of(7, &["K\u{fc}che".as_bytes(), b"local"]), name("K\u{fc}che"));
-        check(&answer_of(7, &[b"<b>\x00\x1b[1m", b"local"]), name("<b>[1m"));
-        check(&answer_of(7, &["\u{202e}\u{200b}".as_bytes(), b"local"]), Read::Nothing);
-        check(&answer_of(7, &[b"192-168-1-5", b"lan"]), Read::Nothing);
+        check(&answer_of(7, &[b"Annas-iPhone", b"local"]), &name("Annas-iPhone"));
+        check(&answer_of(7, &["K\u{fc}che".as_bytes(), b"local"]), &name("K\u{fc}che"));
+        check(&answer_of(7, &[b"<b>\x00\x1b[1m", b"local"]), &name("<b>[1m"));
+        check(&answer_of(7, &["\u{202e}\u{200b}".as_bytes(), b"local"]), &Read::Nothing);
+        check(&answer_of(7, &[b"192-168-1-5", b"lan"]), &Read::Nothing);
         let mut refused = answer_of(7, &[b"tv", b"local"]);
         refused.metadata.response_code = ResponseCode::NXDomain;
-        check(&refused, Read::Nothing);
+        check(&refused, &Read::Nothing);
     }
 
     #[test]
     fn what_answers_something_else_is_passed_over() {
-        check(&answer_of(8, &[b"tv", b"local"]), Read::Stray);
+        check(&answer_of(8, &[b"tv", b"local"]), &Read::Stray);
         let mut question = answer_of(7, &[b"tv", b"local"]);
         question.metadata.message_type = hickory_proto::op::MessageType::Query;
-        check(&question, Read::Stray);
+        check(&question, &Read::Stray);
         let mut other = answer_of(7, &[b"tv", b"local"]);
         other.queries[0].set_query_type(RecordType::A);
-        check(&other, Read::Stray);
+        check(&other, &Read::Stray);
         let mut other = answer_of(7, &[b"tv", b"local"]);
         other.answers[0].name = Name::from_ascii("x.example.").unwrap();
-        check(&other, Read::Nothing);
+        check(&other, &Read::Nothing);
     }
 
     #[test]

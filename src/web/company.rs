@@ -70,7 +70,7 @@ impl Change {
         match percent {
             0..CHANGE_PERCENT_MIN => Self::Same,
             _ if now < before => Self::Down(percent.min(99)),
-            ..200 => Self::Up(percent),
+            CHANGE_PERCENT_MIN..200 => Self::Up(percent),
             _ => Self::Times((now + before / 2) / before),
         }
     }

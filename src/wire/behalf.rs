@@ -35,7 +35,7 @@ impl Query<'_> {
                 CLIENT_SUBNET => behalf.address = behalf.address.or(full_address(value)),
                 MAC => behalf.mac = behalf.mac.or(value.try_into().ok()),
                 DEVICE_ID => {
-                    behalf.mac = behalf.mac.or_else(|| mac_of_base64(value).or_else(|| mac_of_text(value)))
+                    behalf.mac = behalf.mac.or_else(|| mac_of_base64(value).or_else(|| mac_of_text(value)));
                 }
                 _ => {}
             }

@@ -225,6 +225,7 @@ export function tests({ daemon, open, shoot }) {
     },
 
     async "the pages are fit to be seen, wide and narrow, light and dark"() {
+      for (const name of ["www.google-analytics.com", "t.pixel.example"]) await ask(daemon.dns, name, PHONE);
       for (const width of [1280, 360]) {
         for (const colorScheme of ["light", "dark"]) {
           const tab = await open({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });

@@ -55,7 +55,7 @@ const PAGES = {
   companies: "/companies",
   company: "/companies/AppsFlyer",
   log: "/log",
-  hits: "/log?verdict=block",
+  hits: "/log?verdict=blocked",
   lists: "/lists",
   rules: "/rules",
   explain: "/explain?name=www.google-analytics.com",

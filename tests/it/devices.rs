@@ -323,7 +323,7 @@ fn all_addresses_of_a_device_are_one_device_from_its_first_question_on() {
     }
     let known = eventually("both questions are remembered", || {
         let page = house.device_runs(&["curl", "-s", "http://10.77.0.1/api/v1/devices"]);
-        let devices: serde_json::Value = serde_json::from_str(&page).ok()?;
+        let devices: Value = serde_json::from_str(&page).ok()?;
         let total: u64 = devices.as_array()?.iter().filter_map(|device| device["queries"].as_u64()).sum();
         (total == 2).then_some(devices)
     });
