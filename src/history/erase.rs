@@ -256,7 +256,7 @@ impl Store {
         };
         let first = first_wanted.max(last - DAYS_PER_STEP + 1);
         let by_name = erase_names(&transaction, erasing, first, last)?;
-        erase_devices(&transaction, erasing, first, last, by_name)?;
+        erase_devices(&transaction, erasing, first, last, &by_name)?;
         mark(&transaction, db, first - 1)?;
         transaction.commit()?;
         erasing.day = first - 1;
@@ -500,7 +500,7 @@ fn erase_devices(
     erasing: &mut Erasing,
     first: i64,
     last: i64,
-    by_name: Gone,
+    by_name: &Gone,
 ) -> Result<(), Fault> {
     let schema = erasing.db;
     let sql = format!("SELECT day, device, hours FROM {schema}.count_device WHERE ?1 <= day AND day <= ?2");
@@ -553,7 +553,7 @@ fn erase_devices(
 
 /// Whether one of some octets stands anywhere in a file.
 fn contains_any(file: &Path, traces: &[Vec<u8>]) -> Result<bool, Fault> {
-    let finders: Vec<Finder<'_>> = traces.iter().map(|trace| Finder::new(trace)).collect();
+    let finders: Vec<Finder<'_>> = traces.iter().map(Finder::new).collect();
     let Some(longest) = traces.iter().map(Vec::len).max() else { return Ok(false) };
     let mut file = File::open(file)?;
     let mut octets = Vec::with_capacity(READ_LEN + longest);

@@ -51,6 +51,9 @@ struct Row {
     rule: Option<i64>,
 }
 
+/// Events with the identifiers of their names, and where the search was given up.
+type Named = (Vec<(NameId, Remembered)>, Option<i64>);
+
 /// What is looked for, in the numbers of the tables.
 struct Wanted {
     devices: Option<HashSet<i64>>,
@@ -101,10 +104,7 @@ impl Store {
     }
 
     /// The events with the identifiers of their names, and where the search was given up.
-    pub(super) fn events_with_names(
-        &mut self,
-        filter: &EventFilter,
-    ) -> Result<(Vec<(NameId, Remembered)>, Option<i64>), Fault> {
+    pub(super) fn events_with_names(&mut self, filter: &EventFilter) -> Result<Named, Fault> {
         let Some(wanted) = self.wanted(filter)? else { return Ok((Vec::new(), None)) };
         let (found, cut_at) = self.find(&wanted)?;
         let roster = self.roster()?;
