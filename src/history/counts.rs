@@ -20,15 +20,16 @@ const PART: i64 = 1 << PART_BITS;
 /// The hours of a day.
 pub(super) const HOURS_PER_DAY: i64 = 24;
 
-/// How often a device asked for a name within an hour. The order is that of the table.
+/// How often a device asked for a name within an hour. The order is that of the table: most questions are about hits, which
+/// lie together.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Count {
     /// The day, counted from 1970 in UTC.
     pub(super) day: i64,
-    /// The identifier of the device.
-    pub(super) device: i64,
     /// The kind of query: see [`super::write::PASS`] and those after it.
     pub(super) kind: i64,
+    /// The identifier of the device.
+    pub(super) device: i64,
     /// The identifier of the name.
     pub(super) name: i64,
     /// The hour of the day, 0 to 23.
@@ -60,15 +61,15 @@ pub(super) fn add_names(connection: &Connection, db: &str, counts: &mut [Count])
         "INSERT INTO {db}.count_name VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET hours = add_hours(hours, excluded.hours)"
     ))?;
-    let row = |count: &Count| (count.day, count.device, count.kind, part_of(count.name).0);
+    let row = |count: &Count| (count.day, count.kind, count.device, part_of(count.name).0);
     for counts in counts.chunk_by(|one, next| row(one) == row(next)) {
         let Some(first) = counts.first() else { continue };
         let mut hours = Composer::default();
         for count in counts {
             hours.add(Tick { item: part_of(count.name).1, hour: count.hour, n: count.n });
         }
-        let (day, device, kind, part) = row(first);
-        add.execute(params![day, device, kind, part, hours.finish()])?;
+        let (day, kind, device, part) = row(first);
+        add.execute(params![day, kind, device, part, hours.finish()])?;
     }
     Ok(())
 }

@@ -3,17 +3,18 @@
 //! Events have no index but their time. The counts know in which hours there is anything of a device or a name, and only
 //! the events of these hours are read, the latest first, until there are enough or too much time has passed.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use hashbrown::HashSet;
 use jiff::Timestamp;
 use memchr::memmem::Finder;
 use rusqlite::params;
 
 use super::attribution::NameId;
+use super::counts::HOURS_PER_DAY;
 use super::fault::Fault;
 use super::questions::NamesOfCompany;
 use super::read::Within;
@@ -49,6 +50,9 @@ struct Row {
     meta: i64,
     rule: Option<i64>,
 }
+
+/// Events with the identifiers of their names, and where the search was given up.
+type Named = (Vec<(NameId, Remembered)>, Option<i64>);
 
 /// What is looked for, in the numbers of the tables.
 struct Wanted {
@@ -89,9 +93,6 @@ impl Wanted {
     }
 }
 
-/// Events, each with the identifier of its name.
-pub(super) type Named = Vec<(NameId, Remembered)>;
-
 impl Store {
     pub(super) fn events(&mut self, filter: &EventFilter) -> Result<Vec<Remembered>, Fault> {
         Ok(self.scan(filter)?.events)
@@ -103,7 +104,7 @@ impl Store {
     }
 
     /// The events with the identifiers of their names, and where the search was given up.
-    pub(super) fn events_with_names(&mut self, filter: &EventFilter) -> Result<(Named, Option<i64>), Fault> {
+    pub(super) fn events_with_names(&mut self, filter: &EventFilter) -> Result<Named, Fault> {
         let Some(wanted) = self.wanted(filter)? else { return Ok((Vec::new(), None)) };
         let (found, cut_at) = self.find(&wanted)?;
         let roster = self.roster()?;
@@ -178,43 +179,55 @@ impl Store {
             return Ok((found, None));
         }
         let latest = wanted.before.min(last.0.saturating_add(1));
+        let from_ms = first.ms().saturating_sub(AHEAD_MAX_MS).max(wanted.times.start);
+        let until_ms = EventId(latest).ms().saturating_add(1).min(wanted.times.end);
+        if until_ms <= from_ms {
+            return Ok((found, None));
+        }
+        let hours = hour_of(from_ms)..hour_of(until_ms - 1) + 1;
+        let Some(days) = self.days("count_device", &hours)? else { return Ok((found, None)) };
         let begun = self.clock.instant();
         let mut end = latest;
-        for hour in self.hours_with(wanted, first.ms()..EventId(latest).ms() + 1)? {
-            let range =
-                EventId::at(hour * HOUR_MS).0..EventId::at((hour + 1) * HOUR_MS + AHEAD_MAX_MS).0.min(end);
-            if range.is_empty() {
-                continue;
-            }
-            if SCAN_TIME_MAX <= self.clock.instant().saturating_duration_since(begun) {
-                return Ok((found, Some(end)));
-            }
-            end = range.start;
-            self.find_between(wanted, range, &mut found)?;
-            if found.len() == wanted.limit {
-                break;
+        // What is wanted is mostly found on the last day.
+        for day in days.rev() {
+            let midnight = day * HOURS_PER_DAY;
+            let of_day = hours.start.max(midnight)..hours.end.min(midnight + HOURS_PER_DAY);
+            for hour in self.hours_with(wanted, of_day)? {
+                let range = EventId::at(hour * HOUR_MS).0
+                    ..EventId::at((hour + 1) * HOUR_MS + AHEAD_MAX_MS).0.min(end);
+                if range.is_empty() {
+                    continue;
+                }
+                if SCAN_TIME_MAX <= self.clock.instant().saturating_duration_since(begun) {
+                    return Ok((found, Some(end)));
+                }
+                end = range.start;
+                self.find_between(wanted, range, &mut found)?;
+                if found.len() == wanted.limit {
+                    return Ok((found, None));
+                }
             }
         }
         Ok((found, None))
     }
 
-    /// The hours in which something was counted that is wanted, the latest first.
-    fn hours_with(&mut self, wanted: &Wanted, ids_ms: Range<i64>) -> Result<Vec<i64>, Fault> {
-        let from = ids_ms.start.saturating_sub(AHEAD_MAX_MS).max(wanted.times.start);
-        let until = ids_ms.end.min(wanted.times.end);
-        if until <= from {
-            return Ok(Vec::new());
-        }
-        let hours = hour_of(from)..hour_of(until - 1) + 1;
+    /// Those of some hours in which something was counted that is wanted, the latest first.
+    fn hours_with(&mut self, wanted: &Wanted, hours: Range<i64>) -> Result<Vec<i64>, Fault> {
         let devices = wanted.devices.as_ref().map(|devices| devices.iter().copied().collect());
         let kind_least = if wanted.kinds.starts_with(&[false, false]) { BLOCK } else { PASS };
-        let within = Within { hours, devices, kind_least };
+        let within = Within { hours, devices, kind_least, by_hour: true };
         let mut found = HashSet::new();
         // Names that had no room are counted with their devices only.
         let by_name = (wanted.names.is_some() || wanted.company.is_some()) && self.unnamed.queries == 0;
         if by_name {
+            // The hours of a name follow one another.
+            let (mut last, mut is_wanted) = (None, false);
             self.each_name(&within, |counted| {
-                if wanted.has(counted.device, counted.kind, counted.name) {
+                let place = Some((counted.device, counted.kind, counted.name));
+                if std::mem::replace(&mut last, place) != place {
+                    is_wanted = wanted.has(counted.device, counted.kind, counted.name);
+                }
+                if is_wanted {
                     found.insert(counted.hour);
                 }
             })?;

@@ -98,19 +98,12 @@ impl Store {
     ) -> Result<Option<CompanyDetail>, Fault> {
         let roster = self.roster()?;
         let theirs = self.names_of_company(name)?;
-        let mut within = self.limits(span, None, PASS)?;
+        let mut within = Within { by_hour: true, ..self.limits(span, None, BLOCK)? };
         let mut by_hour: HashMap<i64, u64> = HashMap::new();
         let mut by_device: HashMap<(usize, OwnerId), u64> = HashMap::new();
         let mut by_name: HashMap<(NameId, bool), u64> = HashMap::new();
-        let mut asked: HashMap<NameId, u64> = HashMap::new();
         let mut sum = Sum::default();
         self.each_name(&within, |counted| {
-            if counted.kind < BLOCK {
-                if theirs.knows(counted.name) {
-                    *asked.entry(counted.name).or_default() += counted.n;
-                }
-                return;
-            }
             let is_cloaked = counted.kind == CLOAKED;
             let Some(owner) = theirs.owner(counted.name, is_cloaked) else { return };
             *by_hour.entry(counted.hour).or_default() += counted.n;
@@ -124,6 +117,12 @@ impl Store {
         if sum.hits == 0 {
             return Ok(None);
         }
+        let mut asked: HashMap<NameId, u64> = HashMap::new();
+        self.each_name(&self.limits(span, None, PASS)?, |counted| {
+            if counted.kind < BLOCK && theirs.knows(counted.name) {
+                *asked.entry(counted.name).or_default() += counted.n;
+            }
+        })?;
         if let Some(before) = before {
             self.each_name(&self.limits_before(span, before, None)?, |counted| {
                 if theirs.owner(counted.name, counted.kind == CLOAKED).is_some() {
@@ -217,7 +216,12 @@ impl Store {
             });
         }
         // All hits of these names, now and ever: where there are no more than those just told, it is the first time.
-        let within = Within { hours: 0..i64::MAX, devices: Some(self.rows_of(device)?), kind_least: BLOCK };
+        let within = Within {
+            hours: 0..i64::MAX,
+            devices: Some(self.rows_of(device)?),
+            kind_least: BLOCK,
+            by_hour: false,
+        };
         let mut ever: HashMap<NameId, u64> = HashMap::new();
         self.each_name(&within, |counted| {
             if places.contains_key(&counted.name) {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
+use rusqlite::Rows;
 use rusqlite::Statement;
-use rusqlite::params;
 
 use super::attribution::NameId;
 use super::attribution::OwnerId;
@@ -48,6 +48,8 @@ pub(super) struct Within {
     pub(super) devices: Option<Vec<i64>>,
     /// Kinds of queries from this one on: [`BLOCK`] for hits.
     pub(super) kind_least: i64,
+    /// Whether it matters in which hour; otherwise the hours of a name on one day are handed over as one.
+    pub(super) by_hour: bool,
 }
 
 /// How often a name was asked for in an hour.
@@ -227,7 +229,7 @@ impl Store {
         kind_least: i64,
     ) -> Result<Within, Fault> {
         let devices = device.map(|key| self.rows_of(key)).transpose()?;
-        Ok(Within { hours: hours_of(span), devices, kind_least })
+        Ok(Within { hours: hours_of(span), devices, kind_least, by_hour: false })
     }
 
     /// What the hits before a span are limited to: the hour in which both meet is the span's.
@@ -266,25 +268,28 @@ impl Store {
 
     /// Hands over the counts by name.
     pub(super) fn each_name(&self, within: &Within, mut take: impl FnMut(Counted)) -> Result<(), Fault> {
-        let all = "SELECT day, device, kind, part, hours FROM temp.all_count_name
-                   WHERE ?1 <= day AND day <= ?2 AND ?3 <= kind";
-        let one = "SELECT day, device, kind, part, hours FROM temp.all_count_name
-                   WHERE day = ?1 AND device = ?2 AND ?3 <= kind";
-        let first_hour = within.hours.start;
-        self.each_row("count_name", within, all, one, |statement, [a, b]| {
-            let mut rows = statement.query(params![a, b, within.kind_least])?;
-            while let Some(row) = rows.next()? {
-                let (midnight, device) = (row.get::<_, i64>(0)? * HOURS_PER_DAY, row.get(1)?);
-                let (kind, part) = (row.get(2)?, row.get(3)?);
-                for tick in Ticks::of(row.get_ref(4)?.as_blob().unwrap_or_default()) {
-                    let hour = midnight + i64::from(tick.hour);
-                    if first_hour <= hour && hour < within.hours.end {
-                        take(Counted { device, kind, name: name_of(part, tick.item), hour, n: tick.n });
+        let Some(days) = self.days("count_name", &within.hours)? else { return Ok(()) };
+        // The rows of a day lie by kind, then by device.
+        let mut all = self.db.prepare_cached(
+            "SELECT device, kind, part, hours FROM temp.all_count_name WHERE day = ?1 AND ?2 <= kind",
+        )?;
+        let mut one = self.db.prepare_cached(
+            "SELECT device, kind, part, hours FROM temp.all_count_name
+             WHERE day = ?1 AND kind = ?2 AND device = ?3",
+        )?;
+        for day in days {
+            match &within.devices {
+                None => names_of_day(&mut all.query([day, within.kind_least])?, day, within, &mut take)?,
+                Some(devices) => {
+                    for kind in within.kind_least..=CLOAKED {
+                        for &device in devices {
+                            names_of_day(&mut one.query([day, kind, device])?, day, within, &mut take)?;
+                        }
                     }
                 }
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Runs a statement over the days of `within`: once for all of them, or for each day and device.
@@ -313,7 +318,11 @@ impl Store {
     }
 
     /// The days of `hours` as far as the table has any.
-    fn days(&self, table: &str, hours: &Range<i64>) -> Result<Option<std::ops::RangeInclusive<i64>>, Fault> {
+    pub(super) fn days(
+        &self,
+        table: &str,
+        hours: &Range<i64>,
+    ) -> Result<Option<std::ops::RangeInclusive<i64>>, Fault> {
         if hours.is_empty() {
             return Ok(None);
         }
@@ -415,6 +424,39 @@ impl Store {
         }
         Ok(self.db.prepare_cached(in_file)?.query_row([&key], &row).optional()?)
     }
+}
+
+/// Hands over what the rows of one day have: device, kind, part, hours.
+fn names_of_day(
+    rows: &mut Rows<'_>,
+    day: i64,
+    within: &Within,
+    take: &mut impl FnMut(Counted),
+) -> Result<(), Fault> {
+    let midnight = day * HOURS_PER_DAY;
+    while let Some(row) = rows.next()? {
+        let (device, kind, part) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let mut sum: Option<Counted> = None;
+        for tick in Ticks::of(row.get_ref(3)?.as_blob().unwrap_or_default()) {
+            let (name, hour) = (name_of(part, tick.item), midnight + i64::from(tick.hour));
+            if !within.hours.contains(&hour) {
+                continue;
+            }
+            match &mut sum {
+                Some(sum) if sum.name == name && !within.by_hour => sum.n = sum.n.saturating_add(tick.n),
+                _ => {
+                    let next = Counted { device, kind, name, hour, n: tick.n };
+                    if let Some(done) = sum.replace(next) {
+                        take(done);
+                    }
+                }
+            }
+        }
+        if let Some(done) = sum {
+            take(done);
+        }
+    }
+    Ok(())
 }
 
 /// The hours of a span.

@@ -68,8 +68,8 @@ const MIGRATIONS: [Step; 3] = [
         day INTEGER NOT NULL, device INTEGER NOT NULL, hours BLOB NOT NULL,
         PRIMARY KEY (day, device)) STRICT, WITHOUT ROWID;
     CREATE TABLE {db}.count_name (
-        day INTEGER NOT NULL, device INTEGER NOT NULL, kind INTEGER NOT NULL, part INTEGER NOT NULL,
-        hours BLOB NOT NULL, PRIMARY KEY (day, device, kind, part)) STRICT, WITHOUT ROWID;
+        day INTEGER NOT NULL, kind INTEGER NOT NULL, device INTEGER NOT NULL, part INTEGER NOT NULL,
+        hours BLOB NOT NULL, PRIMARY KEY (day, kind, device, part)) STRICT, WITHOUT ROWID;
     CREATE TABLE {db}.cloak (name INTEGER PRIMARY KEY, behind INTEGER NOT NULL) STRICT;
     -- What a person wants forgotten, until it is; see `erase.rs`.
     CREATE TABLE {db}.erasure (
