@@ -1,8 +1,8 @@
 //! The tables of counts: how often each device asked, and for which names, on each day by its hours.
 //!
 //! A row of `count_device` has a day of one device, its items being kinds of queries; a row of `count_name` has a part of
-//! a day of one device and one kind, its items being names. A part holds the names of [`PART`] identifiers that follow one
-//! another, so that a flood of new names writes new rows and does not read those of the whole day again.
+//! a day of one device and one kind, its items being names. A part holds the names of some identifiers that follow one
+//! another ([`part_bits`]), so that a flood of new names writes new rows and does not read those of the whole day again.
 
 use rusqlite::Connection;
 use rusqlite::params;
@@ -11,12 +11,14 @@ use super::fault::Fault;
 use super::hours::Composer;
 use super::hours::Tick;
 use super::hours::Ticks;
+use super::write::BLOCK;
 
-/// The bits of a name's identifier that tell it from others of its part.
-const PART_BITS: u32 = 8;
-/// The names of a part: with what homes ask, a row of some hundred octets. One of more than a thousand would begin a page of its
-/// own for what is beyond.
-const PART: i64 = 1 << PART_BITS;
+/// How many bits of a name's identifier tell it from others of its part: with what homes ask, a row has some hundred octets.
+/// One of more than a thousand would begin a page of its own for what is beyond; few names are hits, so more share a row.
+const fn part_bits(kind: i64) -> u32 {
+    if BLOCK <= kind { 11 } else { 8 }
+}
+
 /// The hours of a day.
 pub(super) const HOURS_PER_DAY: i64 = 24;
 
@@ -45,13 +47,14 @@ pub(super) fn day_and_hour(hour: i64) -> (i64, u8) {
 }
 
 /// The identifier of a name from its part and its item.
-pub(super) fn name_of(part: i64, item: u32) -> i64 {
-    part << PART_BITS | i64::from(item)
+pub(super) fn name_of(kind: i64, part: i64, item: u32) -> i64 {
+    part << part_bits(kind) | i64::from(item)
 }
 
 /// The part of a name, and its item in it.
-pub(super) fn part_of(name: i64) -> (i64, u32) {
-    (name >> PART_BITS, u32::try_from(name & (PART - 1)).unwrap_or_default())
+pub(super) fn part_of(kind: i64, name: i64) -> (i64, u32) {
+    let bits = part_bits(kind);
+    (name >> bits, u32::try_from(name & ((1 << bits) - 1)).unwrap_or_default())
 }
 
 /// Adds counts by name to those of `db` ("main" or "file"), each row once.
@@ -61,12 +64,12 @@ pub(super) fn add_names(connection: &Connection, db: &str, counts: &mut [Count])
         "INSERT INTO {db}.count_name VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET hours = add_hours(hours, excluded.hours)"
     ))?;
-    let row = |count: &Count| (count.day, count.kind, count.device, part_of(count.name).0);
+    let row = |count: &Count| (count.day, count.kind, count.device, part_of(count.kind, count.name).0);
     for counts in counts.chunk_by(|one, next| row(one) == row(next)) {
         let Some(first) = counts.first() else { continue };
         let mut hours = Composer::default();
         for count in counts {
-            hours.add(Tick { item: part_of(count.name).1, hour: count.hour, n: count.n });
+            hours.add(Tick { item: part_of(count.kind, count.name).1, hour: count.hour, n: count.n });
         }
         let (day, kind, device, part) = row(first);
         add.execute(params![day, kind, device, part, hours.finish()])?;
@@ -107,7 +110,7 @@ pub(super) fn each_name(
     while let Some(row) = rows.next()? {
         let (day, device, kind, part) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         for Tick { item, hour, n } in Ticks::of(row.get_ref(4)?.as_blob().unwrap_or_default()) {
-            take(Count { day, device, kind, name: name_of(part, item), hour, n });
+            take(Count { day, device, kind, name: name_of(kind, part, item), hour, n });
         }
     }
     Ok(())

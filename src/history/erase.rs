@@ -313,13 +313,13 @@ impl Store {
         let db = erasing.db;
         let transaction = self.db.unchecked_transaction()?;
         let mut statement =
-            transaction.prepare(&format!("SELECT device, part, hours FROM {db}.count_name"))?;
+            transaction.prepare(&format!("SELECT device, kind, part, hours FROM {db}.count_name"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (device, part) = (row.get(0)?, row.get(1)?);
+            let (device, kind, part) = (row.get(0)?, row.get(1)?, row.get(2)?);
             erasing.used_devices.insert(device);
-            for tick in Ticks::of(row.get_ref(2)?.as_blob().unwrap_or_default()) {
-                erasing.used_names.insert(name_of(part, tick.item));
+            for tick in Ticks::of(row.get_ref(3)?.as_blob().unwrap_or_default()) {
+                erasing.used_names.insert(name_of(kind, part, tick.item));
             }
         }
         drop(rows);
@@ -469,7 +469,7 @@ fn erase_names(db: &Connection, erasing: &Erasing, first: i64, last: i64) -> Res
         let (mut any_left, mut any_gone) = (false, false);
         for tick in Ticks::of(row.get_ref(4)?.as_blob().unwrap_or_default()) {
             let hour = day * HOURS_PER_DAY + i64::from(tick.hour);
-            if erasing.has_hour(hour) && erasing.has_name(kind, name_of(part, tick.item)) {
+            if erasing.has_hour(hour) && erasing.has_name(kind, name_of(kind, part, tick.item)) {
                 *gone.entry((day, device, kind, tick.hour)).or_default() += tick.n;
                 any_gone = true;
             } else {

@@ -17,6 +17,7 @@ use super::attribution::NameId;
 use super::counts::HOURS_PER_DAY;
 use super::fault::Fault;
 use super::questions::NamesOfCompany;
+use super::read::Parts;
 use super::read::Within;
 use super::schema::EventId;
 use super::store::Store;
@@ -215,7 +216,12 @@ impl Store {
     fn hours_with(&mut self, wanted: &Wanted, hours: Range<i64>) -> Result<Vec<i64>, Fault> {
         let devices = wanted.devices.as_ref().map(|devices| devices.iter().copied().collect());
         let kind_least = if wanted.kinds.starts_with(&[false, false]) { BLOCK } else { PASS };
-        let within = Within { hours, devices, kind_least, by_hour: true };
+        let parts = match (&wanted.names, &wanted.company) {
+            (Some(names), _) => Some(Parts::of(names.iter().copied())),
+            (None, Some(theirs)) => Some(theirs.parts()),
+            (None, None) => None,
+        };
+        let within = Within { hours, devices, kind_least, by_hour: true, parts };
         let mut found = HashSet::new();
         // Names that had no room are counted with their devices only.
         let by_name = (wanted.names.is_some() || wanted.company.is_some()) && self.unnamed.queries == 0;
@@ -263,15 +269,23 @@ impl Store {
             Some(set) if set.len() == 1 => set.iter().next().copied(),
             _ => None,
         };
-        let kind_least = if wanted.kinds.starts_with(&[false, false]) { BLOCK } else { PASS };
-        let mut statement = self.db.prepare_cached(
-            "SELECT id, shift, device, name, meta, rule FROM temp.all_event
-             WHERE ?1 <= id AND id < ?2 AND (?3 IS NULL OR device = ?3) AND (?4 IS NULL OR name = ?4)
-             AND ?5 <= meta & 3 ORDER BY id DESC",
-        )?;
         let (device, name) = (only(&wanted.devices), only(&wanted.names));
-        let mut rows =
-            statement.query(params![ids.start, ids.end.min(wanted.before), device, name, kind_least])?;
+        // A condition that says nothing costs as much as one that does.
+        let mut conditions = String::new();
+        if device.is_some() {
+            conditions.push_str(" AND device = ?3");
+        }
+        if name.is_some() {
+            conditions.push_str(" AND name = ?4");
+        }
+        if wanted.kinds.starts_with(&[false, false]) {
+            conditions.push_str(" AND 2 <= meta & 3");
+        }
+        let mut statement = self.db.prepare_cached(&format!(
+            "SELECT id, shift, device, name, meta, rule FROM temp.all_event
+             WHERE ?1 <= id AND id < ?2 AND ?3 IS ?3 AND ?4 IS ?4{conditions} ORDER BY id DESC"
+        ))?;
+        let mut rows = statement.query(params![ids.start, ids.end.min(wanted.before), device, name])?;
         while let Some(row) = rows.next()? {
             let (id, shift, device) = (EventId(row.get(0)?), row.get(1)?, row.get(2)?);
             let row = Row { id, shift, device, name: row.get(3)?, meta: row.get(4)?, rule: row.get(5)? };

@@ -12,6 +12,7 @@ use super::attribution::OwnerId;
 use super::events::EVENTS_MAX;
 use super::fault::Fault;
 use super::read::HOURS_MAX;
+use super::read::Parts;
 use super::read::Within;
 use super::store::Store;
 use super::view::BlockedLately;
@@ -98,7 +99,8 @@ impl Store {
     ) -> Result<Option<CompanyDetail>, Fault> {
         let roster = self.roster()?;
         let theirs = self.names_of_company(name)?;
-        let mut within = Within { by_hour: true, ..self.limits(span, None, BLOCK)? };
+        let mut within =
+            Within { by_hour: true, parts: Some(theirs.parts()), ..self.limits(span, None, BLOCK)? };
         let mut by_hour: HashMap<i64, u64> = HashMap::new();
         let mut by_device: HashMap<(usize, OwnerId), u64> = HashMap::new();
         let mut by_name: HashMap<(NameId, bool), u64> = HashMap::new();
@@ -118,13 +120,16 @@ impl Store {
             return Ok(None);
         }
         let mut asked: HashMap<NameId, u64> = HashMap::new();
-        self.each_name(&self.limits(span, None, PASS)?, |counted| {
+        let asked_within = Within { parts: Some(theirs.parts()), ..self.limits(span, None, PASS)? };
+        self.each_name(&asked_within, |counted| {
             if counted.kind < BLOCK && theirs.knows(counted.name) {
                 *asked.entry(counted.name).or_default() += counted.n;
             }
         })?;
         if let Some(before) = before {
-            self.each_name(&self.limits_before(span, before, None)?, |counted| {
+            let before_within =
+                Within { parts: Some(theirs.parts()), ..self.limits_before(span, before, None)? };
+            self.each_name(&before_within, |counted| {
                 if theirs.owner(counted.name, counted.kind == CLOAKED).is_some() {
                     sum.before += counted.n;
                 }
@@ -221,6 +226,7 @@ impl Store {
             devices: Some(self.rows_of(device)?),
             kind_least: BLOCK,
             by_hour: false,
+            parts: Some(Parts::of(places.keys().copied())),
         };
         let mut ever: HashMap<NameId, u64> = HashMap::new();
         self.each_name(&within, |counted| {
@@ -250,6 +256,11 @@ impl NamesOfCompany {
     /// Which of the company's owners a hit belongs to; `None`: it is somebody else's.
     pub(super) fn owner(&self, name: NameId, is_cloaked: bool) -> Option<OwnerId> {
         if is_cloaked { self.cloaked.get(&name).copied() } else { self.own.get(&name).copied() }
+    }
+
+    /// The rows of counts that they are in.
+    pub(super) fn parts(&self) -> Parts {
+        Parts::of(self.own.keys().chain(self.cloaked.keys()).copied())
     }
 
     fn knows(&self, name: NameId) -> bool {

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use hashbrown::HashSet;
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 use rusqlite::Rows;
@@ -19,6 +20,7 @@ use super::attribution::NameId;
 use super::attribution::OwnerId;
 use super::counts::HOURS_PER_DAY;
 use super::counts::name_of;
+use super::counts::part_of;
 use super::fault::Fault;
 use super::hours::Ticks;
 use super::roster::Roster;
@@ -30,6 +32,7 @@ use super::view::NameCount;
 use super::view::Span;
 use super::view::Totals;
 use super::view::TrackerCount;
+use super::write::ALLOW;
 use super::write::BLOCK;
 use super::write::CLOAKED;
 use super::write::PASS;
@@ -50,6 +53,22 @@ pub(super) struct Within {
     pub(super) kind_least: i64,
     /// Whether it matters in which hour; otherwise the hours of a name on one day are handed over as one.
     pub(super) by_hour: bool,
+    /// Only rows that may have one of these names; what else they have is handed over too.
+    pub(super) parts: Option<Parts>,
+}
+
+/// The rows that some names are in.
+pub(super) struct Parts(HashSet<(i64, i64)>);
+
+impl Parts {
+    pub(super) fn of(names: impl Iterator<Item = NameId>) -> Self {
+        let parts = |name| [PASS, ALLOW, BLOCK, CLOAKED].map(|kind| (kind, part_of(kind, name).0));
+        Self(names.flat_map(parts).collect())
+    }
+
+    fn has(&self, kind: i64, part: i64) -> bool {
+        self.0.contains(&(kind, part))
+    }
 }
 
 /// How often a name was asked for in an hour.
@@ -229,7 +248,7 @@ impl Store {
         kind_least: i64,
     ) -> Result<Within, Fault> {
         let devices = device.map(|key| self.rows_of(key)).transpose()?;
-        Ok(Within { hours: hours_of(span), devices, kind_least, by_hour: false })
+        Ok(Within { hours: hours_of(span), devices, kind_least, by_hour: false, parts: None })
     }
 
     /// What the hits before a span are limited to: the hour in which both meet is the span's.
@@ -436,9 +455,12 @@ fn names_of_day(
     let midnight = day * HOURS_PER_DAY;
     while let Some(row) = rows.next()? {
         let (device, kind, part) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if within.parts.as_ref().is_some_and(|parts| !parts.has(kind, part)) {
+            continue;
+        }
         let mut sum: Option<Counted> = None;
         for tick in Ticks::of(row.get_ref(3)?.as_blob().unwrap_or_default()) {
-            let (name, hour) = (name_of(part, tick.item), midnight + i64::from(tick.hour));
+            let (name, hour) = (name_of(kind, part, tick.item), midnight + i64::from(tick.hour));
             if !within.hours.contains(&hour) {
                 continue;
             }
