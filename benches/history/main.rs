@@ -231,7 +231,9 @@ impl Asker<'_> {
                 run.block_on(detail).unwrap().map_or(0, |detail| detail.names.len())
             });
         }
-        let all = EventFilter { limit: 50, ..EventFilter::default() };
+        // As the first page of the log asks; what is not found so soon is looked for by the pages behind it.
+        let patience = Some(Duration::from_millis(50));
+        let all = EventFilter { limit: 100, patience, ..EventFilter::default() };
         self.time("LOG, the latest", |_| self.events(&all));
         self.time("LOG of a device", |round| {
             self.events(&EventFilter { device: device(round), ..all.clone() })

@@ -36,8 +36,8 @@ use crate::policy::RuleRef;
 
 /// The most events in one answer.
 pub(super) const EVENTS_MAX: u32 = 10_000;
-/// How long is looked for events; an hour of them is always read to its end.
-const SCAN_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long is looked for events unless it is said.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How far an event's identifier may be ahead of its time where the clock did not step back; see `schema`.
 const AHEAD_MAX_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -68,6 +68,7 @@ struct Wanted {
     /// Only smaller identifiers.
     before: i64,
     limit: usize,
+    patience: Duration,
 }
 
 impl Wanted {
@@ -160,6 +161,7 @@ impl Store {
             times: from..until,
             before: filter.before.unwrap_or(i64::MAX),
             limit: usize::try_from(filter.limit.min(EVENTS_MAX)).unwrap_or(usize::MAX),
+            patience: filter.patience.unwrap_or(PATIENCE),
         };
         let is_empty = wanted.limit == 0
             || wanted.devices.as_ref().is_some_and(HashSet::is_empty)
@@ -199,7 +201,7 @@ impl Store {
                 if range.is_empty() {
                     continue;
                 }
-                if SCAN_TIME_MAX <= self.clock.instant().saturating_duration_since(begun) {
+                if wanted.patience <= self.clock.instant().saturating_duration_since(begun) {
                     return Ok((found, Some(end)));
                 }
                 end = range.start;

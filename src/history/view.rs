@@ -1,5 +1,7 @@
 //! What can be asked of the history, and the shape of its answers.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::device::{Device, DeviceKey};
@@ -171,6 +173,8 @@ pub struct EventFilter {
     pub before: Option<i64>,
     /// At most so many, and never more than 10,000; the latest first.
     pub limit: u32,
+    /// How long is looked for them; two seconds unless it is said. An hour of the history is always read to its end.
+    pub patience: Option<Duration>,
 }
 
 /// What the policy said, as it is remembered.

@@ -65,6 +65,7 @@ impl AskedEvents {
             name_contains: name,
             before: self.before,
             limit: rows(self.limit),
+            patience: None,
         })
     }
 }

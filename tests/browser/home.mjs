@@ -1,5 +1,6 @@
 // A home for the browser tests: an upstream, the built binary in a directory of its own, and devices that ask.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import dgram from "node:dgram";
 import http from "node:http";
@@ -52,6 +53,16 @@ export async function ask(port, name, from = "127.0.0.1", type = 1) {
   });
   socket.close();
   return answer.readUInt16BE(6) === 0 ? null : [...answer.subarray(answer.length - 4)].join(".");
+}
+
+/** Waits until a question for this name is in the history: a question is remembered a moment after it is answered. */
+export async function isRemembered(page, name) {
+  for (let tries = 0; ; tries += 1) {
+    const events = await (await fetch(`${page}/api/v1/events?name_contains=${name}&limit=1`)).json();
+    if (events.length) return;
+    assert.ok(tries < 100, `${name} is not remembered`);
+    await new Promise((passed) => setTimeout(passed, 50));
+  }
 }
 
 /** A way to the page that can be cut: all connections end at once, new ones are made as before. */

@@ -3,7 +3,7 @@
 // Addresses of 127.0.0.0/8 are devices: 127.0.0.7 is the kitchen TV, 127.0.0.8 Anna's phone.
 
 import assert from "node:assert/strict";
-import { ask } from "./home.mjs";
+import { ask, isRemembered } from "./home.mjs";
 
 const BLOCKED = "0.0.0.0";
 const PASSED = "198.51.100.1";
@@ -193,6 +193,26 @@ export function journeys({ daemon, open, shoot }) {
       assert.deepEqual(tab.wrong, []);
     },
 
-    // Rename a device, forget it: with the pages of devices.
+    async "a device is renamed, its past with it, and forgotten for good"() {
+      // All addresses of the loop that were not given to a device are this machine.
+      const HERE = "127.0.0.1";
+      const hostile = `Otto's <b>"tablet"</b>`;
+      assert.equal(await answer("pixel.example", HERE), BLOCKED);
+      await isRemembered(daemon.page, "pixel.example");
+      const tab = await open();
+      await tab.goto(`${daemon.page}/devices/${HERE}`);
+      await tab.getByLabel("Name", { exact: true }).fill(hostile);
+      await tab.getByRole("button", { name: "Rename" }).click();
+      await tab.getByRole("heading", { level: 1, name: hostile }).waitFor();
+      await tab.goto(`${daemon.page}/log?device=${HERE}`);
+      await tab.locator("[data-rows]").getByText(hostile).first().waitFor();
+      await tab.goto(`${daemon.page}/devices/${HERE}`);
+      await tab.getByText("Forget this device…").click();
+      await tab.getByRole("button", { name: /and all that is remembered of it/ }).click();
+      await tab.locator("#note").getByText(/forgotten/).waitFor();
+      const known = await (await fetch(`${daemon.page}/api/v1/devices?hours=24`)).json();
+      assert.ok(known.every(({ device }) => device.key !== HERE), JSON.stringify(known));
+      assert.deepEqual(tab.wrong, []);
+    },
   };
 }

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { ask, startAuthor, startDaemon, startUpstream, startWay } from "./home.mjs";
+import { ask, isRemembered, startAuthor, startDaemon, startUpstream, startWay } from "./home.mjs";
 import { journeys } from "./journeys.mjs";
 import * as pages from "./pages.mjs";
 
@@ -154,6 +154,7 @@ const tests = {
     await tab.getByText(/is blocked from now on/).waitFor();
     await hide(tab, true);
     await ask(daemon.dns, "missed-2.example", "127.0.0.7");
+    await isRemembered(daemon.page, "missed-2.example");
     const stream = tab.waitForResponse(/events\/live/);
     await hide(tab, false);
     await stream;

@@ -291,6 +291,9 @@ fn a_search_that_takes_long_tells_where_it_got_to() {
         filter.before = Some(cut_at);
     }
     assert!((3..10).contains(&scans), "{scans}");
+    let hasty = EventFilter { before: None, patience: Some(Duration::from_millis(1)), ..filter };
+    let scan = store.scan(&hasty).unwrap();
+    assert!(scan.events.len() <= 1 && scan.cut_at.is_some(), "{scan:?}");
     clock.slow_down(Duration::ZERO);
     let all = store.events(&EventFilter { device: tv, limit: 50, ..Default::default() }).unwrap();
     assert_eq!(found, all.iter().map(|event| event.id).collect::<Vec<_>>());

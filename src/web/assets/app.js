@@ -375,8 +375,9 @@ function addRow(event) {
 
 // The table of a log that was empty.
 function showTable() {
-  if (!rows().rows.length) return;
-  rows().closest("table").hidden = false;
+  const body = document.querySelector("[data-log]");
+  if (!body.rows.length) return;
+  body.closest("table").hidden = false;
   document.querySelector("[data-empty]")?.remove();
 }
 
@@ -406,9 +407,15 @@ async function fetchOlder(link) {
     body.append(...older.map((row) => document.importNode(row, true)));
     fetchedCount += older.length;
     seen.delete(body);
+    showTable();
     const next = page.querySelector("[data-older]");
-    if (next) link.href = next.href;
-    else link.remove();
+    if (next) {
+      link.href = next.href;
+      link.textContent = next.textContent;
+    } else {
+      link.remove();
+      document.querySelector("[data-empty]")?.replaceChildren("No question matches.");
+    }
   } catch {
     // The link is still there and leads to them.
     inSight.unobserve(link);

@@ -3,6 +3,7 @@
 //! Each filter is a part of the address, so that a view can be kept and sent on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Query, State};
@@ -18,6 +19,8 @@ use crate::web::view::{DeviceLink, EventRow, Frame, Tab, Times};
 
 /// How many questions a page has.
 const PAGE_LEN: u32 = 100;
+/// How long the first page looks for them. The pages behind it, which load by themselves on scrolling, look longer.
+const PATIENCE_OF_FIRST: Duration = Duration::from_millis(50);
 /// The types that can be chosen; others can be written into the address.
 const TYPES: [&str; 8] = ["A", "AAAA", "HTTPS", "PTR", "SRV", "TXT", "MX", "SVCB"];
 
@@ -59,6 +62,8 @@ pub(super) struct Log {
     pub(super) zone: String,
     pub(super) newest: Option<String>,
     pub(super) older: Option<String>,
+    /// Whether there may be more rows before `older`, and the page only stopped to look.
+    pub(super) is_cut: bool,
 }
 
 pub(super) struct DeviceChoice {
@@ -136,16 +141,18 @@ impl Asked {
 
 pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Query<Asked>) -> Page {
     let times = Times::new(&web);
-    let filter = asked.filter().filter(&times)?;
+    let mut filter = asked.filter().filter(&times)?;
+    filter.patience = asked.before.is_none().then_some(PATIENCE_OF_FIRST);
     let (device, from, until) = (filter.device, filter.from, filter.until);
     let history = &web.parts.history;
     // Only who there is, not what they asked: within an empty span nothing is counted.
-    let (events, mut devices) =
-        tokio::try_join!(history.events(filter), history.devices(times.last_hours(0)))?;
+    let (found, mut devices) = tokio::try_join!(history.scan(filter), history.devices(times.last_hours(0)))?;
+    let events = found.events;
     devices.sort_by(|one, other| one.device.name.cmp(&other.device.name));
     let frame = Frame::new(&web, &uri, Tab::Log);
     let is_full = events.len() >= usize::try_from(PAGE_LEN).unwrap_or(usize::MAX);
-    let older = events.last().filter(|_| is_full).map(|last| asked.address(Some(last.id)));
+    let last = events.last().filter(|_| is_full).map(|last| last.id);
+    let older = last.or(found.cut_at).map(|id| asked.address(Some(id)));
     let field = |at: Option<Timestamp>| {
         at.map(|at| times.on_wall(at).strftime("%Y-%m-%dT%H:%M").to_string()).unwrap_or_default()
     };
@@ -173,6 +180,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         zone: zone(&times),
         newest: asked.before.map(|_| asked.address(None)),
         older,
+        is_cut: found.cut_at.is_some(),
         frame,
     })
 }

@@ -287,6 +287,7 @@ fn hostile_texts_stay_texts_in_the_log() {
         zone: text(),
         newest: Some(text()),
         older: Some(text()),
+        is_cut: false,
     });
 }
 
