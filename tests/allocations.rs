@@ -301,7 +301,7 @@ fn a_thread_that_answers_makes_no_allocation() {
         let resolver = Arc::new(resolver(1 << 20));
         let clock = Arc::new(SystemClock);
         let sink = Arc::new(Meter(Arc::clone(&counts)));
-        let responder = Responder::new(clock, Arc::default(), policy, resolver, sink, access);
+        let responder = Responder::new(clock, Arc::default(), policy, Arc::default(), resolver, sink, access);
         (
             Listener::bind("127.0.0.1:0".parse().unwrap(), 1, Arc::new(responder)).unwrap(),
             CancellationToken::new(),

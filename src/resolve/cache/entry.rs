@@ -1,5 +1,6 @@
 //! What is kept of a question: an answer, or that there was none; and how it may be served.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -63,12 +64,15 @@ impl Answer {
 
     /// One that was kept before and has its TTLs already.
     pub(super) fn with_time(
-        stored: Stored,
+        mut stored: Stored,
         upstream: Arc<str>,
         at: Instant,
         fresh_for: Duration,
         options: &CacheOptions,
     ) -> Self {
+        if !is_on_a_safe_way(&upstream) {
+            stored.distrust();
+        }
         let is_refreshed = options.prefetch && REFRESH_TTL_MIN_SECS <= fresh_for.as_secs();
         Self {
             stored,
@@ -125,6 +129,17 @@ impl Failure {
 
     pub(super) fn holds(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < self.kept
+    }
+}
+
+/// Whether nobody can have changed an answer of this upstream on its way: its AD bit says something only then (RFC 4035
+/// section 4.9.3, RFC 6840 section 5.7). Within this machine plain DNS is as good as any.
+fn is_on_a_safe_way(upstream: &str) -> bool {
+    match upstream.split_once("://") {
+        Some(("udp" | "tcp", socket)) => {
+            socket.parse::<SocketAddr>().is_ok_and(|socket| socket.ip().is_loopback())
+        }
+        _ => true,
     }
 }
 

@@ -773,6 +773,9 @@ pub struct Explanation {
     pub name: String,
     /// What would be said of it.
     pub verdict: Verdict,
+    /// What this machine answers of itself, for people: a name of the house, or one that never leaves it. It counts before
+    /// lists, and after the person's own rules. Null: nothing.
+    pub local: Option<String>,
     /// Whose it is.
     pub who: Who,
     /// What the list is whose rule decides, in one line; null when it is a rule of the person's own or nobody says.
@@ -837,6 +840,14 @@ impl Explanation {
         });
         let without = without.collect();
         let rules = rules.iter().map(explained).collect();
-        Self { name: name.to_string(), verdict, who: attribution.into(), list_about: None, rules, without }
+        Self {
+            name: name.to_string(),
+            verdict,
+            local: None,
+            who: attribution.into(),
+            list_about: None,
+            rules,
+            without,
+        }
     }
 }

@@ -253,6 +253,8 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         queries_today: "2 questions".into(),
         share_today: "50 %".into(),
         headline: text(),
+        resolvers: vec![(&hostile_name()).into()],
+        resolvers_blocked: false,
         periods: Period::Day.links(HOSTILE),
         period: Period::Day,
         chart: chart(),
