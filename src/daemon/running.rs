@@ -156,7 +156,7 @@ impl Running {
         let responder = Arc::new(responder);
         let added = Added::open(data.path.as_deref());
         let feed_options = feed_options(&config, &added, data.path.clone(), &built_in);
-        let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
+        let hosts = Arc::new(Hosts { resolver: Arc::clone(&resolver), local: local.live() });
         let feed =
             Feed::start(feed_options, Arc::clone(&policy), Arc::clone(&hosts) as _, Arc::clone(&clock)).await;
         let catalogues = Catalogues::start(

@@ -15,6 +15,8 @@ use crate::wire::{Inward, qtype};
 const LOCALHOST_TTL_SECS: u32 = 86_400;
 /// Who is given a name with his address may come back with another one, in seconds.
 const LEASE_TTL_SECS: u32 = 60;
+/// So many records of one name are answered with: more do not fit a message that a client takes.
+const RECORDS_MAX: usize = 100;
 
 /// Names that nobody is given by a lease: programs take whoever has them at his word (web proxy discovery, ISATAP; CERT/CC
 /// VU#598349), or they mean something else already.
@@ -90,7 +92,7 @@ impl Builder {
             return Err(Conflict);
         }
         let local = record.to_local(self.ttl_secs, Origin::Config(line));
-        if let (Some(address), false) = (address_of(&local), record.wildcard) {
+        if let (Some(address), false) = (local.address(), record.wildcard) {
             self.point(address, &record.owner, local.ttl_secs, local.origin.clone());
         }
         self.add(&record.owner, record.wildcard, local);
@@ -129,10 +131,8 @@ impl Builder {
         for (reverse, pointer) in std::mem::take(&mut self.pointers) {
             self.add(&reverse, false, pointer);
         }
-        let mut count = 0;
         for ((owner, wildcard), records) in std::mem::take(&mut self.records) {
             let records = strongest(records);
-            count += records.len();
             // What is between the name and its zone exists too (RFC 4592 section 2.2.2).
             let above: Vec<DomainName> = owner.as_ref().ancestors().skip(1).map(NameRef::to_owned).collect();
             let is_in_zone = |name: &DomainName| self.nodes.get(name).is_some_and(|node| node.zone.is_some());
@@ -145,7 +145,7 @@ impl Builder {
             let place = if wildcard { &mut node.below } else { &mut node.own };
             *place = Some(records.into());
         }
-        let mut local = Local { records: count, keeps_bare_names: self.keeps_bare_names, ..Local::default() };
+        let mut local = Local { keeps_bare_names: self.keeps_bare_names, ..Local::default() };
         for name in self.nodes.keys() {
             local.tails.add(name.as_ref());
         }
@@ -213,13 +213,6 @@ fn strongest(mut records: Vec<LocalRecord>) -> Vec<LocalRecord> {
             kept.push(record);
         }
     }
+    kept.truncate(RECORDS_MAX);
     kept
-}
-
-fn address_of(record: &LocalRecord) -> Option<IpAddr> {
-    match record.rtype {
-        qtype::A => <[u8; 4]>::try_from(&*record.rdata).ok().map(IpAddr::from),
-        qtype::AAAA => <[u8; 16]>::try_from(&*record.rdata).ok().map(IpAddr::from),
-        _ => None,
-    }
 }

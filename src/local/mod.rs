@@ -19,7 +19,7 @@ pub use build::{Builder, Conflict};
 pub use hosts::{HostsFile, HostsLine, HostsProblem, SIZE_MAX as HOSTS_SIZE_MAX, read_hosts};
 pub use record::{LocalRecord, Origin, RecordError, WrittenRecord};
 pub use special::{Bypass, Zone, ZoneKind};
-pub use table::{Answer, Local, Source};
+pub use table::{Answer, Listed, Local, Source};
 
 use std::sync::Arc;
 

@@ -27,16 +27,20 @@ pub struct LocalRecord {
 }
 
 impl LocalRecord {
-    /// Its type, and its data where they are an address or a name.
-    pub(super) fn describe(&self) -> String {
-        let address = || match *self.rdata {
-            [a, b, c, d] => Some(IpAddr::from([a, b, c, d])),
-            ref octets => <[u8; 16]>::try_from(octets).ok().map(IpAddr::from),
-        };
-        let data = match self.rtype {
-            qtype::A | qtype::AAAA => address().map(|address| address.to_string()),
-            qtype::CNAME | qtype::PTR => DomainName::from_wire(&self.rdata).ok().map(|name| name.to_string()),
+    /// The address of an A or AAAA record.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.rtype {
+            qtype::A => <[u8; 4]>::try_from(&*self.rdata).ok().map(IpAddr::from),
+            qtype::AAAA => <[u8; 16]>::try_from(&*self.rdata).ok().map(IpAddr::from),
             _ => None,
+        }
+    }
+
+    /// Its type, and its data where they are an address or a name.
+    pub fn describe(&self) -> String {
+        let data = match self.rtype {
+            qtype::CNAME | qtype::PTR => DomainName::from_wire(&self.rdata).ok().map(|name| name.to_string()),
+            _ => self.address().map(|address| address.to_string()),
         };
         let rtype = type_name(self.rtype);
         data.map_or_else(|| rtype.to_string(), |data| format!("{rtype} {data}"))

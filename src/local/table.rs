@@ -4,7 +4,7 @@ use std::fmt;
 
 use hashbrown::HashMap;
 
-use super::record::LocalRecord;
+use super::record::{LocalRecord, Origin};
 use super::special::{Zone, ZoneKind};
 use crate::name::{DomainName, NameRef};
 use crate::wire::{Rcode, qtype};
@@ -19,8 +19,6 @@ pub struct Local {
     pub(super) tails: Tails,
     /// Whether hosts of a single label are nobody's business outside.
     pub(super) keeps_bare_names: bool,
-    /// How many records were written, handed out or made for them.
-    pub(super) records: usize,
 }
 
 /// What is known of one name.
@@ -66,6 +64,17 @@ pub struct Answer<'a> {
     pub source: Source<'a>,
     /// The name that an alias leads to and that others have to be asked for.
     pub outside: Option<&'a DomainName>,
+}
+
+/// A record and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// The owner, or what stands behind the `*.` of it.
+    pub name: &'a DomainName,
+    /// Whether it is for all names below the owner.
+    pub is_wildcard: bool,
+    /// The record.
+    pub record: &'a LocalRecord,
 }
 
 /// Why something is said of a name.
@@ -197,9 +206,28 @@ impl Local {
         }
     }
 
-    /// How many records there are.
-    pub const fn record_count(&self) -> usize {
-        self.records
+    /// The records of the house, by name; those that the RFCs ask for are left out.
+    pub fn listed(&self) -> Vec<Listed<'_>> {
+        let mut listed = Vec::new();
+        for (name, node) in &self.nodes {
+            for (records, is_wildcard) in [(&node.own, false), (&node.below, true)] {
+                let of_the_house =
+                    records.iter().flatten().filter(|record| record.origin != Origin::Standard);
+                listed.extend(of_the_house.map(|record| Listed { name, is_wildcard, record }));
+            }
+        }
+        // By the name from its end on, so that what belongs together stands together.
+        let key = |name: &DomainName| {
+            name.as_ref()
+                .labels()
+                .map(<[u8]>::to_vec)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+        };
+        listed.sort_by_cached_key(|listed| (key(listed.name), listed.is_wildcard, listed.record.rtype));
+        listed
     }
 }
 

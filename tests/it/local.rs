@@ -43,6 +43,14 @@ fn hosts_files_and_leases_are_followed() {
     assert!(daemon.api("explain?name=nas")["local"].as_str().unwrap().contains("line 1"));
     assert!(daemon.api("explain?name=www.example")["local"].is_null());
 
+    let listed = daemon.run(&["local"]);
+    for line in
+        ["kitchen-tv.home.arpa", "A 192.168.1.20", "a DHCP lease", "hosts line 1", "PTR nas.home.arpa"]
+    {
+        assert!(listed.contains(line), "{line}: {listed}");
+    }
+    assert!(daemon.get("/local").contains("kitchen-tv.home.arpa"));
+
     std::fs::write(&hosts, "192.168.1.66 nas\nnonsense here\n").unwrap();
     becomes(&daemon, "nas", RecordType::A, "192.168.1.66");
     let problem = eventually("the mistake is told", || {

@@ -13,6 +13,7 @@ use crate::event::{QueryEvent, qtype_name};
 use crate::feed::{Origin, OwnRuleStatus, SourceStatus};
 use crate::history;
 use crate::list;
+use crate::local::Listed;
 use crate::name::DomainName;
 use crate::policy;
 use crate::tracker::Attribution;
@@ -784,6 +785,31 @@ pub struct Explanation {
     pub rules: Vec<ExplainedRule>,
     /// What would change if a list were removed: only the lists without which something would.
     pub without: Vec<WithoutList>,
+}
+
+/// A name that this machine answers itself.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct LocalName {
+    /// The name; `*.` before it stands for all names below.
+    pub name: String,
+    /// The type of its record, and the data where they are an address or a name: `A 192.168.1.5`.
+    pub record: String,
+    /// How long clients may keep it, in seconds.
+    pub ttl_secs: u32,
+    /// Where it comes from, for people.
+    pub from: String,
+}
+
+impl From<&Listed<'_>> for LocalName {
+    fn from(listed: &Listed<'_>) -> Self {
+        let star = if listed.is_wildcard { "*." } else { "" };
+        Self {
+            name: format!("{star}{}", listed.name),
+            record: listed.record.describe(),
+            ttl_secs: listed.record.ttl_secs,
+            from: listed.record.origin.to_string(),
+        }
+    }
 }
 
 /// One rule that covers a name.

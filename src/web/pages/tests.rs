@@ -19,7 +19,7 @@ use crate::list::{Action, OwnRule, ParseOptions, parse};
 use crate::name::DomainName;
 use crate::policy::{self, Explained, Policy, RuleRef};
 use crate::tracker::{Attribution, Kind, Tracker};
-use crate::web::api::Catalogue;
+use crate::web::api::{Catalogue, LocalName};
 use crate::web::chart::{Chart, Of};
 use crate::web::company::{CompanyRow, KindRow};
 use crate::web::errors::ErrorPage;
@@ -627,6 +627,14 @@ fn hostile_texts_stay_texts_on_the_page_of_a_list() {
         ["accept", "accept-rule", "accept-all-rules", "roll-back", "follow", "refresh", "remove"].map(sends),
         [2, 2, 1, 1, 1, 1, 1]
     );
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_page_of_local_names() {
+    let text = || HOSTILE.to_owned();
+    let name = LocalName { name: text(), record: text(), ttl_secs: 60, from: text() };
+    check(&local::LocalPage { frame: frame(), names: vec![name], untold: 3 });
+    check(&local::LocalPage { frame: frame(), names: Vec::new(), untold: 0 });
 }
 
 #[test]
