@@ -15,6 +15,7 @@ use tracing::warn;
 use super::devices::Devices;
 use crate::config::{Config, LocalSection};
 use crate::local::{Builder, Bypass, HOSTS_SIZE_MAX, HostsFile, LiveLocal, read_hosts};
+use crate::name::DomainName;
 
 /// How often hosts files are looked at; they are read only when they changed.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);
@@ -31,6 +32,7 @@ pub(super) struct LocalNames {
 struct State {
     section: LocalSection,
     bypass: Bypass,
+    forwarded: Vec<DomainName>,
     files: HashMap<PathBuf, File>,
     leases: Vec<(String, IpAddr)>,
 }
@@ -88,6 +90,7 @@ impl LocalNames {
         let mut state = self.lock();
         state.section = config.local.clone();
         state.bypass = config.bypass;
+        state.forwarded = forwarded(config);
     }
 
     /// Looks at files and leases, and puts another table in force when there is something new or it must be.
@@ -139,7 +142,7 @@ impl State {
         if !section.bare_names {
             builder.forward_bare_names();
         }
-        section.forward.iter().for_each(|name| builder.forward(name));
+        self.forwarded.iter().for_each(|name| builder.forward(name));
         for (record, line) in &section.records {
             // They went together when the configuration was read.
             let _ = builder.written(record, *line);
@@ -154,8 +157,13 @@ impl State {
     }
 }
 
+/// The names that others are asked for though they seem private, since a person says so.
+fn forwarded(config: &Config) -> Vec<DomainName> {
+    config.local.forward.clone()
+}
+
 /// What is wrong with a hosts file, in one sentence; `None`: nothing.
-pub(crate) fn told(path: &Path, hosts: &HostsFile) -> Option<String> {
+fn told(path: &Path, hosts: &HostsFile) -> Option<String> {
     let first = hosts.problems.first()?;
     let others = match hosts.mistakes {
         1 => String::new(),

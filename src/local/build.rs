@@ -129,7 +129,8 @@ impl Builder {
     /// The table.
     pub fn build(mut self) -> Local {
         for (reverse, pointer) in std::mem::take(&mut self.pointers) {
-            self.add(&reverse, false, pointer);
+            // What a person says of an address takes the place of what follows from its name.
+            self.records.entry((reverse, false)).or_insert_with(|| vec![pointer]);
         }
         for ((owner, wildcard), records) in std::mem::take(&mut self.records) {
             let records = strongest(records);
@@ -147,7 +148,7 @@ impl Builder {
         }
         let mut local = Local { keeps_bare_names: self.keeps_bare_names, ..Local::default() };
         for name in self.nodes.keys() {
-            local.tails.add(name.as_ref());
+            local.ends.add(name.as_ref());
         }
         local.nodes = self.nodes.into_iter().collect();
         local
