@@ -252,7 +252,9 @@ impl Responder {
         let known;
         let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
             Some(decisive) => turn.block(decisive, out),
-            None if let Some(local) = &local => turn.answer_local(local, out),
+            None if let Some(local) = &local => turn
+                .answer_local(local, out)
+                .or_else(|| self.answer_alias_at_once(&turn, local, moment.begun, out)),
             None if query.qtype() == wire::qtype::ANY => Some(turn.minimal(decisive, out)),
             None => {
                 known = self.resolver.cached(&asked(&query), moment.begun);
@@ -377,6 +379,26 @@ impl Responder {
         };
         self.finish(&turn, &outcome, at, begun, &mut out, &mut **self.events());
         Some(out).filter(|out| !out.is_empty())
+    }
+
+    /// The answer for a name of the house that is an alias of one outside, about which something is known.
+    fn answer_alias_at_once<'a>(
+        &self,
+        turn: &Turn<'a>,
+        local: &local::Answer<'a>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Option<Outcome<'a>> {
+        let target = local.outside?;
+        match self.resolver.cached(&Asked { name: target.as_ref(), ..asked(turn.query) }, now)? {
+            Known::Answer(cached) => {
+                if cached.wants_refresh() {
+                    self.resolver.refresh(question(turn.query, target.clone()));
+                }
+                Some(turn.write_local(local, &cached.answer().records(cached.age_secs()), out))
+            }
+            Known::Failure(unresolved) => Some(turn.fail(None, &unresolved, out)),
+        }
     }
 
     /// The answer to a question about a name of the house, also where it is an alias of one outside.

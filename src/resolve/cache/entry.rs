@@ -235,3 +235,22 @@ impl Deref for Cached {
         self.answer()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_dns_over_a_network_is_no_safe_way() {
+        for safe in
+            ["udp://127.0.0.1:53", "tcp://[::1]:5353", "tls://9.9.9.9:853", "https://dns.quad9.net/dns-query"]
+        {
+            assert!(is_on_a_safe_way(safe), "{safe}");
+        }
+        for unsafe_way in
+            ["udp://9.9.9.9:53", "tcp://192.168.1.1:53", "udp://[2620:fe::fe]:53", "udp://router.example:53"]
+        {
+            assert!(!is_on_a_safe_way(unsafe_way), "{unsafe_way}");
+        }
+    }
+}
