@@ -92,7 +92,7 @@ mod tests {
             match address.parse().unwrap() {
                 IpAddr::V4(address) if https => hints.extend([&[0, 4, 0, 4][..], &address.octets()].concat()),
                 IpAddr::V6(address) if https => {
-                    hints.extend([&[0, 6, 0, 16][..], &address.octets()].concat())
+                    hints.extend([&[0, 6, 0, 16][..], &address.octets()].concat());
                 }
                 IpAddr::V4(address) => record(1, &address.octets()),
                 IpAddr::V6(address) => record(28, &address.octets()),
