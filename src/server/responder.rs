@@ -77,20 +77,18 @@ pub(super) enum AtOnce {
 }
 
 /// What an answer was, for the event.
-struct Outcome<'a> {
-    decisive: Option<Decisive<'a>>,
+pub(super) struct Outcome<'a> {
+    pub(super) decisive: Option<Decisive<'a>>,
     /// What was wrong with the answer that there was.
-    objection: Option<Objection>,
+    pub(super) objection: Option<Objection>,
     /// The name that the answer led to, where that is what was blocked.
-    behind: Option<NameRef<'a>>,
-    answered: AnsweredBy<'a>,
-    rcode: u16,
+    pub(super) behind: Option<NameRef<'a>>,
+    pub(super) answered: AnsweredBy<'a>,
+    pub(super) rcode: u16,
 }
 
 /// Transfers of zones and the like are not questions for a resolver (RFC 6895 section 3.1: QTYPEs 128 to 254 are no data).
 const META_TYPES: std::ops::RangeInclusive<u16> = 128..=254;
-/// How long clients may keep that the house has no such name, in seconds: one may come at any time.
-const LOCAL_NEGATIVE_TTL_SECS: u32 = 60;
 /// Where the name of a list stands when none blocked an answer.
 const ANSWER_CHECKS: &str = "answer checks";
 /// So many questions may wait for upstreams, each with its packet and a task; whoever asks more is told SERVFAIL at once.
@@ -456,7 +454,7 @@ impl Responder {
 
 impl<'a> Outcome<'a> {
     /// One that nothing was wrong with, and that leads to nothing that is blocked.
-    const fn by(decisive: Option<Decisive<'a>>, answered: AnsweredBy<'a>, rcode: u16) -> Self {
+    pub(super) const fn by(decisive: Option<Decisive<'a>>, answered: AnsweredBy<'a>, rcode: u16) -> Self {
         Self { decisive, objection: None, behind: None, answered, rcode }
     }
 }
@@ -489,10 +487,10 @@ impl Asker {
 }
 
 /// A query, whose it is, and the policy that it is judged by.
-struct Turn<'a> {
-    query: &'a Query<'a>,
-    policy: &'a Policy,
-    question: policy::Question<'a>,
+pub(super) struct Turn<'a> {
+    pub(super) query: &'a Query<'a>,
+    pub(super) policy: &'a Policy,
+    pub(super) question: policy::Question<'a>,
     asker: Asker,
     transport: Transport,
 }
@@ -562,68 +560,6 @@ impl<'a> Turn<'a> {
         found
     }
 
-    /// What this machine itself has to say of the name; `None`: nothing. A rule of the person's own wins over it, but none
-    /// makes a name leave the house that must not.
-    fn local(&self, table: &'a Local) -> Option<local::Answer<'a>> {
-        let answer = table.answer(self.query.name(), self.query.qtype())?;
-        let own = self.policy.own_rule(&self.question).map(|rule| rule.action());
-        match (own, answer.source) {
-            (Some(Action::Block), _) => None,
-            (Some(Action::Allow), local::Source::Zone(zone)) if zone.may_be_asked_for() => None,
-            _ => Some(answer),
-        }
-    }
-
-    /// Writes what this machine itself says. `None`: what another name leads to has to be looked up first.
-    fn answer_local(&self, local: &local::Answer<'a>, out: &mut Vec<u8>) -> Option<Outcome<'a>> {
-        let is_whole = local.outside.is_none() || self.query.qtype() == wire::qtype::ANY;
-        is_whole.then(|| self.write_local(local, &[], out))
-    }
-
-    fn write_local(
-        &self,
-        local: &local::Answer<'a>,
-        outside: &[wire::OwnedRecord],
-        out: &mut Vec<u8>,
-    ) -> Outcome<'a> {
-        if self.query.qtype() == wire::qtype::ANY {
-            return Outcome { answered: AnsweredBy::Local, ..self.minimal(None, out) };
-        }
-        let own = local.records().map(|(owner, record)| wire::AnswerRecord {
-            owner,
-            rtype: record.rtype,
-            ttl_secs: record.ttl_secs,
-            rdata: &record.rdata,
-        });
-        let records = own.chain(outside.iter().map(wire::OwnedRecord::as_record));
-        let apex = self.query.name().end(local.apex_len);
-        let negative = wire::Negative { rcode: local.rcode, apex, ttl_secs: LOCAL_NEGATIVE_TTL_SECS };
-        let code = if local.is_canary() { Ede::BLOCKED } else { Ede::SYNTHESIZED };
-        wire::compose_own(self.query, records, negative, Some(Ede { code, text: &local.source }), out);
-        Outcome::by(None, AnsweredBy::Local, local.rcode as u16)
-    }
-
-    /// What is wrong with an answer. A person who lets a name through takes it as it is, and so do those who have a name
-    /// asked of others for the house.
-    fn object(&self, decisive: Option<Decisive<'_>>, cached: &Cached, table: &Local) -> Option<Objection> {
-        let objection = self.policy.answers.check(self.query.name(), cached.answer())?;
-        let is_let_through = decisive.is_some_and(|decisive| self.policy.is_own(&decisive));
-        (!is_let_through && !table.is_forwarded(self.query.name())).then_some(objection)
-    }
-
-    /// Writes that there is nothing, instead of an answer with which something is wrong.
-    fn withhold(&self, objection: Objection, out: &mut Vec<u8>) -> Outcome<'a> {
-        let (rcode, code) = match objection {
-            Objection::Rebinding(_) => (Rcode::NoError, Ede::BLOCKED),
-            Objection::Nowhere => (Rcode::NoError, Ede::FILTERED),
-            Objection::Bogus(_) => (Rcode::NxDomain, Ede::FORGED_ANSWER),
-        };
-        let ede = Ede { code, text: &objection };
-        wire::compose_negative(self.query, rcode, self.policy.blocking.ttl_secs, Some(ede), out);
-        let outcome = Outcome::by(None, AnsweredBy::Sinkhole, rcode as u16);
-        Outcome { objection: Some(objection), ..outcome }
-    }
-
     /// Writes an answer.
     fn serve<'b>(
         &self,
@@ -644,7 +580,7 @@ impl<'a> Turn<'a> {
 
     /// Writes the answer to QTYPE ANY: one record that says why there are no others, and no upstream is asked (RFC 8482
     /// section 4.2). What a name has of everything is of use to those only who want large answers sent to others.
-    fn minimal<'b>(&self, decisive: Option<Decisive<'b>>, out: &mut Vec<u8>) -> Outcome<'b> {
+    pub(super) fn minimal<'b>(&self, decisive: Option<Decisive<'b>>, out: &mut Vec<u8>) -> Outcome<'b> {
         const TTL_SECS: u32 = 3600;
         let rdata = b"\x07RFC8482\x00";
         let hinfo = wire::AnswerRecord { owner: None, rtype: wire::qtype::HINFO, ttl_secs: TTL_SECS, rdata };
