@@ -202,7 +202,7 @@ impl Local {
                 let data: Vec<String> = records.iter().map(LocalRecord::describe).collect();
                 Some(format!("{} ({})", data.join(", "), records.first()?.origin))
             }
-            Found::Zone { zone, .. } => Some(zone.why.to_owned()),
+            Found::Zone { zone, .. } => Some(format!("with nothing: {}", zone.why)),
         }
     }
 
