@@ -13,6 +13,7 @@ use toml::de::DeTable;
 use super::problem::Problem;
 use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
+use super::upstream::read_upstream;
 use super::{BUILT_IN_LIST, Config, HistorySection};
 use crate::device::{DeviceKind, Mac, NamedDevice, TAGS, tidy_name};
 use crate::discovery::DiscoveryOptions;
@@ -20,7 +21,7 @@ use crate::event::Privacy;
 use crate::feed::{Origin, PublicSource, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
-use crate::resolve::{CacheOptions, ResolveOptions, UpstreamAddress};
+use crate::resolve::CacheOptions;
 use crate::server::{Access, IN_FLIGHT_MAX, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, ServerOptions};
 use crate::tracker::{Level, PublicCatalogue};
 
@@ -87,7 +88,7 @@ impl Config {
         }
         self.read_dns(root.section("dns"));
         read_limits(root.section("limits"), &mut self.server.access);
-        self.read_upstream(root.section("upstream"));
+        read_upstream(root.section("upstream"), &self.server.listen, &mut self.resolve);
         self.resolve.cache = read_cache(root.section("cache"), self.resolve.cache);
         self.blocking = read_blocking(root.section("blocking"), self.blocking);
         self.read_web(root.section("web"));
@@ -147,26 +148,6 @@ impl Config {
                     .map_err(|_| format!("`{text}` is neither an address nor a prefix; write `192.168.1.1`"))
             });
         }
-    }
-
-    fn read_upstream(&mut self, mut upstream: Section<'_>) {
-        let ResolveOptions { servers, .. } = &mut self.resolve;
-        let Some(value) = upstream.get("servers") else { return };
-        let listens = |address: SocketAddr| {
-            self.server.listen.iter().any(|own| {
-                own.port() == address.port()
-                    && (own.ip() == address.ip() || own.ip().is_unspecified() && address.ip().is_loopback())
-            })
-        };
-        *servers = value.list("an upstream such as `udp://9.9.9.9`", |text| {
-            let address: UpstreamAddress =
-                text.parse().map_err(|error: crate::resolve::UpstreamAddressError| error.to_string())?;
-            if listens(address.socket) {
-                return Err("this is pixelsink itself; name another resolver".to_owned());
-            }
-            Ok(address)
-        });
-        not_empty(&value, "an upstream; without one nothing resolves");
     }
 
     fn read_web(&mut self, mut web: Section<'_>) {
@@ -240,13 +221,13 @@ fn read_public_source(mut section: Section<'_>) -> Option<PublicSource> {
     Some(PublicSource { catalogue, urls })
 }
 
-fn set<T>(field: &mut T, value: Option<T>) {
+pub(super) fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
 }
 
-fn not_empty(value: &Value<'_>, what: &str) {
+pub(super) fn not_empty(value: &Value<'_>, what: &str) {
     if value.value.as_array().is_some_and(|array| array.is_empty()) {
         value.complain(format!("expected at least one: {what}"));
     }
@@ -281,7 +262,7 @@ fn blocking_ttl(text: &str) -> Result<u32, String> {
     ttl.ok_or_else(|| format!("`{text}` is too long; what you allow would take effect at most a week later"))
 }
 
-fn absolute_path(text: &str) -> Result<std::path::PathBuf, String> {
+pub(super) fn absolute_path(text: &str) -> Result<std::path::PathBuf, String> {
     let path = std::path::PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` is not absolute; begin it with `/`")) }
 }

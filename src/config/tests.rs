@@ -50,6 +50,7 @@ fn the_shipped_file_has_every_key() {
         "dns",
         "limits",
         "upstream",
+        "upstream.routes",
         "cache",
         "blocking",
         "web",
@@ -125,7 +126,7 @@ fn every_value_is_read() {
         [1, 2, 3, 4, 5]
     );
     assert_eq!(
-        config.resolve.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        config.resolve.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(),
         ["udp://127.0.0.1:5399", "tcp://[::1]:5399"]
     );
     let custom = crate::policy::SinkholeMode::Custom { ipv4: Some([192, 0, 2, 1].into()), ipv6: None };

@@ -182,7 +182,7 @@ impl Running {
                 cache: Arc::new(move || cache::status(&cached)),
                 metrics: Arc::new(move || {
                     gathered.gather();
-                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status()))
+                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status(), &asked.upstreams()))
                 }),
             });
             api = web::control_router(Arc::clone(&parts));
@@ -413,11 +413,12 @@ impl Running {
             problems.extend(stored.load().as_ref().clone());
         }
         problems.extend(self.devices.problems());
-        let failing: Vec<String> = upstreams
-            .iter()
+        let everything = upstreams.iter().filter(|upstream| upstream.route.is_empty());
+        let failing: Vec<String> = everything
+            .clone()
             .filter_map(|upstream| Some(format!("{} ({})", upstream.address, upstream.problem.as_ref()?)))
             .collect();
-        if failing.len() == upstreams.len() {
+        if failing.len() == everything.count() {
             let list = failing.join(", ");
             problems.push(format!("No upstream answers: {list}. What is not blocked does not resolve. Check the network, or name others in upstream.servers."));
         }
@@ -550,8 +551,20 @@ impl Running {
 
 /// An upstream, as the page tells of it.
 fn upstream_status(status: UpstreamStatus) -> web::Upstream {
-    let UpstreamStatus { address, answered, failed, latency_us, problem } = status;
-    web::Upstream { address: address.to_string(), answered, failed, latency_us, problem }
+    let UpstreamStatus {
+        address, route, answered, failed, latency_us, connections, resumed, problem, ..
+    } = status;
+    web::Upstream {
+        address: address.to_string(),
+        transport: status.transport.scheme(),
+        route: (!route.is_empty()).then(|| route.to_string()),
+        answered,
+        failed,
+        latency_us,
+        connections,
+        resumed,
+        problem,
+    }
 }
 
 /// A wish about lists or rules that the feed refused.

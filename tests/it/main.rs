@@ -23,4 +23,5 @@ mod support;
 mod tcp;
 mod trackers;
 mod transports;
+mod upstreams;
 mod web;
