@@ -71,12 +71,10 @@ fn read_domain(text: &str) -> Result<DomainName, String> {
     if let Ok(prefix) = text.parse::<IpNet>() {
         return reverse_zone(&prefix);
     }
-    let name =
-        DomainName::parse(text.strip_prefix("*.").unwrap_or(text)).map_err(|error| error.to_string())?;
-    if name.as_ref().is_root() {
+    if text == "." {
         return Err("this is every name; name who is asked for those as `upstream.servers`".to_owned());
     }
-    Ok(name)
+    DomainName::parse(text.strip_prefix("*.").unwrap_or(text)).map_err(|error| error.to_string())
 }
 
 /// The zone of the names of addresses (RFC 1035 section 3.5, RFC 3596 section 2.5).

@@ -92,7 +92,10 @@ impl Pool {
         // When tries were begun that are not waited for alone any more.
         let mut doubted: Vec<Instant> = Vec::new();
         loop {
-            while running.len() < self.strategy.width() + doubted.len() && tries < tries_max {
+            while running.len() < self.strategy.width() + doubted.len()
+                && tries < tries_max
+                && Instant::now() < deadline
+            {
                 let Some(upstream) = waiting.pop_front() else { break };
                 if Instant::now() < not_before {
                     sleep_until(not_before).await;

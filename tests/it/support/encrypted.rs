@@ -253,8 +253,8 @@ impl Shared {
 
     async fn serve_quic(self: Arc<Self>, mut server: QuicServer) {
         loop {
-            let mut hang_up = self.hang_up.subscribe();
             let Ok(Some((mut streams, _))) = server.next().await else { continue };
+            let mut hang_up = self.hang_up.subscribe();
             self.connections.fetch_add(1, Ordering::SeqCst);
             let this = Arc::clone(&self);
             tokio::spawn(async move {
@@ -278,8 +278,8 @@ impl Shared {
 
     async fn serve_h3(self: Arc<Self>, mut server: H3Server) {
         loop {
-            let mut hang_up = self.hang_up.subscribe();
             let Ok(Some((mut connection, _))) = server.accept().await else { continue };
+            let mut hang_up = self.hang_up.subscribe();
             self.connections.fetch_add(1, Ordering::SeqCst);
             let this = Arc::clone(&self);
             tokio::spawn(async move {
