@@ -60,8 +60,9 @@ pub(crate) fn end() -> Timestamp {
     "2026-11-20T12:00:00Z".parse().unwrap()
 }
 
+/// Shows the time of the house, and how long things take as it is: what is given up after a while is given up here too.
 struct HouseClock {
-    began: Instant,
+    /// The time on the wall, and how much of it was made to pass.
     state: Mutex<(Timestamp, Duration)>,
 }
 
@@ -79,7 +80,7 @@ impl Clock for HouseClock {
     }
 
     fn instant(&self) -> Instant {
-        self.began + self.state.lock().unwrap().1
+        Instant::now() + self.state.lock().unwrap().1
     }
 }
 
@@ -157,10 +158,7 @@ impl House {
             plan,
             names: names.collect(),
             likely: likely.collect(),
-            clock: Arc::new(HouseClock {
-                began: Instant::now(),
-                state: Mutex::new((begins, Duration::ZERO)),
-            }),
+            clock: Arc::new(HouseClock { state: Mutex::new((begins, Duration::ZERO)) }),
             waiting: Arc::default(),
             chance: Mutex::new(Chance(0x9E37_79B9_7F4A_7C15)),
         }

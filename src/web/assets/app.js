@@ -49,10 +49,12 @@ function takeOver(fresh, force) {
     if (!part) continue;
     const isStill = isSelected(old) || (!force && isAimedAt(old)) || (old === rows() && isHolding());
     if (old === rows()) behind = isStill;
-    if (isStill || part.innerHTML === seen.get(old)) continue;
+    if (isStill) continue;
+    const before = seen.get(old) ?? old.innerHTML;
+    seen.set(old, part.innerHTML);
+    if (part.innerHTML === before) continue;
     const giveBackFocus = keepFocus(old);
     const open = [...old.querySelectorAll("details")].map((it) => it.open);
-    seen.set(old, part.innerHTML);
     const fetched = old === rows() ? fetchedRows(old, part) : [];
     old.replaceChildren(...document.importNode(part, true).childNodes, ...fetched);
     old.querySelectorAll("details").forEach((it, index) => (it.open = open[index] ?? false));
