@@ -226,6 +226,9 @@ fn explain(error: &Error, name: &ServerName<'_>, now: Timestamp) -> String {
             format!("its certificate was in force until {} only, {}", day(not_after), clock())
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
+            // `DnsName("dns.example")`
+            let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+            let presented: Vec<String> = presented.iter().map(bare).collect();
             let presented = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
             format!(
                 "its certificate is for {presented} and not for `{name}`; if it is the one that is meant, write its name as `name` in the \
@@ -268,7 +271,7 @@ mod tests {
             expected: ServerName::try_from("dns.example").unwrap(),
             presented: vec!["DnsName(\"other.example\")".to_owned()],
         };
-        check(other, late, &["other.example", "not for `dns.example`", "`name`"]);
+        check(other, late, &["is for other.example and", "not for `dns.example`", "`name`"]);
         check(CertificateError::UnknownIssuer, late, &["`ca`", "`pin`"]);
     }
 }

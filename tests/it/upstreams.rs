@@ -71,6 +71,21 @@ fn every_encrypted_transport_works_over_one_connection_and_resumes_it() {
 }
 
 #[test]
+fn a_connection_that_died_without_a_word_loses_no_question() {
+    for kind in KINDS {
+        let server = Encrypted::start(kind, "dns.example");
+        let daemon = daemon_of(&server, "dns.example", "CA");
+        check_resolves(&daemon, "before.example");
+        server.go_deaf();
+        check_resolves(&daemon, "after.example");
+        let begun = Instant::now();
+        check_resolves(&daemon, "later.example");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{kind:?}: the dead one is used again");
+        assert_eq!(server.connections(), 2, "{kind:?}");
+    }
+}
+
+#[test]
 fn a_certificate_for_another_name_is_refused_and_named() {
     for kind in KINDS {
         let server = Encrypted::start(kind, "other.example");

@@ -50,6 +50,8 @@ struct Shared {
     /// The length of each question, in octets.
     lengths: Mutex<Vec<usize>>,
     delay: Mutex<Duration>,
+    /// Connections before the one with this number are not answered on.
+    deaf_before: AtomicUsize,
     hang_up: broadcast::Sender<()>,
 }
 
@@ -86,6 +88,7 @@ impl Encrypted {
             connections: AtomicUsize::new(0),
             lengths: Mutex::default(),
             delay: Mutex::default(),
+            deaf_before: AtomicUsize::new(0),
             hang_up: broadcast::channel(1).0,
         });
         let runtime =
@@ -154,6 +157,11 @@ impl Encrypted {
         *self.shared.delay.lock().unwrap() = delay;
     }
 
+    /// From now on nothing is answered on the connections that there are, as when a router forgot them.
+    pub(crate) fn go_deaf(&self) {
+        self.shared.deaf_before.store(self.connections() + 1, Ordering::SeqCst);
+    }
+
     /// Ends all connections that there are.
     pub(crate) fn hang_up(&self) {
         let _ = self.shared.hang_up.send(());
@@ -161,7 +169,15 @@ impl Encrypted {
 }
 
 impl Shared {
-    async fn answer(&self, packet: &[u8]) -> Vec<u8> {
+    /// Counts a connection; gives back its number.
+    fn connected(&self) -> usize {
+        self.connections.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    async fn answer(&self, packet: &[u8], connection: usize) -> Vec<u8> {
+        if connection < self.deaf_before.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.lengths.lock().unwrap().push(packet.len());
         let delay = *self.delay.lock().unwrap();
@@ -183,11 +199,11 @@ impl Shared {
                 let mut hang_up = this.hang_up.subscribe();
                 tcp.set_nodelay(true).unwrap();
                 let Ok(tls) = acceptor.accept(tcp).await else { return };
-                this.connections.fetch_add(1, Ordering::SeqCst);
+                let number = this.connected();
                 let serve = async {
                     match kind {
-                        Kind::Https => Arc::clone(&this).serve_h2(tls).await,
-                        _ => Arc::clone(&this).serve_tls(tls).await,
+                        Kind::Https => Arc::clone(&this).serve_h2(tls, number).await,
+                        _ => Arc::clone(&this).serve_tls(tls, number).await,
                     }
                 };
                 tokio::select! {
@@ -202,6 +218,7 @@ impl Shared {
     async fn serve_tls(
         self: Arc<Self>,
         tls: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+        number: usize,
     ) -> Option<()> {
         let (mut reading, mut writing) = tokio::io::split(tls);
         let (ready, mut answers) = tokio::sync::mpsc::channel::<Vec<u8>>(1_000);
@@ -219,7 +236,7 @@ impl Shared {
                 let mut packet = vec![0; usize::from(length)];
                 reading.read_exact(&mut packet).await.ok()?;
                 let (this, ready) = (Arc::clone(&self), ready.clone());
-                tokio::spawn(async move { ready.send(this.answer(&packet).await).await });
+                tokio::spawn(async move { ready.send(this.answer(&packet, number).await).await });
             }
         };
         tokio::select! {
@@ -231,6 +248,7 @@ impl Shared {
     async fn serve_h2(
         self: Arc<Self>,
         tls: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+        number: usize,
     ) -> Option<()> {
         let mut connection = h2::server::handshake(tls).await.ok()?;
         while let Some(Ok((request, mut respond))) = connection.accept().await {
@@ -242,7 +260,7 @@ impl Shared {
                 while let Some(Ok(chunk)) = body.data().await {
                     packet.extend_from_slice(&chunk);
                 }
-                let answer = this.answer(&packet).await;
+                let answer = this.answer(&packet, number).await;
                 let head = axum::http::Response::builder().header("content-type", "application/dns-message");
                 let mut stream = respond.send_response(head.body(()).unwrap(), false).ok()?;
                 stream.send_data(Bytes::from(answer), true).ok()
@@ -255,7 +273,7 @@ impl Shared {
         loop {
             let Ok(Some((mut streams, _))) = server.next().await else { continue };
             let mut hang_up = self.hang_up.subscribe();
-            self.connections.fetch_add(1, Ordering::SeqCst);
+            let number = self.connected();
             let this = Arc::clone(&self);
             tokio::spawn(async move {
                 loop {
@@ -267,7 +285,7 @@ impl Shared {
                     let this = Arc::clone(&this);
                     tokio::spawn(async move {
                         let packet = stream.receive_bytes().await.ok()?;
-                        let answer = this.answer(&packet).await;
+                        let answer = this.answer(&packet, number).await;
                         stream.send_bytes(Bytes::from(answer)).await.ok()?;
                         stream.finish().await.ok()
                     });
@@ -280,7 +298,7 @@ impl Shared {
         loop {
             let Ok(Some((mut connection, _))) = server.accept().await else { continue };
             let mut hang_up = self.hang_up.subscribe();
-            self.connections.fetch_add(1, Ordering::SeqCst);
+            let number = self.connected();
             let this = Arc::clone(&self);
             tokio::spawn(async move {
                 loop {
@@ -297,7 +315,7 @@ impl Shared {
                             let length = bytes::Buf::remaining(&chunk);
                             packet.extend_from_slice(&bytes::Buf::copy_to_bytes(&mut chunk, length));
                         }
-                        let answer = this.answer(&packet).await;
+                        let answer = this.answer(&packet, number).await;
                         let head =
                             axum::http::Response::builder().header("content-type", "application/dns-message");
                         stream.send_response(head.body(()).unwrap()).await.ok()?;
