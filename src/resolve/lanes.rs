@@ -89,7 +89,7 @@ impl Lanes {
     pub(super) async fn room(&self) -> Option<Room<'_>> {
         let all = self.room.acquire().await.ok()?;
         let (lane, own) = self.lanes.iter().find_map(|lane| Some((lane, lane.room.try_acquire().ok()?)))?;
-        Some(Room { lanes: self, lane, _all: all, _own: own })
+        Some(Room { lanes: self, lane, _own: own, _all: all })
     }
 
     fn now_ms(&self) -> u64 {
@@ -101,8 +101,9 @@ impl Lanes {
 pub(super) struct Room<'a> {
     lanes: &'a Lanes,
     lane: &'a Arc<Lane>,
-    _all: SemaphorePermit<'a>,
+    // Given back in this order: who gets the second finds a lane that has the first.
     _own: SemaphorePermit<'a>,
+    _all: SemaphorePermit<'a>,
 }
 
 impl Room<'_> {

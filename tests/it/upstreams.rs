@@ -155,6 +155,8 @@ fn while_an_encrypted_upstream_is_not_trusted_a_plain_one_serves() {
     check_resolves(&daemon, "www.example");
     let told = daemon.run(&["upstreams"]);
     assert!(told.contains("failing") && told.contains("is asked last"), "{told}");
+    let problems = daemon.api("status")["problems"].to_string();
+    assert!(problems.contains("are not encrypted"), "{problems}");
 }
 
 #[test]
@@ -258,6 +260,8 @@ fn names_of_a_route_are_asked_of_its_servers_alone() {
     assert_eq!(rcode(&daemon, "secret.fritz.box"), ResponseCode::ServFail);
     let (everybody, _, office) = asked();
     assert_eq!((everybody, office), (1, 1), "nobody else hears of it");
+    let problems = daemon.api("status")["problems"].to_string();
+    assert!(problems.contains("No upstream answers for fritz.box"), "{problems}");
     let told = daemon.run(&["upstreams"]);
     assert!(told.contains("fritz.box, 178.168.192.in-addr.arpa"), "{told}");
     assert!(daemon.get("/health").contains("for work.fritz.box only"));
