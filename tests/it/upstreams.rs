@@ -365,7 +365,8 @@ fn names_go_out_in_mixed_case_and_an_upstream_that_loses_it_is_asked_in_lower_ca
         answer.add_query(hickory_proto::op::Query::query(lower, question.queries[0].query_type()));
         answer.add_answer(record(&format!("{name} 60 A 192.0.2.7")));
         Some(answer)
-    });
+    })
+    .seeing_case();
     let daemon = Daemon::start(upstream.address, "");
     for number in 0..6 {
         check_resolves(&daemon, &format!("a-name-with-many-letters-{number}.example"));
