@@ -27,9 +27,7 @@ use pixelsink::list::{Action, ParseOptions, Rule, Scope, parse};
 use pixelsink::local::{self, Bypass, LiveLocal, WrittenRecord};
 use pixelsink::name::DomainName;
 use pixelsink::policy::{LivePolicy, Rules};
-use pixelsink::resolve::{
-    CacheOptions, Known, Question, ResolveOptions, Resolver, Transport, UpstreamAddress,
-};
+use pixelsink::resolve::{CacheOptions, Known, Question, ResolveOptions, Resolver, UpstreamAddress};
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
 use pixelsink::server::{Access, Limits, Listener, Responder};
 use tokio_util::sync::CancellationToken;
@@ -120,9 +118,10 @@ fn question(number: usize) -> Question {
 
 /// A resolver whose cache has room for so many octets.
 fn resolver(size: u64) -> Resolver {
-    let servers = vec![UpstreamAddress { transport: Transport::Udp, socket: upstream() }];
+    let upstream = upstream();
+    let servers = vec![UpstreamAddress::udp(upstream.ip(), upstream.port()).into()];
     let cache = CacheOptions { size, ..CacheOptions::default() };
-    Resolver::new(&ResolveOptions { servers, cache }, Arc::new(SystemClock))
+    Resolver::new(&ResolveOptions { cache, ..ResolveOptions::new(servers) }, Arc::new(SystemClock))
 }
 
 #[test]

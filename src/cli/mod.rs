@@ -23,6 +23,7 @@ mod revisions;
 mod rules;
 mod status;
 mod trackers;
+mod upstreams;
 
 pub use client::{SOCKET_NAME, socket_candidates};
 pub use erase::EraseArguments;
@@ -200,6 +201,8 @@ pub enum Subcommands {
         #[command(subcommand)]
         command: Option<CacheCommand>,
     },
+    /// Show who is asked for what is not blocked, how fast they answer, and what is wrong with them.
+    Upstreams,
     /// Show how the daemon is.
     Status,
 }
@@ -510,6 +513,7 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Cache { command } => {
             cache::run(command.unwrap_or(CacheCommand::Status), &config, output).await?;
         }
+        Subcommands::Upstreams => upstreams::run(&config, output).await?,
         Subcommands::Status => status::run(&config, output).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@ mod problem;
 mod quantity;
 mod read;
 mod reader;
+mod upstream;
 
 pub use added::{AddedList, AddedLists};
 pub use book::BookFile;
@@ -31,7 +32,7 @@ use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
 use crate::local::Bypass;
 use crate::policy::{AnswerChecks, Blocking};
-use crate::resolve::{CacheOptions, ResolveOptions, Transport, UpstreamAddress};
+use crate::resolve::{CacheOptions, ResolveOptions, Strategy, UpstreamAddress};
 use crate::server::{Access, ServerOptions};
 use crate::tracker::Level;
 use crate::web::WebOptions;
@@ -117,10 +118,8 @@ impl Default for Config {
             let addresses = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
             addresses.map(|address| SocketAddr::new(address, port)).to_vec()
         };
-        let quad9 = |last: [u8; 4]| UpstreamAddress {
-            transport: Transport::Udp,
-            socket: SocketAddr::new(last.into(), 53),
-        };
+        let quad9 = [IpAddr::from([9, 9, 9, 9]), IpAddr::from([149, 112, 112, 112])];
+        let quad9_ipv6 = IpAddr::from([0x2620, 0xfe, 0, 0, 0, 0, 0, 0xfe]);
         Self {
             file: None,
             data_dir: "/var/lib/pixelsink".into(),
@@ -140,7 +139,10 @@ impl Default for Config {
             },
             listen_is_named: false,
             resolve: ResolveOptions {
-                servers: vec![quad9([9, 9, 9, 9]), quad9([149, 112, 112, 112])],
+                servers: quad9.map(|ip| UpstreamAddress::udp(ip, 53).into()).to_vec(),
+                strategy: Strategy::default(),
+                bootstrap: quad9.into_iter().chain([quad9_ipv6]).map(|ip| SocketAddr::new(ip, 53)).collect(),
+                routes: Vec::new(),
                 cache: CacheOptions::default(),
             },
             blocking: Blocking::default(),

@@ -14,6 +14,7 @@ use super::house::{read_answers, read_bypass, read_local};
 use super::problem::Problem;
 use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
+use super::upstream::read_upstream;
 use super::{BUILT_IN_LIST, Config, DOH_LIST, HistorySection};
 use crate::device::{DeviceKind, Mac, NamedDevice, TAGS, tidy_name};
 use crate::discovery::DiscoveryOptions;
@@ -21,7 +22,7 @@ use crate::event::Privacy;
 use crate::feed::{Origin, PublicSource, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
-use crate::resolve::{CacheOptions, ResolveOptions, UpstreamAddress};
+use crate::resolve::CacheOptions;
 use crate::server::{Access, IN_FLIGHT_MAX, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, ServerOptions};
 use crate::tracker::{Level, PublicCatalogue};
 
@@ -88,7 +89,7 @@ impl Config {
         }
         self.read_dns(root.section("dns"));
         read_limits(root.section("limits"), &mut self.server.access);
-        self.read_upstream(root.section("upstream"));
+        read_upstream(root.section("upstream"), &self.server.listen, &mut self.resolve);
         self.resolve.cache = read_cache(root.section("cache"), self.resolve.cache);
         self.blocking = read_blocking(root.section("blocking"), self.blocking);
         self.answers = read_answers(root.section("answers"));
@@ -151,26 +152,6 @@ impl Config {
                     .map_err(|_| format!("`{text}` is neither an address nor a prefix; write `192.168.1.1`"))
             });
         }
-    }
-
-    fn read_upstream(&mut self, mut upstream: Section<'_>) {
-        let ResolveOptions { servers, .. } = &mut self.resolve;
-        let Some(value) = upstream.get("servers") else { return };
-        let listens = |address: SocketAddr| {
-            self.server.listen.iter().any(|own| {
-                own.port() == address.port()
-                    && (own.ip() == address.ip() || own.ip().is_unspecified() && address.ip().is_loopback())
-            })
-        };
-        *servers = value.list("an upstream such as `udp://9.9.9.9`", |text| {
-            let address: UpstreamAddress =
-                text.parse().map_err(|error: crate::resolve::UpstreamAddressError| error.to_string())?;
-            if listens(address.socket) {
-                return Err("this is pixelsink itself; name another resolver".to_owned());
-            }
-            Ok(address)
-        });
-        not_empty(&value, "an upstream; without one nothing resolves");
     }
 
     fn read_web(&mut self, mut web: Section<'_>) {
@@ -250,7 +231,7 @@ pub(super) fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-fn not_empty(value: &Value<'_>, what: &str) {
+pub(super) fn not_empty(value: &Value<'_>, what: &str) {
     if value.value.as_array().is_some_and(|array| array.is_empty()) {
         value.complain(format!("expected at least one: {what}"));
     }

@@ -157,9 +157,11 @@ impl State {
     }
 }
 
-/// The names that others are asked for though they seem private, since a person says so.
+/// The names that others are asked for though they seem private, since a person says so: those of routes, and those that go to
+/// all upstreams.
 fn forwarded(config: &Config) -> Vec<DomainName> {
-    config.local.forward.clone()
+    let routed = config.resolve.routes.iter().flat_map(|route| &route.domains);
+    config.local.forward.iter().chain(routed).cloned().collect()
 }
 
 /// What is wrong with a hosts file, in one sentence; `None`: nothing.

@@ -191,7 +191,7 @@ impl Running {
                 cache: Arc::new(move || cache::status(&cached)),
                 metrics: Arc::new(move || {
                     gathered.gather();
-                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status()))
+                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status(), &asked.upstreams()))
                 }),
             });
             api = web::control_router(Arc::clone(&parts));
@@ -429,14 +429,7 @@ impl Running {
         }
         problems.extend(self.devices.problems());
         problems.extend(self.local.problems());
-        let failing: Vec<String> = upstreams
-            .iter()
-            .filter_map(|upstream| Some(format!("{} ({})", upstream.address, upstream.problem.as_ref()?)))
-            .collect();
-        if failing.len() == upstreams.len() {
-            let list = failing.join(", ");
-            problems.push(format!("No upstream answers: {list}. What is not blocked does not resolve. Check the network, or name others in upstream.servers."));
-        }
+        problems.extend(upstream_problems(&upstreams));
         web::About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_file: self
@@ -564,10 +557,57 @@ impl Running {
     }
 }
 
+/// What is wrong with upstreams, as far as somebody has to know of it: when all fail that are asked for some names, and when it is left
+/// to plain ones what encrypted ones were to answer.
+fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for pool in upstreams.chunk_by(|one, other| one.route == other.route) {
+        let failing: Vec<&UpstreamStatus> =
+            pool.iter().filter(|upstream| upstream.problem.is_some()).collect();
+        let list = || {
+            let told = |upstream: &&UpstreamStatus| {
+                format!("{} ({})", upstream.address, upstream.problem.as_deref().unwrap_or_default())
+            };
+            failing.iter().map(told).collect::<Vec<_>>().join(", ")
+        };
+        let route = pool.first().map(|upstream| upstream.route.as_ref()).unwrap_or_default();
+        let is_plain_only = pool
+            .iter()
+            .filter(|upstream| upstream.problem.is_none())
+            .all(|upstream| !upstream.transport.is_encrypted());
+        if failing.len() == pool.len() && route.is_empty() {
+            problems.push(format!("No upstream answers: {}. What is not blocked does not resolve. Check the network, or name others in upstream.servers.", list()));
+        } else if failing.len() == pool.len() {
+            problems.push(format!("No upstream answers for {route}: {}. Nobody else is asked for these names. Check them, or name others in upstream.routes.", list()));
+        } else if is_plain_only && failing.iter().any(|upstream| upstream.transport.is_encrypted()) {
+            problems.push(format!("Upstreams fail: {}. Those that answer instead are not encrypted: others can read on the way what is asked.", list()));
+        }
+    }
+    if upstreams.is_empty() {
+        problems.push(
+            "No upstream is configured. What is not blocked does not resolve. Name one in upstream.servers."
+                .to_owned(),
+        );
+    }
+    problems
+}
+
 /// An upstream, as the page tells of it.
 fn upstream_status(status: UpstreamStatus) -> web::Upstream {
-    let UpstreamStatus { address, answered, failed, latency_us, problem } = status;
-    web::Upstream { address: address.to_string(), answered, failed, latency_us, problem }
+    let UpstreamStatus {
+        address, route, answered, failed, latency_us, connections, resumed, problem, ..
+    } = status;
+    web::Upstream {
+        address: address.to_string(),
+        transport: status.transport.scheme(),
+        route: (!route.is_empty()).then(|| route.to_string()),
+        answered,
+        failed,
+        latency_us,
+        connections,
+        resumed,
+        problem,
+    }
 }
 
 /// A wish about lists or rules that the feed refused.

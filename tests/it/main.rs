@@ -24,4 +24,5 @@ mod support;
 mod tcp;
 mod trackers;
 mod transports;
+mod upstreams;
 mod web;

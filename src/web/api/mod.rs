@@ -60,6 +60,7 @@ fn granted(message: Option<String>, slow: &str) -> Granted {
 pub(super) fn routes() -> Router<Arc<Web>> {
     Router::new()
         .route("/api/v1/status", get(status))
+        .route("/api/v1/upstreams", get(upstreams))
         .route("/api/v1/totals", get(history::totals))
         .route("/api/v1/hours", get(history::hours))
         .route("/api/v1/trackers", get(history::trackers))
@@ -106,6 +107,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
     info(title = "pixelsink", description = "Which device was tracked by whom, with what, how often."),
     paths(
         status,
+        upstreams,
         history::totals,
         history::hours,
         history::trackers,
@@ -155,6 +157,12 @@ struct Description;
 
 async fn description() -> Response {
     Json(Description::openapi()).into_response()
+}
+
+/// Who is asked for what is not blocked, and how they answer.
+#[utoipa::path(get, path = "/api/v1/upstreams", responses((status = 200, body = Vec<UpstreamHealth>)))]
+async fn upstreams(State(web): State<Arc<Web>>) -> Answer<Vec<UpstreamHealth>> {
+    Ok(Json((web.parts.about)().upstreams.iter().map(Into::into).collect()))
 }
 
 /// How the daemon is, and what is wrong with it.

@@ -75,20 +75,46 @@ pub struct Status {
 pub struct UpstreamHealth {
     /// Where it is, as it is configured.
     pub address: String,
+    /// How it is spoken to: `udp`, `tcp`, `tls`, `https`, `h3` or `quic`.
+    pub transport: String,
+    /// The names that it is asked for; null where it is asked for all that have no route.
+    pub route: Option<String>,
+    /// How it is: `well`, `failing`, or `unasked` when nothing is known yet.
+    pub state: String,
     /// How many questions it answered.
     pub answered: u64,
     /// How many tries failed.
     pub failed: u64,
     /// The smoothed time to an answer; null before the first one.
     pub latency_us: Option<u32>,
+    /// How many connections were opened to it, each with a handshake.
+    pub connections: u64,
+    /// How many of them took up the session of an earlier one.
+    pub resumed: u64,
     /// What went wrong last, while it is asked last because of that.
     pub problem: Option<String>,
 }
 
 impl From<&crate::web::Upstream> for UpstreamHealth {
     fn from(upstream: &crate::web::Upstream) -> Self {
-        let crate::web::Upstream { address, answered, failed, latency_us, problem } = upstream.clone();
-        Self { address, answered, failed, latency_us, problem }
+        let crate::web::Upstream {
+            address,
+            transport,
+            route,
+            answered,
+            failed,
+            latency_us,
+            connections,
+            resumed,
+            problem,
+        } = upstream.clone();
+        let state = match (&problem, latency_us) {
+            (Some(_), _) => "failing",
+            (None, Some(_)) => "well",
+            (None, None) => "unasked",
+        };
+        let (transport, state) = (transport.to_owned(), state.to_owned());
+        Self { address, transport, route, state, answered, failed, latency_us, connections, resumed, problem }
     }
 }
 

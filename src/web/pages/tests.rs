@@ -509,9 +509,11 @@ fn hostile_texts_stay_texts_on_the_pages_of_health_and_help() {
         memory: Some(text()),
         upstreams: vec![health::UpstreamRow {
             address: text(),
+            route: Some(text()),
             latency: text(),
             answered: text(),
             failed: text(),
+            connections: Some(text()),
             problem: Some(text()),
         }],
         cache: crate::web::api::CacheStatus::default().into(),

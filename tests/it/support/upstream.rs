@@ -26,6 +26,8 @@ struct Shared {
     asked: AtomicUsize,
     over_tcp: AtomicUsize,
     stopped: AtomicBool,
+    /// Whether the script sees names in the case in which they came; else in lower case, and the answer has the case that came.
+    sees_case: AtomicBool,
 }
 
 impl Upstream {
@@ -45,6 +47,7 @@ impl Upstream {
             asked: AtomicUsize::new(0),
             over_tcp: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
+            sees_case: AtomicBool::new(false),
         });
         let (on_udp, on_tcp) = (Arc::clone(&shared), Arc::clone(&shared));
         std::thread::spawn(move || on_udp.serve_udp(&udp));
@@ -58,6 +61,12 @@ impl Upstream {
             }
         });
         Self { address, shared }
+    }
+
+    /// From now on its script sees names as they came, and says how they are in its answers.
+    pub(crate) fn seeing_case(self) -> Self {
+        self.shared.sees_case.store(true, Ordering::Relaxed);
+        self
     }
 
     /// An upstream that knows 198.51.100.1 and 2001:db8::1 for every name, with a TTL of 300 seconds.
@@ -114,7 +123,19 @@ impl Shared {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let over_tcp = self.tcp_script.lock().unwrap().clone().filter(|_| tcp);
         let script = over_tcp.unwrap_or_else(|| Arc::clone(&self.script.lock().unwrap()));
-        script(&Message::from_vec(packet).unwrap())
+        let mut question = Message::from_vec(packet).unwrap();
+        if self.sees_case.load(Ordering::Relaxed) {
+            return script(&question);
+        }
+        let came = question.queries.clone();
+        for query in &mut question.queries {
+            query.name = query.name.to_lowercase();
+        }
+        let mut answer = script(&question)?;
+        if answer.queries == question.queries {
+            answer.queries = came;
+        }
+        Some(answer)
     }
 
     fn serve_udp(&self, socket: &UdpSocket) {
