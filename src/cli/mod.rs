@@ -13,6 +13,7 @@ mod explain;
 mod export;
 mod fix;
 mod lists;
+mod local;
 mod log;
 mod news;
 mod output;
@@ -175,6 +176,8 @@ pub enum Subcommands {
         #[arg(long, default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=8784))]
         hours: u32,
     },
+    /// Show the names of the house, which pixelsink answers itself.
+    Local,
     /// Show what is new since yesterday: devices, and trackers that a device never met before.
     News,
     /// Tell who tracked whom in one week; as text, or with `--output html` as a document for mail.
@@ -499,6 +502,7 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
             companies::all(device.as_deref(), hours, &config, output).await?;
         }
         Subcommands::Company { name, hours } => companies::one(&name, hours, &config, output).await?,
+        Subcommands::Local => local::run(&config, output).await?,
         Subcommands::News => news::run(&config, output).await?,
         Subcommands::Report { week, device } => {
             report::run(&week, device.as_deref(), &config, options.output).await?;

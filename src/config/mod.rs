@@ -5,6 +5,7 @@
 
 mod added;
 mod book;
+mod house;
 mod problem;
 mod quantity;
 mod read;
@@ -13,6 +14,7 @@ mod upstream;
 
 pub use added::{AddedList, AddedLists};
 pub use book::BookFile;
+pub use house::LocalSection;
 pub use problem::{ConfigError, Problem};
 pub use quantity::duration;
 
@@ -28,7 +30,8 @@ use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
 use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
-use crate::policy::Blocking;
+use crate::local::Bypass;
+use crate::policy::{AnswerChecks, Blocking};
 use crate::resolve::{CacheOptions, ResolveOptions, Strategy, UpstreamAddress};
 use crate::server::{Access, ServerOptions};
 use crate::tracker::Level;
@@ -39,6 +42,9 @@ pub const DEFAULT_FILE: &str = "/etc/pixelsink/pixelsink.toml";
 
 /// The name under which the built-in list is shown; no other list may have it.
 pub const BUILT_IN_LIST: &str = "pixelsink";
+
+/// The name under which the built-in list of public DoH servers is shown; no other list may have it.
+pub const DOH_LIST: &str = "public-doh";
 
 /// Everything that a person can set.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,6 +61,12 @@ pub struct Config {
     pub resolve: ResolveOptions,
     /// How blocking is done.
     pub blocking: Blocking,
+    /// What no answer may say.
+    pub answers: AnswerChecks,
+    /// Which names this machine answers for itself.
+    pub local: LocalSection,
+    /// What keeps devices from going around it.
+    pub bypass: Bypass,
     /// The page.
     pub web: WebOptions,
     /// Whether the file names the addresses to serve it on.
@@ -134,6 +146,9 @@ impl Default for Config {
                 cache: CacheOptions::default(),
             },
             blocking: Blocking::default(),
+            answers: AnswerChecks::default(),
+            local: LocalSection::default(),
+            bypass: Bypass::default(),
             web: WebOptions {
                 listen: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8053)],
                 host_names: Vec::new(),

@@ -10,11 +10,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
+use super::house::{read_answers, read_bypass, read_local};
 use super::problem::Problem;
 use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
 use super::upstream::read_upstream;
-use super::{BUILT_IN_LIST, Config, HistorySection};
+use super::{BUILT_IN_LIST, Config, DOH_LIST, HistorySection};
 use crate::device::{DeviceKind, Mac, NamedDevice, TAGS, tidy_name};
 use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
@@ -91,6 +92,9 @@ impl Config {
         read_upstream(root.section("upstream"), &self.server.listen, &mut self.resolve);
         self.resolve.cache = read_cache(root.section("cache"), self.resolve.cache);
         self.blocking = read_blocking(root.section("blocking"), self.blocking);
+        self.answers = read_answers(root.section("answers"));
+        self.local = read_local(root.section("local"), line_of);
+        self.bypass = read_bypass(root.section("bypass"));
         self.read_web(root.section("web"));
         let mut builtin = root.section("builtin");
         if let Some(value) = builtin.get("levels") {
@@ -354,7 +358,7 @@ fn read_cache(mut section: Section<'_>, mut cache: CacheOptions) -> CacheOptions
 }
 
 /// Reads a duration as a TTL counts it.
-fn seconds_within(least: Duration, most: Duration) -> impl Fn(&str) -> Result<u32, String> {
+pub(super) fn seconds_within(least: Duration, most: Duration) -> impl Fn(&str) -> Result<u32, String> {
     move |text| {
         let duration = duration(text)?;
         if duration < least || most < duration {
@@ -467,8 +471,7 @@ fn read_description(text: &str) -> Result<Arc<str>, String> {
 }
 
 fn read_format(text: &str) -> Result<Option<Format>, String> {
-    let expected =
-        "expected `auto`, `hosts`, `domains`, `wildcard`, `adblock`, `rpz`, `dnsmasq`, `unbound` or `regex`";
+    let expected = "expected `auto`, `hosts`, `domains`, `wildcard`, `adblock`, `rpz`, `dnsmasq`, `unbound`, `regex` or `ip`";
     match text {
         "auto" => Ok(None),
         _ => text.parse().map(Some).map_err(|()| format!("`{text}` is no syntax of lists; {expected}")),
@@ -495,6 +498,9 @@ fn read_list_name(text: &str, taken: &[&str]) -> Result<Arc<str>, String> {
     }
     if text == BUILT_IN_LIST {
         return Err(format!("`{BUILT_IN_LIST}` is the built-in list (see [builtin]); choose another name"));
+    }
+    if text == DOH_LIST {
+        return Err(format!("`{DOH_LIST}` is built in (see bypass.doh_hosts); choose another name"));
     }
     if taken.contains(&text) {
         return Err(format!("another list is named `{text}` already; choose another name"));

@@ -53,6 +53,9 @@ fn the_shipped_file_has_every_key() {
         "upstream.routes",
         "cache",
         "blocking",
+        "answers",
+        "local",
+        "bypass",
         "web",
         "builtin",
         "download",
@@ -360,4 +363,35 @@ fn the_cache_is_bounded_by_what_makes_sense() {
     let cache = config.unwrap().resolve.cache;
     assert_eq!((cache.size, cache.ttl_min_secs, cache.ttl_max_secs), (0, 60, 3600));
     assert!(cache.stale_max.is_zero() && !cache.prefetch && cache.keep);
+}
+
+#[test]
+fn names_of_the_house_are_read_and_mistakes_told() {
+    for (text, said) in [
+        (
+            "local.records = [\"nas.home.arpa\"]",
+            "pixelsink.toml:1:18: local.records[0]: the record ends behind its name",
+        ),
+        ("local.records = [\"nas.home.arpa A 1.2.3\"]", "`1.2.3` is not the data of a record of type A"),
+        (
+            "local.records = [\n\"a.lan 10.0.0.1\",\n\"a.lan b.lan\"]",
+            "pixelsink.toml:3:1: local.records[1]: `a.lan`: the name is an alias",
+        ),
+        ("local.domain = \"a..b\"", "`a..b` is no domain"),
+        ("local.hosts = [\"hosts\"]", "`hosts` is not absolute"),
+        ("local.ttl = \"2d\"", "expected 0 to 86400 seconds"),
+        ("local.forward = [\"a b\"]", "`a b` is no domain"),
+        ("answers.bogus_nxdomain = [\"x\"]", "`x` is neither an address nor a prefix"),
+        ("answers.rebinding_allow = [\"*.x\"]", "`*.x` is no domain"),
+        ("answers.rebinding = 1", "expected true or false"),
+        ("bypass.chrome = true", "there is no such key here"),
+        ("lists = [{ name = \"public-doh\", rules = [] }]", "see bypass.doh_hosts"),
+    ] {
+        assert!(problems(text).contains(said), "{text}: {}", problems(text));
+    }
+    let text = "local = { domain = \"\", records = [\"tv.lan 10.0.0.2\"], leases = false, bare_names = false }\n\
+                bypass.firefox = false";
+    let config = Config::parse(text, file()).unwrap();
+    assert_eq!((config.local.domain, config.local.records.len(), config.local.leases), (None, 1, false));
+    assert!(!config.local.bare_names && !config.bypass.firefox && config.bypass.designated_resolvers);
 }

@@ -12,6 +12,7 @@ mod heap;
 mod hosts;
 mod listeners;
 mod lists;
+mod local;
 mod logging;
 mod own_rules;
 mod running;

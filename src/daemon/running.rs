@@ -24,16 +24,18 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
+use super::local::LocalNames;
 use super::{counters, data_dir, erase, heap, socket, trackers};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, Erasure, FlushedName, Refused};
-use crate::config::{BUILT_IN_LIST, Config, HistorySection};
+use crate::config::{BUILT_IN_LIST, Config, DOH_LIST, HistorySection};
 use crate::device::DeviceKey;
 use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
 use crate::history::{self, History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
+use crate::name::DomainName;
 use crate::policy::LivePolicy;
 use crate::resolve::{Flush, Resolver, UpstreamStatus};
 use crate::server::Responder;
@@ -59,6 +61,7 @@ pub(super) struct Running {
     built_in: Arc<Part>,
     pub(super) policy: Arc<LivePolicy>,
     pub(super) devices: Arc<Devices>,
+    local: Arc<LocalNames>,
     resolver: Arc<Resolver>,
     kept_answers: KeptAnswers,
     responder: Arc<Responder>,
@@ -120,8 +123,12 @@ impl Running {
         let metrics = Arc::new(Metrics::default());
         let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
         let policy = Arc::new(LivePolicy::default());
-        policy.update(|policy| policy.blocking = config.blocking);
+        policy.update(|policy| {
+            policy.blocking = config.blocking;
+            policy.answers = config.answers.clone();
+        });
         let devices = Arc::new(Devices::open(&config, data.path.as_deref()));
+        let local = Arc::new(LocalNames::open(&config, &devices));
         let events =
             Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
         events.set_privacy(config.history.privacy);
@@ -141,6 +148,7 @@ impl Running {
             Arc::clone(&clock),
             devices.live(),
             Arc::clone(&policy),
+            local.live(),
             Arc::clone(&resolver),
             Arc::new(events.clone()),
             access,
@@ -148,7 +156,7 @@ impl Running {
         let responder = Arc::new(responder);
         let added = Added::open(data.path.as_deref());
         let feed_options = feed_options(&config, &added, data.path.clone(), &built_in);
-        let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
+        let hosts = Arc::new(Hosts { resolver: Arc::clone(&resolver), local: local.live() });
         let feed =
             Feed::start(feed_options, Arc::clone(&policy), Arc::clone(&hosts) as _, Arc::clone(&clock)).await;
         let catalogues = Catalogues::start(
@@ -170,6 +178,7 @@ impl Running {
                 feed: feed.clone(),
                 catalogues: catalogues.clone(),
                 policy: Arc::clone(&policy),
+                local: local.live(),
                 devices: devices.live(),
                 catalogue: Arc::clone(&catalogue),
                 live,
@@ -194,6 +203,7 @@ impl Running {
                 built_in,
                 policy,
                 devices,
+                local,
                 resolver,
                 kept_answers,
                 responder,
@@ -242,6 +252,7 @@ impl Running {
             }
         }));
         tokio::spawn(Arc::clone(&self.devices).watch_leases());
+        tokio::spawn(Arc::clone(&self.local).watch(Arc::clone(&self.devices)));
         tokio::spawn(Arc::clone(&self.devices).find_names());
     }
 
@@ -372,7 +383,10 @@ impl Running {
         // First what can fail; until everything is bound nothing has changed.
         let bound = self.listeners.bind(&config).await?;
         self.listeners.commit(bound, &config);
-        self.policy.update(|policy| policy.blocking = config.blocking);
+        self.policy.update(|policy| {
+            policy.blocking = config.blocking;
+            policy.answers = config.answers.clone();
+        });
         self.events.set_privacy(config.history.privacy);
         self.resolver.reconfigure(&config.resolve);
         self.responder.set_access(config.server.access.clone());
@@ -381,6 +395,7 @@ impl Running {
         }
         self.page_names.store(Arc::new(host_names(&config)));
         self.devices.reconfigure(&config);
+        self.local.reconfigure(&config, &self.devices);
         let mut added = self.added.lock().await;
         added.look();
         self.reconfigure_feed(&config, &added).await;
@@ -414,6 +429,7 @@ impl Running {
         }
         problems.extend(self.devices.problems());
         problems.extend(upstream_problems(&upstreams));
+        problems.extend(self.local.problems());
         web::About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_file: self
@@ -680,6 +696,16 @@ fn feed_options(config: &Config, added: &Added, data_dir: Option<PathBuf>, built
         sources.push(SourceOptions {
             refresh: Duration::MAX,
             ..SourceOptions::new(BUILT_IN_LIST, Origin::BuiltIn(entries.map(rule).collect()))
+        });
+    }
+    if config.bypass.doh_hosts {
+        let rule = |(name, line): &(DomainName, u32)| {
+            Rule::plain(name.clone(), Scope::Subtree, Action::Block, *line)
+        };
+        let rules = tracker::doh_hosts().iter().map(rule);
+        sources.push(SourceOptions {
+            refresh: Duration::MAX,
+            ..SourceOptions::new(DOH_LIST, Origin::BuiltIn(rules.collect()))
         });
     }
     sources.extend(added.with_configured(config));

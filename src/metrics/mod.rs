@@ -146,6 +146,7 @@ const fn answered_word(answered: AnsweredKind) -> &'static str {
         AnsweredKind::Stale => "stale",
         AnsweredKind::Upstream => "upstream",
         AnsweredKind::Nobody => "nobody",
+        AnsweredKind::Local => "local",
     }
 }
 

@@ -64,6 +64,7 @@ use crate::event::Heard;
 use crate::feed::{Catalogues, Feed, OwnRuleStatus};
 use crate::history::History;
 use crate::list::FoundLine;
+use crate::local::LiveLocal;
 use crate::policy::{Explained, LivePolicy};
 use crate::tracker::LiveCatalogue;
 
@@ -96,6 +97,8 @@ pub struct Parts {
     pub catalogues: Catalogues,
     /// The policy in force, for explanations.
     pub policy: Arc<LivePolicy>,
+    /// The names that are answered here, for explanations.
+    pub local: Arc<LiveLocal>,
     /// The devices on the network.
     pub devices: Arc<LiveDevices>,
     /// Whose a name is.

@@ -163,6 +163,12 @@ export function tests({ daemon, open, shoot }) {
       await tab.locator("[data-part=names]").getByRole("button", { name: "Order by Name" }).press("Enter");
       assert.deepEqual(await names(), (await names()).sort((one, other) => one.localeCompare(other)));
       assert.equal(await tab.locator("[data-part=names] th[aria-sort]").getAttribute("aria-sort"), "ascending");
+      // A fresh copy of the table leaves the focus where it was.
+      const asked = "head-has-the-focus.pixel.example";
+      await ask(daemon.dns, asked, PHONE);
+      await tab.locator("[data-part=names] .name", { hasText: asked }).waitFor({ timeout: 10_000 });
+      assert.equal(await tab.evaluate(() => document.activeElement.ariaLabel), "Order by Name");
+      assert.deepEqual(await names(), (await names()).sort((one, other) => one.localeCompare(other)));
       assert.deepEqual(tab.wrong, []);
     },
 

@@ -13,6 +13,7 @@ mod heavy_lists;
 mod history;
 mod kept;
 mod lists;
+mod local;
 mod naive;
 mod own_rules;
 mod properties;

@@ -14,6 +14,7 @@ mod erase;
 mod export;
 mod history;
 mod list_types;
+mod local;
 mod rules;
 mod types;
 
@@ -95,6 +96,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
         .route("/api/v1/rules/keep", post(rules::keep))
         .route("/api/v1/explain", get(rules::explain))
+        .route("/api/v1/local", get(local::names))
         .route("/api/v1/cache", get(cache::status))
         .route("/api/v1/cache/flush", post(cache::flush))
         .route("/api/v1/openapi.json", get(description))
@@ -145,6 +147,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         rules::keep,
         rules::forget,
         rules::explain,
+        local::names,
         cache::status,
         cache::flush,
     ),

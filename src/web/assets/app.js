@@ -44,6 +44,7 @@ async function refresh() {
 function takeOver(fresh, force) {
   const parts = (page) => page.querySelectorAll("[data-part]");
   if (parts(fresh).length !== parts(document).length) return takeOverWhole(fresh.querySelector("main"), force);
+  const givesBackFocus = [];
   for (const old of parts(document)) {
     const part = fresh.querySelector(`[data-part="${CSS.escape(old.dataset.part)}"]`);
     if (!part) continue;
@@ -53,15 +54,15 @@ function takeOver(fresh, force) {
     const before = seen.get(old) ?? old.innerHTML;
     seen.set(old, part.innerHTML);
     if (part.innerHTML === before) continue;
-    const giveBackFocus = keepFocus(old);
+    givesBackFocus.push(keepFocus(old));
     const open = [...old.querySelectorAll("details")].map((it) => it.open);
     const fetched = old === rows() ? fetchedRows(old, part) : [];
     old.replaceChildren(...document.importNode(part, true).childNodes, ...fetched);
     old.querySelectorAll("details").forEach((it, index) => (it.open = open[index] ?? false));
-    giveBackFocus();
     if (old === rows()) showTable();
   }
   dressTables();
+  givesBackFocus.forEach((giveBack) => giveBack());
   showState(state);
 }
 
@@ -72,8 +73,8 @@ function takeOverWhole(content, force) {
   const giveBackFocus = keepFocus(main);
   main.replaceChildren(...document.importNode(content, true).childNodes);
   document.getElementById("note").replaceWith(note);
-  giveBackFocus();
   dressTables();
+  giveBackFocus();
   main.dataset.live = content.dataset.live ?? "";
   disconnect();
   connect();
@@ -92,7 +93,7 @@ function meaning(control) {
   const { form } = control;
   // A list has several buttons beside each other.
   const about = form ? `${subject(form)} ${form.elements.list ? control.textContent : ""}` : control.getAttribute("href");
-  return `${control.localName} ${about ?? control.textContent}`;
+  return `${control.localName} ${about ?? control.ariaLabel ?? control.textContent}`;
 }
 
 // What a form is about: a rule, a list, a revision of one. Two that undo each other are about the same.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, HTTPS, SOA, SVCB, TXT};
+use hickory_proto::rr::rdata::svcb::{IpHint, SvcParamKey, SvcParamValue};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, HTTPS, PTR, SOA, SVCB, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 
 /// What it answers to a question: `None` is silence.
@@ -208,7 +209,21 @@ pub(crate) fn record(text: &str) -> Record {
         "AAAA" => RData::AAAA(data.parse().unwrap()),
         "CNAME" => RData::CNAME(CNAME(name(data))),
         "TXT" => RData::TXT(TXT::new(vec![data.to_owned()])),
-        "HTTPS" => RData::HTTPS(HTTPS(SVCB::new(data.parse().unwrap(), name(more[0]), Vec::new()))),
+        "PTR" => RData::PTR(PTR(name(data))),
+        "HTTPS" => {
+            let hints = more.iter().filter_map(|word| match word.split_once('=')? {
+                ("ipv4hint", address) => Some((
+                    SvcParamKey::Ipv4Hint,
+                    SvcParamValue::Ipv4Hint(IpHint(vec![address.parse().unwrap()])),
+                )),
+                ("ipv6hint", address) => Some((
+                    SvcParamKey::Ipv6Hint,
+                    SvcParamValue::Ipv6Hint(IpHint(vec![address.parse().unwrap()])),
+                )),
+                _ => None,
+            });
+            RData::HTTPS(HTTPS(SVCB::new(data.parse().unwrap(), name(more[0]), hints.collect())))
+        }
         _ => panic!("no records of type {rtype} in scenarios"),
     };
     Record::from_rdata(name(owner), ttl.parse().unwrap(), data)
