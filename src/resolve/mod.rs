@@ -45,7 +45,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::name::{DomainName, NameRef};
+use crate::name::DomainName;
 use crate::wire::{CLASS_IN, qtype};
 use cache::{Cache, Entry};
 use flight::{Boarded, Flights};
@@ -277,11 +277,6 @@ impl Resolver {
     /// How each upstream is, in the order of the configuration.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         self.0.routes.load().status()
-    }
-
-    /// Whether a route of the configuration says who is asked for a name.
-    pub fn is_routed(&self, name: NameRef<'_>) -> bool {
-        self.0.routes.load().route_of(name).is_some()
     }
 }
 

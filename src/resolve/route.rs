@@ -9,7 +9,7 @@ use super::options::ResolveOptions;
 use super::pool::Pool;
 use super::{Question, UpstreamStatus};
 use crate::clock::Clock;
-use crate::name::{DomainName, NameRef};
+use crate::name::DomainName;
 
 pub(super) struct Routes {
     options: ResolveOptions,
@@ -41,12 +41,9 @@ impl Routes {
     }
 
     pub(super) fn pool_of(&self, question: &Question) -> &Pool {
-        self.route_of(question.name.as_ref()).map_or(&self.everything, |(_, pool)| pool)
-    }
-
-    /// The route that has a name, if any has.
-    pub(super) fn route_of(&self, name: NameRef<'_>) -> Option<&(DomainName, Arc<Pool>)> {
-        self.routes.iter().find(|(domain, _)| name.is_within(domain.as_ref()))
+        let name = question.name.as_ref();
+        let route = self.routes.iter().find(|(domain, _)| name.is_within(domain.as_ref()));
+        route.map_or(&self.everything, |(_, pool)| pool)
     }
 
     pub(super) fn status(&self) -> Vec<UpstreamStatus> {

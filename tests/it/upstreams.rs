@@ -256,6 +256,20 @@ fn names_of_a_route_are_asked_of_its_servers_alone() {
     check_resolves(&daemon, "nas.fritz.box");
     check_resolves(&daemon, "a.work.fritz.box");
     assert_eq!(asked(), (1, 2, 1));
+    // A name of an address in the house, and an address of the house, which nobody outside could tell.
+    router.now_says(|question| {
+        let mut answer = answer_to(question);
+        let name = question.queries[0].name();
+        answer.add_answer(match question.queries[0].query_type() {
+            RecordType::A => record(&format!("{name} 60 A 192.168.178.20")),
+            _ => record(&format!("{name} 60 TXT nas")),
+        });
+        Some(answer)
+    });
+    check_resolves(&daemon, "tv.fritz.box");
+    let reverse = Ask::new("20.178.168.192.in-addr.arpa", RecordType::TXT).of(daemon.dns).message;
+    assert_eq!(reverse.answers.len(), 1, "{reverse}");
+    assert_eq!(asked(), (1, 4, 1));
     router.now_says(|_| None);
     assert_eq!(rcode(&daemon, "secret.fritz.box"), ResponseCode::ServFail);
     let (everybody, _, office) = asked();

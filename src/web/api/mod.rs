@@ -233,7 +233,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 37, "{paths:?}");
+        assert_eq!(paths.len(), 38, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();
