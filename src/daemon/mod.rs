@@ -3,6 +3,7 @@
 //! The only part that knows all the others, and the only one that gathers their errors into words for a person.
 
 mod cache;
+mod changed_file;
 mod counters;
 mod data_dir;
 mod devices;
