@@ -88,6 +88,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Listeners {
     responder: Arc<Responder>,
     page: Router,
+    /// The page's certificate.
+    tls: Arc<web::Tls>,
     dns: Mutex<Served>,
     web: Mutex<Served>,
     tasks: Mutex<JoinSet<()>>,
@@ -95,10 +97,11 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(responder: Arc<Responder>, page: Router) -> Self {
+    pub(super) fn new(responder: Arc<Responder>, page: Router, tls: Arc<web::Tls>) -> Self {
         Self {
             responder,
             page,
+            tls,
             dns: Mutex::default(),
             web: Mutex::default(),
             tasks: Mutex::default(),
@@ -186,8 +189,9 @@ impl Listeners {
         }
         for (address, listener) in bound.web {
             let (at, cancel) = (listener.local_addr().unwrap_or(address), self.cancel.child_token());
-            info!("the page is at http://{at}/");
-            self.spawn(web::serve(listener, self.page.clone(), cancel.clone()));
+            let scheme = if config.web.tls.is_some() { "https" } else { "http" };
+            info!("the page is at {scheme}://{at}/");
+            self.spawn(web::serve(listener, self.page.clone(), Arc::clone(&self.tls), cancel.clone()));
             lock(&self.web).0.insert(address, (at, cancel));
         }
         lock(&self.dns).keep_only(&dns_wanted(config));

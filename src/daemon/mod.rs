@@ -2,6 +2,7 @@
 //!
 //! The only part that knows all the others, and the only one that gathers their errors into words for a person.
 
+mod access;
 mod cache;
 mod counters;
 mod data_dir;

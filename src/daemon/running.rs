@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
@@ -25,7 +26,8 @@ use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
 use super::local::LocalNames;
-use super::{counters, data_dir, erase, heap, socket, trackers};
+use super::{access, counters, data_dir, erase, heap, socket, trackers};
+use crate::access::Access;
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, Erasure, FlushedName, Refused};
@@ -72,6 +74,10 @@ pub(super) struct Running {
     listeners: Listeners,
     /// The names under which the page may be visited.
     page_names: Arc<ArcSwap<Vec<String>>>,
+    /// Who may use the page.
+    access: Arc<Access>,
+    tls: Arc<web::Tls>,
+    monitoring_from: Arc<ArcSwap<Vec<IpNet>>>,
     /// The command line's socket, where it could be bound.
     socket: ArcSwap<Option<PathBuf>>,
     /// Problems of the start, which stay until the next one.
@@ -167,6 +173,11 @@ impl Running {
         );
         let started = clock.now();
         let page_names = Arc::new(ArcSwap::from_pointee(host_names(&config)));
+        let access = Access::open(data.path.as_deref(), Arc::clone(&clock));
+        let monitoring_from = Arc::new(ArcSwap::from_pointee(config.web.monitoring_from.clone()));
+        let tls = Arc::<web::Tls>::default();
+        tls.put_in_force(web::Tls::load(config.web.tls.as_ref())?);
+        tokio::spawn(Arc::clone(&tls).watch());
         let gathered = events.source();
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
@@ -188,6 +199,8 @@ impl Running {
                 started,
                 about: Arc::new(move || about.upgrade().map(|running| running.about()).unwrap_or_default()),
                 host_names: Arc::clone(&page_names),
+                access: Arc::clone(&access),
+                monitoring_from: Arc::clone(&monitoring_from),
                 cache: Arc::new(move || cache::status(&cached)),
                 metrics: Arc::new(move || {
                     gathered.gather();
@@ -196,7 +209,7 @@ impl Running {
             });
             api = web::control_router(Arc::clone(&parts));
             Self {
-                listeners: Listeners::new(Arc::clone(&responder), web::router(parts)),
+                listeners: Listeners::new(Arc::clone(&responder), web::router(parts), Arc::clone(&tls)),
                 options,
                 data_dir: data.path,
                 _data_lock: data.lock,
@@ -212,6 +225,9 @@ impl Running {
                 feed,
                 catalogues,
                 page_names,
+                access,
+                tls,
+                monitoring_from,
                 socket: ArcSwap::default(),
                 start_problems: data.problem.into_iter().collect(),
                 reload_problem: ArcSwap::default(),
@@ -240,6 +256,7 @@ impl Running {
         let config = self.config.lock().await;
         let bound = self.listeners.bind(&config).await?;
         self.listeners.commit(bound, &config);
+        access::tell_code(&self.access, &config);
         Ok(())
     }
 
@@ -381,8 +398,12 @@ impl Running {
 
     async fn put_in_force(&self, config: Config) -> anyhow::Result<Config> {
         // First what can fail; until everything is bound nothing has changed.
+        let certificate = web::Tls::load(config.web.tls.as_ref())?;
         let bound = self.listeners.bind(&config).await?;
+        self.monitoring_from.store(Arc::new(config.web.monitoring_from.clone()));
+        self.tls.put_in_force(certificate);
         self.listeners.commit(bound, &config);
+        access::tell_code(&self.access, &config);
         self.policy.update(|policy| {
             policy.blocking = config.blocking;
             policy.answers = config.answers.clone();
@@ -428,6 +449,8 @@ impl Running {
             problems.extend(stored.load().as_ref().clone());
         }
         problems.extend(self.devices.problems());
+        problems.extend(self.access.problem());
+        problems.extend(self.tls.problem());
         problems.extend(self.local.problems());
         problems.extend(upstream_problems(&upstreams));
         web::About {
