@@ -14,6 +14,7 @@ mod export;
 mod fix;
 mod lists;
 mod log;
+mod manual;
 mod news;
 mod output;
 mod progress;
@@ -199,6 +200,12 @@ pub enum Subcommands {
     },
     /// Show how the daemon is.
     Status,
+    /// Write the manual pages and the completions of shells into a directory, for a package.
+    #[command(hide = true)]
+    Manual {
+        /// The directory.
+        directory: PathBuf,
+    },
 }
 
 /// Which questions `log` shows.
@@ -462,10 +469,14 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
     if let Subcommands::Check = command {
         return Ok(check::run(options, output));
     }
+    if let Subcommands::Manual { directory } = command {
+        manual::write(&directory)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     // The daemon may go on with what the file said before; it is found all the same.
     let config = load_config(options).or_else(|error| Config::load_leniently(&error.file).ok_or(error))?;
     match command {
-        Subcommands::Run | Subcommands::Check => {}
+        Subcommands::Run | Subcommands::Check | Subcommands::Manual { .. } => {}
         Subcommands::Explain { name, device } => {
             explain::run(&name, device.as_deref(), &config, output).await?;
         }

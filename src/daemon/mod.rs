@@ -10,6 +10,7 @@ mod erase;
 mod events;
 mod heap;
 mod hosts;
+mod journal;
 mod listeners;
 mod lists;
 mod logging;
@@ -17,6 +18,7 @@ mod own_rules;
 mod running;
 mod socket;
 mod trackers;
+mod watchdog;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ mod connections;
 mod holder;
 mod limits;
 mod listener;
+pub mod probe;
 mod responder;
 mod sinkhole;
 mod tcp;
