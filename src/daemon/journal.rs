@@ -5,7 +5,7 @@
 //! The protocol: <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>.
 
 use std::fmt::{Debug, Write as _};
-use std::os::linux::fs::MetadataExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 
 use tracing::field::{Field, Visit};
@@ -27,7 +27,7 @@ impl Journal {
     pub(super) fn open() -> Option<Self> {
         let stream = std::env::var("JOURNAL_STREAM").ok()?;
         let stderr = std::fs::metadata("/proc/self/fd/2").ok()?;
-        if stream != format!("{}:{}", stderr.st_dev(), stderr.st_ino()) {
+        if stream != format!("{}:{}", stderr.dev(), stderr.ino()) {
             return None;
         }
         let socket = UnixDatagram::unbound().ok()?;
