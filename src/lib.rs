@@ -8,6 +8,7 @@ pub mod ruleset;
 pub mod tracker;
 pub mod device;
 pub mod policy;
+pub mod local;
 pub mod event;
 pub mod command;
 pub mod discovery;

@@ -175,6 +175,11 @@ impl<'a> NameRef<'a> {
         self.ancestors().find(|name| self.0.len() - name.0.len() == start).unwrap_or(NameRef(&[0]))
     }
 
+    /// The ancestor that has so many octets in wire form, or the name itself; the root when there is none.
+    pub fn end(self, length: usize) -> Self {
+        self.ancestor_at(self.0.len().saturating_sub(length))
+    }
+
     /// Whether this is the root, `.`.
     pub fn is_root(self) -> bool {
         self.0 == [0]

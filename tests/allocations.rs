@@ -24,11 +24,10 @@ use pixelsink::event::{
     AnsweredBy, Batch, DETAILED_MAX, Decided, EventSink, EventSource, EventWriter, RuleText, Told, ring,
 };
 use pixelsink::list::{Action, ParseOptions, Rule, Scope, parse};
+use pixelsink::local::{self, Bypass, LiveLocal, WrittenRecord};
 use pixelsink::name::DomainName;
 use pixelsink::policy::{LivePolicy, Rules};
-use pixelsink::resolve::{
-    CacheOptions, Known, Question, ResolveOptions, Resolver, Transport, UpstreamAddress,
-};
+use pixelsink::resolve::{CacheOptions, Known, Question, ResolveOptions, Resolver, UpstreamAddress};
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
 use pixelsink::server::{Access, Limits, Listener, Responder};
 use tokio_util::sync::CancellationToken;
@@ -119,9 +118,10 @@ fn question(number: usize) -> Question {
 
 /// A resolver whose cache has room for so many octets.
 fn resolver(size: u64) -> Resolver {
-    let servers = vec![UpstreamAddress { transport: Transport::Udp, socket: upstream() }];
+    let upstream = upstream();
+    let servers = vec![UpstreamAddress::udp(upstream.ip(), upstream.port()).into()];
     let cache = CacheOptions { size, ..CacheOptions::default() };
-    Resolver::new(&ResolveOptions { servers, cache }, Arc::new(SystemClock))
+    Resolver::new(&ResolveOptions { cache, ..ResolveOptions::new(servers) }, Arc::new(SystemClock))
 }
 
 #[test]
@@ -249,7 +249,7 @@ impl EventWriter for Meter {
     fn write(&mut self, told: &Told<'_>) {
         let [allocations, answers] = &*self.0;
         // What had to wait for an upstream is told by another thread.
-        if matches!(told.answered, AnsweredBy::Sinkhole | AnsweredBy::Cache) {
+        if matches!(told.answered, AnsweredBy::Sinkhole | AnsweredBy::Cache | AnsweredBy::Local) {
             allocations.store(usize::try_from(ALLOCATIONS.with(Cell::get)).unwrap(), Ordering::Relaxed);
             answers.fetch_add(1, Ordering::Relaxed);
         }
@@ -286,6 +286,14 @@ fn a_thread_that_answers_makes_no_allocation() {
     };
     let policy = Arc::new(LivePolicy::default());
     policy.update(|policy| policy.lists = lists.clone());
+    let local = Arc::new(LiveLocal::default());
+    let mut names = local::Builder::new(Some(name("home.arpa")), 60, Bypass::default());
+    for record in
+        ["nas.home.arpa 192.168.1.5", "*.dev.home.arpa 192.168.1.6", "media.home.arpa nas.home.arpa"]
+    {
+        names.written(&WrittenRecord::parse(record).unwrap(), 1).unwrap();
+    }
+    local.publish(names.build());
     let counts = Arc::new([const { AtomicUsize::new(0) }; 2]);
     let access = Access {
         allow_from: vec!["127.0.0.0/8".parse().unwrap()],
@@ -301,7 +309,7 @@ fn a_thread_that_answers_makes_no_allocation() {
         let resolver = Arc::new(resolver(1 << 20));
         let clock = Arc::new(SystemClock);
         let sink = Arc::new(Meter(Arc::clone(&counts)));
-        let responder = Responder::new(clock, Arc::default(), policy, resolver, sink, access);
+        let responder = Responder::new(clock, Arc::default(), policy, local, resolver, sink, access);
         (
             Listener::bind("127.0.0.1:0".parse().unwrap(), 1, Arc::new(responder)).unwrap(),
             CancellationToken::new(),
@@ -315,6 +323,7 @@ fn a_thread_that_answers_makes_no_allocation() {
     let questions: Vec<_> =
         ["a.tracker.example", "b.nx.example", "c.tv.example", "d.plain.example", "e.plain.example"]
             .into_iter()
+            .chain(["nas.home.arpa", "x.dev.home.arpa", "media.home.arpa", "x.onion", "mask.icloud.com"])
             .flat_map(|text| {
                 [(1, false), (1, true), (28, true), (65, false)]
                     .map(|(rtype, edns)| query(&name(text), rtype, edns))

@@ -9,6 +9,7 @@ use super::output::{print, print_json};
 use super::{Options, Output, load_config};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
 use crate::feed::{Origin, read_catalogue_file};
+use crate::local::read_hosts;
 
 /// What `check` says to programs.
 #[derive(Serialize)]
@@ -104,6 +105,20 @@ fn warnings(config: &Config) -> Vec<String> {
             && let Err(error) = readable(path)
         {
             warnings.push(format!("list `{}`: {} can't be read: {error}", list.name, path.display()));
+        }
+    }
+    for path in &config.local.hosts {
+        match readable(path).and_then(|()| std::fs::read(path)) {
+            Err(error) => warnings.push(format!("local.hosts: {} can't be read: {error}", path.display())),
+            Ok(text) => {
+                let hosts = read_hosts(&text);
+                let wrong = hosts.problems.iter().map(|problem| format!("{}, {problem}", path.display()));
+                warnings.extend(wrong);
+                let untold = hosts.mistakes - hosts.problems.len();
+                if untold != 0 {
+                    warnings.push(format!("{}: {untold} more words are wrong", path.display()));
+                }
+            }
         }
     }
     if config.lists.is_empty() && config.builtin_levels.is_empty() && config.own_rules.is_empty() {

@@ -18,7 +18,13 @@ pub(super) async fn run(
     if output == Output::Json {
         return print_json(&explanation);
     }
-    print(&headline(&explanation));
+    let is_own = explanation.rules.first().is_some_and(|first| first.own);
+    match explanation.local.as_ref().filter(|_| !is_own) {
+        Some(local) => {
+            print(&format!("{} is answered here, whatever lists say: {local}", explanation.name));
+        }
+        None => print(&headline(&explanation)),
+    }
     match &explanation.who {
         Who::Tracker { reports, privacy, .. } => {
             let reports = reports.as_ref().map(|reports| format!(": {reports}")).unwrap_or_default();

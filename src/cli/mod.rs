@@ -13,6 +13,7 @@ mod explain;
 mod export;
 mod fix;
 mod lists;
+mod local;
 mod log;
 mod manual;
 mod news;
@@ -23,6 +24,7 @@ mod revisions;
 mod rules;
 mod status;
 mod trackers;
+mod upstreams;
 
 pub use client::{SOCKET_NAME, socket_candidates};
 pub use erase::EraseArguments;
@@ -175,6 +177,8 @@ pub enum Subcommands {
         #[arg(long, default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=8784))]
         hours: u32,
     },
+    /// Show the names of the house, which pixelsink answers itself.
+    Local,
     /// Show what is new since yesterday: devices, and trackers that a device never met before.
     News,
     /// Tell who tracked whom in one week; as text, or with `--output html` as a document for mail.
@@ -198,6 +202,8 @@ pub enum Subcommands {
         #[command(subcommand)]
         command: Option<CacheCommand>,
     },
+    /// Show who is asked for what is not blocked, how fast they answer, and what is wrong with them.
+    Upstreams,
     /// Show how the daemon is.
     Status,
     /// Write the manual pages and the completions of shells into a directory, for a package.
@@ -507,6 +513,7 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
             companies::all(device.as_deref(), hours, &config, output).await?;
         }
         Subcommands::Company { name, hours } => companies::one(&name, hours, &config, output).await?,
+        Subcommands::Local => local::run(&config, output).await?,
         Subcommands::News => news::run(&config, output).await?,
         Subcommands::Report { week, device } => {
             report::run(&week, device.as_deref(), &config, options.output).await?;
@@ -517,6 +524,7 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Cache { command } => {
             cache::run(command.unwrap_or(CacheCommand::Status), &config, output).await?;
         }
+        Subcommands::Upstreams => upstreams::run(&config, output).await?,
         Subcommands::Status => status::run(&config, output).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -5,13 +5,16 @@
 
 mod added;
 mod book;
+mod house;
 mod problem;
 mod quantity;
 mod read;
 mod reader;
+mod upstream;
 
 pub use added::{AddedList, AddedLists};
 pub use book::BookFile;
+pub use house::LocalSection;
 pub use problem::{ConfigError, Problem};
 pub use quantity::duration;
 
@@ -27,8 +30,9 @@ use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
 use crate::feed::{PublicSource, SourceOptions};
 use crate::list::{Action, OwnRule};
-use crate::policy::Blocking;
-use crate::resolve::{CacheOptions, ResolveOptions, Transport, UpstreamAddress};
+use crate::local::Bypass;
+use crate::policy::{AnswerChecks, Blocking};
+use crate::resolve::{CacheOptions, ResolveOptions, Strategy, UpstreamAddress};
 use crate::server::{Access, ServerOptions};
 use crate::tracker::Level;
 use crate::web::WebOptions;
@@ -38,6 +42,9 @@ pub const DEFAULT_FILE: &str = "/etc/pixelsink/pixelsink.toml";
 
 /// The name under which the built-in list is shown; no other list may have it.
 pub const BUILT_IN_LIST: &str = "pixelsink";
+
+/// The name under which the built-in list of public DoH servers is shown; no other list may have it.
+pub const DOH_LIST: &str = "public-doh";
 
 /// Everything that a person can set.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,6 +61,12 @@ pub struct Config {
     pub resolve: ResolveOptions,
     /// How blocking is done.
     pub blocking: Blocking,
+    /// What no answer may say.
+    pub answers: AnswerChecks,
+    /// Which names this machine answers for itself.
+    pub local: LocalSection,
+    /// What keeps devices from going around it.
+    pub bypass: Bypass,
     /// The page.
     pub web: WebOptions,
     /// Whether the file names the addresses to serve it on.
@@ -105,10 +118,8 @@ impl Default for Config {
             let addresses = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
             addresses.map(|address| SocketAddr::new(address, port)).to_vec()
         };
-        let quad9 = |last: [u8; 4]| UpstreamAddress {
-            transport: Transport::Udp,
-            socket: SocketAddr::new(last.into(), 53),
-        };
+        let quad9 = [IpAddr::from([9, 9, 9, 9]), IpAddr::from([149, 112, 112, 112])];
+        let quad9_ipv6 = IpAddr::from([0x2620, 0xfe, 0, 0, 0, 0, 0, 0xfe]);
         Self {
             file: None,
             data_dir: "/var/lib/pixelsink".into(),
@@ -128,10 +139,16 @@ impl Default for Config {
             },
             listen_is_named: false,
             resolve: ResolveOptions {
-                servers: vec![quad9([9, 9, 9, 9]), quad9([149, 112, 112, 112])],
+                servers: quad9.map(|ip| UpstreamAddress::udp(ip, 53).into()).to_vec(),
+                strategy: Strategy::default(),
+                bootstrap: quad9.into_iter().chain([quad9_ipv6]).map(|ip| SocketAddr::new(ip, 53)).collect(),
+                routes: Vec::new(),
                 cache: CacheOptions::default(),
             },
             blocking: Blocking::default(),
+            answers: AnswerChecks::default(),
+            local: LocalSection::default(),
+            bypass: Bypass::default(),
             web: WebOptions {
                 listen: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8053)],
                 host_names: Vec::new(),

@@ -10,17 +10,19 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
+use super::house::{read_answers, read_bypass, read_local};
 use super::problem::Problem;
 use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
-use super::{BUILT_IN_LIST, Config, HistorySection};
+use super::upstream::read_upstream;
+use super::{BUILT_IN_LIST, Config, DOH_LIST, HistorySection};
 use crate::device::{DeviceKind, Mac, NamedDevice, TAGS, tidy_name};
 use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
 use crate::feed::{Origin, PublicSource, SourceKind, SourceOptions};
 use crate::list::{Action, Format, OwnRule};
 use crate::policy::{Blocking, SinkholeMode};
-use crate::resolve::{CacheOptions, ResolveOptions, UpstreamAddress};
+use crate::resolve::CacheOptions;
 use crate::server::{Access, IN_FLIGHT_MAX, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, ServerOptions};
 use crate::tracker::{Level, PublicCatalogue};
 
@@ -87,9 +89,12 @@ impl Config {
         }
         self.read_dns(root.section("dns"));
         read_limits(root.section("limits"), &mut self.server.access);
-        self.read_upstream(root.section("upstream"));
+        read_upstream(root.section("upstream"), &self.server.listen, &mut self.resolve);
         self.resolve.cache = read_cache(root.section("cache"), self.resolve.cache);
         self.blocking = read_blocking(root.section("blocking"), self.blocking);
+        self.answers = read_answers(root.section("answers"));
+        self.local = read_local(root.section("local"), line_of);
+        self.bypass = read_bypass(root.section("bypass"));
         self.read_web(root.section("web"));
         let mut builtin = root.section("builtin");
         if let Some(value) = builtin.get("levels") {
@@ -147,26 +152,6 @@ impl Config {
                     .map_err(|_| format!("`{text}` is neither an address nor a prefix; write `192.168.1.1`"))
             });
         }
-    }
-
-    fn read_upstream(&mut self, mut upstream: Section<'_>) {
-        let ResolveOptions { servers, .. } = &mut self.resolve;
-        let Some(value) = upstream.get("servers") else { return };
-        let listens = |address: SocketAddr| {
-            self.server.listen.iter().any(|own| {
-                own.port() == address.port()
-                    && (own.ip() == address.ip() || own.ip().is_unspecified() && address.ip().is_loopback())
-            })
-        };
-        *servers = value.list("an upstream such as `udp://9.9.9.9`", |text| {
-            let address: UpstreamAddress =
-                text.parse().map_err(|error: crate::resolve::UpstreamAddressError| error.to_string())?;
-            if listens(address.socket) {
-                return Err("this is pixelsink itself; name another resolver".to_owned());
-            }
-            Ok(address)
-        });
-        not_empty(&value, "an upstream; without one nothing resolves");
     }
 
     fn read_web(&mut self, mut web: Section<'_>) {
@@ -240,13 +225,13 @@ fn read_public_source(mut section: Section<'_>) -> Option<PublicSource> {
     Some(PublicSource { catalogue, urls })
 }
 
-fn set<T>(field: &mut T, value: Option<T>) {
+pub(super) fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
 }
 
-fn not_empty(value: &Value<'_>, what: &str) {
+pub(super) fn not_empty(value: &Value<'_>, what: &str) {
     if value.value.as_array().is_some_and(|array| array.is_empty()) {
         value.complain(format!("expected at least one: {what}"));
     }
@@ -281,7 +266,7 @@ fn blocking_ttl(text: &str) -> Result<u32, String> {
     ttl.ok_or_else(|| format!("`{text}` is too long; what you allow would take effect at most a week later"))
 }
 
-fn absolute_path(text: &str) -> Result<std::path::PathBuf, String> {
+pub(super) fn absolute_path(text: &str) -> Result<std::path::PathBuf, String> {
     let path = std::path::PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` is not absolute; begin it with `/`")) }
 }
@@ -373,7 +358,7 @@ fn read_cache(mut section: Section<'_>, mut cache: CacheOptions) -> CacheOptions
 }
 
 /// Reads a duration as a TTL counts it.
-fn seconds_within(least: Duration, most: Duration) -> impl Fn(&str) -> Result<u32, String> {
+pub(super) fn seconds_within(least: Duration, most: Duration) -> impl Fn(&str) -> Result<u32, String> {
     move |text| {
         let duration = duration(text)?;
         if duration < least || most < duration {
@@ -486,8 +471,7 @@ fn read_description(text: &str) -> Result<Arc<str>, String> {
 }
 
 fn read_format(text: &str) -> Result<Option<Format>, String> {
-    let expected =
-        "expected `auto`, `hosts`, `domains`, `wildcard`, `adblock`, `rpz`, `dnsmasq`, `unbound` or `regex`";
+    let expected = "expected `auto`, `hosts`, `domains`, `wildcard`, `adblock`, `rpz`, `dnsmasq`, `unbound`, `regex` or `ip`";
     match text {
         "auto" => Ok(None),
         _ => text.parse().map(Some).map_err(|()| format!("`{text}` is no syntax of lists; {expected}")),
@@ -514,6 +498,9 @@ fn read_list_name(text: &str, taken: &[&str]) -> Result<Arc<str>, String> {
     }
     if text == BUILT_IN_LIST {
         return Err(format!("`{BUILT_IN_LIST}` is the built-in list (see [builtin]); choose another name"));
+    }
+    if text == DOH_LIST {
+        return Err(format!("`{DOH_LIST}` is built in (see bypass.doh_hosts); choose another name"));
     }
     if taken.contains(&text) {
         return Err(format!("another list is named `{text}` already; choose another name"));

@@ -50,8 +50,12 @@ fn the_shipped_file_has_every_key() {
         "dns",
         "limits",
         "upstream",
+        "upstream.routes",
         "cache",
         "blocking",
+        "answers",
+        "local",
+        "bypass",
         "web",
         "builtin",
         "download",
@@ -125,7 +129,7 @@ fn every_value_is_read() {
         [1, 2, 3, 4, 5]
     );
     assert_eq!(
-        config.resolve.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        config.resolve.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(),
         ["udp://127.0.0.1:5399", "tcp://[::1]:5399"]
     );
     let custom = crate::policy::SinkholeMode::Custom { ipv4: Some([192, 0, 2, 1].into()), ipv6: None };
@@ -192,7 +196,28 @@ responses_per_second = 20_000
 tcp_connections = -1
 tcp_connections_per_client = 1.5
 [upstream]
-servers = ["tls://1.1.1.1", "udp://dns.example", "udp://127.0.0.1:53"]
+servers = [
+  "dot://1.1.1.1",
+  "udp://127.0.0.1:53",
+  "udp://dns.example/x",
+  { url = "udp://192.0.2.1", pin = "sha256/x" },
+  { url = "tls://192.0.2.1", check_name = false },
+  { url = "tls://192.0.2.1", addresses = ["192.0.2.1"], ca = "ca.pem" },
+  { name = "dns.example" },
+  "https://[2001:db8::1]",
+  "tls://192.0.2.2",
+  "tls://192.0.2.2:853",
+]
+strategy = "quickest"
+bootstrap = ["dns.example"]
+[[upstream.routes]]
+domains = [".", "fritz.box", "192.168.0.0/20"]
+servers = ["udp://192.168.178.1"]
+[[upstream.routes]]
+domains = ["fritz.box"]
+[[upstream.routes]]
+domains = ["fritz.box"]
+servers = []
 [blocking]
 mode = "hide"
 ttl = 5
@@ -234,9 +259,43 @@ fn what_is_not_toml_is_told_with_its_place() {
 
 #[test]
 fn a_problem_is_shown_in_its_line() {
-    let text = "[upstream]\nservers = [\n  \"udp://9.9.9.9\",\n  \"tls://1.1.1.1\",\n]\n";
+    let text = "[upstream]\nservers = [\n  \"udp://9.9.9.9\",\n  \"dot://1.1.1.1\",\n]\n";
     let error = Config::parse(text, file()).unwrap_err();
     insta::assert_snapshot!(error.render(false));
+}
+
+#[test]
+fn upstreams_are_read_with_all_that_is_said_of_them() {
+    let pin = "sha256/BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    let text = format!(
+        r#"
+        [upstream]
+        servers = [
+          "https://dns.example",
+          {{ url = "tls://dns.example", addresses = ["192.0.2.1", "2001:db8::1"], name = "other.example", pin = ["{pin}"], ca = "/ca.pem" }},
+          {{ url = "quic://192.0.2.1:8853", pin = "{pin}", check_name = false }},
+        ]
+        strategy = "spread"
+        bootstrap = ["192.0.2.53", "[2001:db8::53]:5353"]
+        [[upstream.routes]]
+        domains = ["fritz.box", "*.lan", "192.168.178.0/24"]
+        servers = ["192.168.178.1"]
+        "#
+    );
+    let resolve = Config::parse(&text, file()).unwrap().resolve;
+    let [https, tls, quic] = &resolve.servers[..] else { panic!("{resolve:?}") };
+    assert_eq!(https.address.to_string(), "https://dns.example/dns-query");
+    assert_eq!((tls.addresses.len(), tls.tls_name.as_deref()), (2, Some("other.example")));
+    assert_eq!((tls.pins[0].to_string().as_str(), tls.checks_name), (pin, true));
+    assert_eq!(tls.ca.as_deref(), Some(Path::new("/ca.pem")));
+    assert_eq!((quic.address.port, quic.pins.len(), quic.checks_name), (8853, 1, false));
+    assert_eq!(resolve.strategy, Strategy::Spread);
+    assert_eq!(
+        resolve.bootstrap.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["192.0.2.53:53", "[2001:db8::53]:5353"]
+    );
+    let domains: Vec<String> = resolve.routes[0].domains.iter().map(ToString::to_string).collect();
+    assert_eq!(domains, ["fritz.box", "lan", "178.168.192.in-addr.arpa"]);
 }
 
 #[test]
@@ -304,4 +363,35 @@ fn the_cache_is_bounded_by_what_makes_sense() {
     let cache = config.unwrap().resolve.cache;
     assert_eq!((cache.size, cache.ttl_min_secs, cache.ttl_max_secs), (0, 60, 3600));
     assert!(cache.stale_max.is_zero() && !cache.prefetch && cache.keep);
+}
+
+#[test]
+fn names_of_the_house_are_read_and_mistakes_told() {
+    for (text, said) in [
+        (
+            "local.records = [\"nas.home.arpa\"]",
+            "pixelsink.toml:1:18: local.records[0]: the record ends behind its name",
+        ),
+        ("local.records = [\"nas.home.arpa A 1.2.3\"]", "`1.2.3` is not the data of a record of type A"),
+        (
+            "local.records = [\n\"a.lan 10.0.0.1\",\n\"a.lan b.lan\"]",
+            "pixelsink.toml:3:1: local.records[1]: `a.lan`: the name is an alias",
+        ),
+        ("local.domain = \"a..b\"", "`a..b` is no domain"),
+        ("local.hosts = [\"hosts\"]", "`hosts` is not absolute"),
+        ("local.ttl = \"2d\"", "expected 0 to 86400 seconds"),
+        ("local.forward = [\"a b\"]", "`a b` is no domain"),
+        ("answers.bogus_nxdomain = [\"x\"]", "`x` is neither an address nor a prefix"),
+        ("answers.rebinding_allow = [\"*.x\"]", "`*.x` is no domain"),
+        ("answers.rebinding = 1", "expected true or false"),
+        ("bypass.chrome = true", "there is no such key here"),
+        ("lists = [{ name = \"public-doh\", rules = [] }]", "see bypass.doh_hosts"),
+    ] {
+        assert!(problems(text).contains(said), "{text}: {}", problems(text));
+    }
+    let text = "local = { domain = \"\", records = [\"tv.lan 10.0.0.2\"], leases = false, bare_names = false }\n\
+                bypass.firefox = false";
+    let config = Config::parse(text, file()).unwrap();
+    assert_eq!((config.local.domain, config.local.records.len(), config.local.leases), (None, 1, false));
+    assert!(!config.local.bare_names && !config.bypass.firefox && config.bypass.designated_resolvers);
 }

@@ -1,18 +1,24 @@
 //! Counters that the parts keep themselves, under the names that `/metrics` has for them.
 
+use std::borrow::Cow;
+
 use crate::metrics::Elsewhere;
-use crate::resolve::CacheStatus;
+use crate::resolve::{CacheStatus, UpstreamStatus};
 use crate::server::Responder;
 
-pub(super) fn elsewhere(responder: &Responder, cache: &CacheStatus) -> Vec<Elsewhere> {
+pub(super) fn elsewhere(
+    responder: &Responder,
+    cache: &CacheStatus,
+    upstreams: &[UpstreamStatus],
+) -> Vec<Elsewhere> {
     const LIMITED: (&str, &str) =
         ("queries_limited", "Queries that a limit kept from being answered, by the limit");
     const CACHE: (&str, &str) = ("cache_queries", "What the cache did for queries");
     let counter = |(name, help), label, value| Elsewhere { name, help, label, value };
-    let limited = |limit, value| counter(LIMITED, Some(("limit", limit)), value);
-    let cached = |outcome, value| counter(CACHE, Some(("outcome", outcome)), value);
+    let limited = |limit, value| counter(LIMITED, Some(("limit", Cow::from(limit))), value);
+    let cached = |outcome, value| counter(CACHE, Some(("outcome", Cow::from(outcome))), value);
     let limits = responder.limits().counts();
-    vec![
+    let own = [
         limited("queries_per_second", limits.over_rate),
         limited("in_flight_per_client", limits.over_in_flight),
         limited("responses_per_second_truncated", limits.rate_truncated),
@@ -31,7 +37,34 @@ pub(super) fn elsewhere(responder: &Responder, cache: &CacheStatus) -> Vec<Elsew
         cached("miss", cache.misses),
         cached("stale", cache.stale),
         counter(("cache_prefetches", "Answers that were asked for ahead"), None, cache.prefetches),
-    ]
+    ];
+    own.into_iter().chain(upstream_counters(upstreams)).collect()
+}
+
+/// Counters of each upstream, labelled with its address as it is configured.
+fn upstream_counters(upstreams: &[UpstreamStatus]) -> impl Iterator<Item = Elsewhere> {
+    type Counter = (&'static str, &'static str, fn(&UpstreamStatus) -> u64);
+    const COUNTERS: [Counter; 5] = [
+        ("upstream_answers", "Questions that an upstream answered", |upstream| upstream.answered),
+        ("upstream_failures", "Tries that an upstream did not answer", |upstream| upstream.failed),
+        ("upstream_latency_microseconds", "The times to its answers, added up", |upstream| {
+            upstream.latency_sum_us
+        }),
+        ("upstream_connections", "Connections that were opened to an upstream", |upstream| {
+            upstream.connections
+        }),
+        ("upstream_resumed", "Connections to an upstream that took up an earlier session", |upstream| {
+            upstream.resumed
+        }),
+    ];
+    COUNTERS.iter().flat_map(move |&(name, help, value)| {
+        upstreams.iter().map(move |upstream| Elsewhere {
+            name,
+            help,
+            label: Some(("upstream", Cow::from(upstream.address.to_string()))),
+            value: value(upstream),
+        })
+    })
 }
 
 /// What was not answered or given up since the start, in words for people.

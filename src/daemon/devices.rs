@@ -231,6 +231,27 @@ impl Devices {
         }
     }
 
+    /// The names that DHCP servers know, each with an address. Who has a name keeps it: a newcomer can't take it away.
+    pub(super) fn lease_names(&self) -> Vec<(String, IpAddr)> {
+        let state = self.lock();
+        let owners: HashMap<IpAddr, Mac> = state.observed.neighbours.iter().copied().collect();
+        let mut files: Vec<_> = state.leases.files.iter().collect();
+        files.sort_by_key(|(path, _)| *path);
+        let mut holders: HashMap<String, Option<Mac>> = HashMap::new();
+        let mut names = Vec::new();
+        for lease in files.into_iter().flat_map(|(_, file)| &file.leases) {
+            let Some(address) = lease.address else { continue };
+            let is_anothers =
+                lease.mac.is_some() && owners.get(&address).is_some_and(|mac| Some(*mac) != lease.mac);
+            let holder = *holders.entry(lease.name.to_ascii_lowercase()).or_insert(lease.mac);
+            let is_held = holder.is_some() && lease.mac.is_some() && holder != lease.mac;
+            if !is_anothers && !is_held {
+                names.push((lease.name.clone(), address));
+            }
+        }
+        names
+    }
+
     /// Takes notice of MACs that forwarders told.
     pub(super) fn meet(&self, macs: Vec<Mac>) {
         let mut state = self.lock();

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::running::{Running, refused};
 use crate::command::{Done, NewList, Refused};
-use crate::config::{AddedList, AddedLists, BUILT_IN_LIST, Config};
+use crate::config::{AddedList, AddedLists, BUILT_IN_LIST, Config, DOH_LIST};
 use crate::feed::{self, KnownLists, SourceOptions, SourceStatus};
 
 /// The lists that were added, and the file that keeps them.
@@ -144,6 +144,10 @@ impl Running {
             } else if name == BUILT_IN_LIST {
                 Refused::Failed(format!(
                     "`{name}` is built in; write `levels = []` under [builtin] in {file}."
+                ))
+            } else if name == DOH_LIST {
+                Refused::Failed(format!(
+                    "`{name}` is built in; write `doh_hosts = false` under [bypass] in {file}."
                 ))
             } else {
                 Refused::Unknown(format!("There is no list named `{name}`."))

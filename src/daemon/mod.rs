@@ -13,6 +13,7 @@ mod hosts;
 mod journal;
 mod listeners;
 mod lists;
+mod local;
 mod logging;
 mod own_rules;
 mod running;

@@ -24,16 +24,18 @@ use super::events::Events;
 use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
+use super::local::LocalNames;
 use super::{counters, data_dir, erase, heap, socket, trackers, watchdog};
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, Erasure, FlushedName, Refused};
-use crate::config::{BUILT_IN_LIST, Config, HistorySection};
+use crate::config::{BUILT_IN_LIST, Config, DOH_LIST, HistorySection};
 use crate::device::DeviceKey;
 use crate::feed::{Catalogues, Feed, FeedError, FeedOptions, HostLookup, Origin, SourceOptions};
 use crate::history::{self, History, HistoryOptions};
 use crate::list::{Action, Rule, Scope};
 use crate::metrics::Metrics;
+use crate::name::DomainName;
 use crate::policy::LivePolicy;
 use crate::resolve::{Flush, Resolver, UpstreamStatus};
 use crate::server::Responder;
@@ -59,6 +61,7 @@ pub(super) struct Running {
     built_in: Arc<Part>,
     pub(super) policy: Arc<LivePolicy>,
     pub(super) devices: Arc<Devices>,
+    local: Arc<LocalNames>,
     resolver: Arc<Resolver>,
     kept_answers: KeptAnswers,
     responder: Arc<Responder>,
@@ -120,8 +123,12 @@ impl Running {
         let metrics = Arc::new(Metrics::default());
         let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
         let policy = Arc::new(LivePolicy::default());
-        policy.update(|policy| policy.blocking = config.blocking);
+        policy.update(|policy| {
+            policy.blocking = config.blocking;
+            policy.answers = config.answers.clone();
+        });
         let devices = Arc::new(Devices::open(&config, data.path.as_deref()));
+        let local = Arc::new(LocalNames::open(&config, &devices));
         let events =
             Events::new(Arc::clone(&metrics), live.clone(), Arc::clone(&devices), Arc::clone(&clock));
         events.set_privacy(config.history.privacy);
@@ -141,6 +148,7 @@ impl Running {
             Arc::clone(&clock),
             devices.live(),
             Arc::clone(&policy),
+            local.live(),
             Arc::clone(&resolver),
             Arc::new(events.clone()),
             access,
@@ -148,7 +156,7 @@ impl Running {
         let responder = Arc::new(responder);
         let added = Added::open(data.path.as_deref());
         let feed_options = feed_options(&config, &added, data.path.clone(), &built_in);
-        let hosts = Arc::new(Hosts(Arc::clone(&resolver)));
+        let hosts = Arc::new(Hosts { resolver: Arc::clone(&resolver), local: local.live() });
         let feed =
             Feed::start(feed_options, Arc::clone(&policy), Arc::clone(&hosts) as _, Arc::clone(&clock)).await;
         let catalogues = Catalogues::start(
@@ -170,6 +178,7 @@ impl Running {
                 feed: feed.clone(),
                 catalogues: catalogues.clone(),
                 policy: Arc::clone(&policy),
+                local: local.live(),
                 devices: devices.live(),
                 catalogue: Arc::clone(&catalogue),
                 live,
@@ -182,7 +191,7 @@ impl Running {
                 cache: Arc::new(move || cache::status(&cached)),
                 metrics: Arc::new(move || {
                     gathered.gather();
-                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status()))
+                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status(), &asked.upstreams()))
                 }),
             });
             api = web::control_router(Arc::clone(&parts));
@@ -194,6 +203,7 @@ impl Running {
                 built_in,
                 policy,
                 devices,
+                local,
                 resolver,
                 kept_answers,
                 responder,
@@ -242,6 +252,7 @@ impl Running {
             }
         }));
         tokio::spawn(Arc::clone(&self.devices).watch_leases());
+        tokio::spawn(Arc::clone(&self.local).watch(Arc::clone(&self.devices)));
         tokio::spawn(Arc::clone(&self.devices).find_names());
     }
 
@@ -396,7 +407,10 @@ impl Running {
         // First what can fail; until everything is bound nothing has changed.
         let bound = self.listeners.bind(&config).await?;
         self.listeners.commit(bound, &config);
-        self.policy.update(|policy| policy.blocking = config.blocking);
+        self.policy.update(|policy| {
+            policy.blocking = config.blocking;
+            policy.answers = config.answers.clone();
+        });
         self.events.set_privacy(config.history.privacy);
         self.resolver.reconfigure(&config.resolve);
         self.responder.set_access(config.server.access.clone());
@@ -405,6 +419,7 @@ impl Running {
         }
         self.page_names.store(Arc::new(host_names(&config)));
         self.devices.reconfigure(&config);
+        self.local.reconfigure(&config, &self.devices);
         let mut added = self.added.lock().await;
         added.look();
         self.reconfigure_feed(&config, &added).await;
@@ -437,14 +452,8 @@ impl Running {
             problems.extend(stored.load().as_ref().clone());
         }
         problems.extend(self.devices.problems());
-        let failing: Vec<String> = upstreams
-            .iter()
-            .filter_map(|upstream| Some(format!("{} ({})", upstream.address, upstream.problem.as_ref()?)))
-            .collect();
-        if failing.len() == upstreams.len() {
-            let list = failing.join(", ");
-            problems.push(format!("No upstream answers: {list}. What is not blocked does not resolve. Check the network, or name others in upstream.servers."));
-        }
+        problems.extend(self.local.problems());
+        problems.extend(upstream_problems(&upstreams));
         web::About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_file: self
@@ -572,10 +581,57 @@ impl Running {
     }
 }
 
+/// What is wrong with upstreams, as far as somebody has to know of it: when all fail that are asked for some names, and when it is left
+/// to plain ones what encrypted ones were to answer.
+fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for pool in upstreams.chunk_by(|one, other| one.route == other.route) {
+        let failing: Vec<&UpstreamStatus> =
+            pool.iter().filter(|upstream| upstream.problem.is_some()).collect();
+        let list = || {
+            let told = |upstream: &&UpstreamStatus| {
+                format!("{} ({})", upstream.address, upstream.problem.as_deref().unwrap_or_default())
+            };
+            failing.iter().map(told).collect::<Vec<_>>().join(", ")
+        };
+        let route = pool.first().map(|upstream| upstream.route.as_ref()).unwrap_or_default();
+        let is_plain_only = pool
+            .iter()
+            .filter(|upstream| upstream.problem.is_none())
+            .all(|upstream| !upstream.transport.is_encrypted());
+        if failing.len() == pool.len() && route.is_empty() {
+            problems.push(format!("No upstream answers: {}. What is not blocked does not resolve. Check the network, or name others in upstream.servers.", list()));
+        } else if failing.len() == pool.len() {
+            problems.push(format!("No upstream answers for {route}: {}. Nobody else is asked for these names. Check them, or name others in upstream.routes.", list()));
+        } else if is_plain_only && failing.iter().any(|upstream| upstream.transport.is_encrypted()) {
+            problems.push(format!("Upstreams fail: {}. Those that answer instead are not encrypted: others can read on the way what is asked.", list()));
+        }
+    }
+    if upstreams.is_empty() {
+        problems.push(
+            "No upstream is configured. What is not blocked does not resolve. Name one in upstream.servers."
+                .to_owned(),
+        );
+    }
+    problems
+}
+
 /// An upstream, as the page tells of it.
 fn upstream_status(status: UpstreamStatus) -> web::Upstream {
-    let UpstreamStatus { address, answered, failed, latency_us, problem } = status;
-    web::Upstream { address: address.to_string(), answered, failed, latency_us, problem }
+    let UpstreamStatus {
+        address, route, answered, failed, latency_us, connections, resumed, problem, ..
+    } = status;
+    web::Upstream {
+        address: address.to_string(),
+        transport: status.transport.scheme(),
+        route: (!route.is_empty()).then(|| route.to_string()),
+        answered,
+        failed,
+        latency_us,
+        connections,
+        resumed,
+        problem,
+    }
 }
 
 /// A wish about lists or rules that the feed refused.
@@ -649,6 +705,16 @@ fn feed_options(config: &Config, added: &Added, data_dir: Option<PathBuf>, built
         sources.push(SourceOptions {
             refresh: Duration::MAX,
             ..SourceOptions::new(BUILT_IN_LIST, Origin::BuiltIn(entries.map(rule).collect()))
+        });
+    }
+    if config.bypass.doh_hosts {
+        let rule = |(name, line): &(DomainName, u32)| {
+            Rule::plain(name.clone(), Scope::Subtree, Action::Block, *line)
+        };
+        let rules = tracker::doh_hosts().iter().map(rule);
+        sources.push(SourceOptions {
+            refresh: Duration::MAX,
+            ..SourceOptions::new(DOH_LIST, Origin::BuiltIn(rules.collect()))
         });
     }
     sources.extend(added.with_configured(config));

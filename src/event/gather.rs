@@ -315,6 +315,7 @@ fn event_of(record: &Record<'_>, detail: &Detail<'_>, device: &Device) -> Option
         AnsweredKind::Stale => Answered::Stale,
         AnsweredKind::Upstream => Answered::Upstream(detail.upstream.into()),
         AnsweredKind::Nobody => Answered::Nobody,
+        AnsweredKind::Local => Answered::Local,
     };
     Some(QueryEvent {
         at: Timestamp::from_microsecond(record.at_us).ok()?,

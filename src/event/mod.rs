@@ -79,6 +79,8 @@ pub enum AnsweredBy<'a> {
     Upstream(&'a str),
     /// No upstream gave a usable answer; the client was told SERVFAIL.
     Nobody,
+    /// This machine, for a name of the house or one that never leaves it.
+    Local,
 }
 
 /// What the policy said, borrowed.
@@ -161,11 +163,14 @@ pub enum AnsweredKind {
     Upstream,
     /// Nobody.
     Nobody,
+    /// This machine.
+    Local,
 }
 
 impl AnsweredKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Sinkhole, Self::Cache, Self::Stale, Self::Upstream, Self::Nobody];
+    pub const ALL: [Self; 6] =
+        [Self::Sinkhole, Self::Cache, Self::Stale, Self::Upstream, Self::Nobody, Self::Local];
 }
 
 impl AnsweredBy<'_> {
@@ -177,6 +182,7 @@ impl AnsweredBy<'_> {
             Self::Stale => AnsweredKind::Stale,
             Self::Upstream(_) => AnsweredKind::Upstream,
             Self::Nobody => AnsweredKind::Nobody,
+            Self::Local => AnsweredKind::Local,
         }
     }
 }
@@ -194,6 +200,8 @@ pub enum Answered {
     Upstream(Arc<str>),
     /// No upstream gave a usable answer; the client was told SERVFAIL.
     Nobody,
+    /// This machine, for a name of the house or one that never leaves it.
+    Local,
 }
 
 /// What happened to one query, in full.

@@ -274,7 +274,7 @@ mod tests {
             client: IpAddr,
             labels in proptest::collection::vec("[a-z]{1,20}", 0..8),
             numbers: (u16, u16, u32),
-            answered in 0_u8..5,
+            answered in 0_u8..6,
             kind in 0_u8..4,
             texts in ("\\PC{0,200}", "\\PC{0,200}", "\\PC{0,300}"),
             detailed: bool,
@@ -294,7 +294,8 @@ mod tests {
                     1 => AnsweredBy::Cache,
                     2 => AnsweredBy::Stale,
                     3 => AnsweredBy::Upstream(&texts.0),
-                    _ => AnsweredBy::Nobody,
+                    4 => AnsweredBy::Nobody,
+                    _ => AnsweredBy::Local,
                 },
                 decided: match kind {
                     0 => Decided::Pass,

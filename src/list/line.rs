@@ -3,7 +3,7 @@
 use super::pattern::Budget;
 use super::rpz::Zone;
 use super::{Format, LINE_LEN_MAX, ParseOptions, Rule, Skip};
-use super::{adblock, dnsmasq, dress, hosts, regex, unbound};
+use super::{adblock, addresses, dnsmasq, dress, hosts, regex, unbound};
 use crate::name::DomainName;
 
 /// What a line is.
@@ -121,6 +121,7 @@ impl Reader {
             Some(Format::Rpz) => Some(Format::Rpz),
             Some(Format::Dnsmasq) => Some(Format::Dnsmasq),
             Some(Format::Unbound) => Some(Format::Unbound),
+            Some(Format::Ip) => Some(Format::Ip),
             _ if dnsmasq::is_line(line) => Some(Format::Dnsmasq),
             _ if unbound::is_line(line) => Some(Format::Unbound),
             _ if self.zone.is_line(line, is_indented) => Some(Format::Rpz),
@@ -136,6 +137,7 @@ impl Reader {
             Some(Format::Dnsmasq) => dnsmasq::read(line, &mut self.patterns, rules).map(|()| format),
             Some(Format::Unbound) => unbound::read(line, self, rules).map(|()| format),
             Some(Format::Rpz) => self.zone.read(line, is_indented, rules).map(|any| format.filter(|_| any)),
+            Some(Format::Ip) => addresses::read(line, rules).map(|()| format),
             Some(Format::Regex) => regex::read(line, &mut self.patterns, rules).map(|()| format),
             _ => self.browser_or_name(line, rules).map(Some),
         }

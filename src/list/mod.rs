@@ -9,6 +9,7 @@
 //! `modifiers` and `rewrite`), `dnsmasq`, `unbound`, `rpz` (with `record` for their data), `regex` (Pi-hole).
 
 mod adblock;
+mod addresses;
 mod dnsmasq;
 mod dress;
 mod finder;
@@ -34,6 +35,7 @@ pub use header::Header;
 pub use own::{OwnRule, OwnRuleError};
 pub use parser::Parser;
 pub use pattern::{Pattern, PatternError};
+pub use record::{RdataError, parse_rdata};
 pub use report::{Report, Skip, SkipCount, Skipped};
 pub use rule::*;
 
@@ -71,11 +73,13 @@ pub enum Format {
     Unbound,
     /// Regular expressions, `/…/` or bare with Pi-hole's options.
     Regex,
+    /// An address or a prefix a line: answers that have one of them. Only where it is declared.
+    Ip,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Hosts,
         Self::Domains,
         Self::Wildcard,
@@ -84,6 +88,7 @@ impl Format {
         Self::Dnsmasq,
         Self::Unbound,
         Self::Regex,
+        Self::Ip,
     ];
 
     /// The word for it in the configuration and on the page.
@@ -97,6 +102,7 @@ impl Format {
             Self::Dnsmasq => "dnsmasq",
             Self::Unbound => "unbound",
             Self::Regex => "regex",
+            Self::Ip => "ip",
         }
     }
 
@@ -109,6 +115,7 @@ impl Format {
             }
             Self::Rpz => "each name exactly as listed; `*.name`: everything below the name",
             Self::Regex => "every name in which an expression is found",
+            Self::Ip => "every answer with one of its addresses",
         }
     }
 }

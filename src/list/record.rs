@@ -119,6 +119,28 @@ pub(super) fn answer(
     }
 }
 
+/// Why a person's words are no RDATA.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RdataError {
+    /// They do not fit the type.
+    Malformed,
+    /// Words for this type are not read.
+    NotRead,
+}
+
+/// RDATA in wire form of what stands behind the type of a record, with all names absolute.
+///
+/// # Errors
+/// When it can't be read.
+pub fn parse_rdata(rtype: u16, text: &str) -> Result<Box<[u8]>, RdataError> {
+    let words = Words::of(text).map_err(|_| RdataError::Malformed)?;
+    let absolute = |word: &str| DomainName::parse(word).map_err(Skip::Name);
+    rdata(rtype, words.as_slice(), &absolute).map_err(|skip| match skip {
+        Skip::NotRead => RdataError::NotRead,
+        _ => RdataError::Malformed,
+    })
+}
+
 /// RDATA in wire form.
 pub(super) fn rdata(
     rtype: u16,

@@ -3,6 +3,7 @@
 //! Labels never hold names of domains or devices: they come from a few fixed words, so that nobody on the network can
 //! make the number of series grow. Queries are counted many at a time.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -84,9 +85,10 @@ impl Metrics {
     pub fn text(&self, elsewhere: &[Elsewhere]) -> String {
         let mut registry = Registry::with_prefix("pixelsink");
         for counters in elsewhere.chunk_by(|one, other| one.name == other.name) {
-            let family = Family::<Vec<(&str, &str)>, Counter<u64, AtomicU64>>::default();
+            let family = Family::<Vec<(&str, String)>, Counter<u64, AtomicU64>>::default();
             for Elsewhere { label, value, .. } in counters {
-                family.get_or_create(&label.iter().copied().collect()).inc_by(*value);
+                let label = label.iter().map(|(name, value)| (*name, value.to_string())).collect();
+                family.get_or_create(&label).inc_by(*value);
             }
             if let Some(Elsewhere { name, help, .. }) = counters.first() {
                 registry.register(*name, *help, family);
@@ -101,14 +103,14 @@ impl Metrics {
 }
 
 /// A counter that somebody else keeps. Those with the same name stand behind one another.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Elsewhere {
     /// What is counted.
     pub name: &'static str,
     /// The same in a sentence.
     pub help: &'static str,
-    /// A label and its value, where there are several.
-    pub label: Option<(&'static str, &'static str)>,
+    /// A label and its value, where there are several: one of a few words of our own or of the configuration.
+    pub label: Option<(&'static str, Cow<'static, str>)>,
     /// How many.
     pub value: u64,
 }
@@ -144,6 +146,7 @@ const fn answered_word(answered: AnsweredKind) -> &'static str {
         AnsweredKind::Stale => "stale",
         AnsweredKind::Upstream => "upstream",
         AnsweredKind::Nobody => "nobody",
+        AnsweredKind::Local => "local",
     }
 }
 
@@ -160,8 +163,12 @@ mod tests {
         metrics.add(&sums);
         sums.latencies[9] = 1;
         metrics.add(&sums);
-        let counter =
-            |label, value| Elsewhere { name: "kept", help: "Kept", label: Some(("what", label)), value };
+        let counter = |label: &'static str, value| Elsewhere {
+            name: "kept",
+            help: "Kept",
+            label: Some(("what", label.into())),
+            value,
+        };
         let text = metrics.text(&[counter("one", 7), counter("other", 8)]);
         for line in [
             r#"pixelsink_queries_total{verdict="pass",answered="upstream"} 4"#,

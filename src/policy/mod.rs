@@ -3,8 +3,10 @@
 //! Immediate and without I/O. Shared state is a value replaced whole ([`LivePolicy`]): a query takes one generation and
 //! keeps it to its end. It knows rulesets and devices; it never knows packets, upstreams or the history.
 
+mod answers;
 mod memo;
 
+pub use answers::{AnswerChecks, Objection};
 pub use memo::Memo;
 
 use std::fmt;
@@ -232,6 +234,8 @@ pub struct Policy {
     pub lists: Rules,
     /// How blocking is done.
     pub blocking: Blocking,
+    /// What no answer may say.
+    pub answers: AnswerChecks,
     /// Which one it is since the start, so that what was found under it can be remembered.
     pub generation: u64,
 }
@@ -247,6 +251,11 @@ impl Policy {
     /// The rule of the person's own that decides about a question, whatever lists say.
     pub fn own_rule<'a>(&'a self, question: &Question<'a>) -> Option<Match<'a>> {
         self.own.ruleset.lookup(&question.asked(question.name, Role::Question))
+    }
+
+    /// Whether a rule of the person's own decides.
+    pub fn is_own(&self, decisive: &Decisive<'_>) -> bool {
+        std::ptr::eq(decisive.rules, &raw const self.own)
     }
 
     /// As [`Policy::decide`], by what `memo` remembers of the name or else for it to remember.

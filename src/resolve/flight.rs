@@ -91,8 +91,8 @@ struct Flying {
 impl Flying {
     async fn fly(self) {
         let Self { inner, question, .. } = &self;
-        let pool = inner.pool.load_full();
-        let outcome = pool.ask(question).await;
+        let routes = inner.routes.load_full();
+        let outcome = routes.pool_of(question).ask(question).await;
         let entry = {
             let mut flights = inner.flights.lock();
             let now = inner.clock.instant();

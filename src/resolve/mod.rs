@@ -1,25 +1,39 @@
 //! Answers from the cache and from upstreams.
 //!
 //! It knows questions and how to get them answered; it never knows who asks, what is blocked, or how an answer is shown.
-//! Message types and TCP are hickory's, UDP is our own; the order in which upstreams are tried, what counts as an answer, what is kept of it and for how
-//! long are decided here.
+//! Message types and all transports but UDP are hickory's; the order in which upstreams are tried, what counts as an answer, what is
+//! kept of it and for how long are decided here.
+//!
+//! `route` chooses the `pool` of upstreams for a name, `strategy` the order in it; an `upstream` sends a question over `udp` or over
+//! one of the connections that `lanes` keep open; `way` opens them, with addresses of `bootstrap` and secured by `tls`.
 
 mod address;
+mod bootstrap;
 mod cache;
 mod check;
+mod connection;
 mod flight;
+mod health;
 mod kept;
+mod lanes;
+mod message;
+mod options;
+mod pool;
 mod question;
+mod route;
 mod snapshot;
+mod strategy;
+mod tls;
 mod udp;
 mod upstream;
+mod way;
 
-pub use address::{Transport, UpstreamAddress, UpstreamAddressError};
+pub use address::{Host, Transport, UpstreamAddress, UpstreamAddressError};
 pub use cache::{CacheOptions, CacheStatus, Cached, Flush, Freshness, Known};
 pub use kept::KeptError;
+pub use options::{Pin, ResolveOptions, RouteOptions, Strategy, UpstreamOptions};
 pub use question::{Asked, Question};
 pub use snapshot::{Snapshot, SnapshotError};
-pub use upstream::UpstreamStatus;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,7 +49,7 @@ use crate::name::DomainName;
 use crate::wire::{CLASS_IN, qtype};
 use cache::{Cache, Entry};
 use flight::{Boarded, Flights};
-use upstream::Pool;
+use route::Routes;
 
 /// An answer and where it came from.
 #[derive(Clone, Debug)]
@@ -78,20 +92,36 @@ pub enum UnresolvedKind {
     Overload,
 }
 
-/// How to resolve.
+/// How an upstream is. Counts are since the daemon started, or since the upstreams were changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ResolveOptions {
-    /// The upstreams, in the order in which they are tried.
-    pub servers: Vec<UpstreamAddress>,
-    /// How answers are kept.
-    pub cache: CacheOptions,
+pub struct UpstreamStatus {
+    /// Where it is, as it is configured.
+    pub address: Arc<str>,
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// The names that it is asked for; empty where it is asked for all that no route has.
+    pub route: Arc<str>,
+    /// How many questions it answered.
+    pub answered: u64,
+    /// How many tries failed.
+    pub failed: u64,
+    /// The smoothed time to an answer, in microseconds; `None` before the first one.
+    pub latency_us: Option<u32>,
+    /// The times to all answers, added up, in microseconds.
+    pub latency_sum_us: u64,
+    /// How many connections were opened to it.
+    pub connections: u64,
+    /// How many of them took up the session of an earlier one.
+    pub resumed: u64,
+    /// What went wrong last, while it is asked last because of that.
+    pub problem: Option<String>,
 }
 
 /// Answers questions.
 pub struct Resolver(Arc<Inner>);
 
 struct Inner {
-    pool: ArcSwap<Pool>,
+    routes: ArcSwap<Routes>,
     cache: Cache,
     flights: Flights,
     /// A permit for each question that is asked ahead.
@@ -111,9 +141,9 @@ impl Resolver {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(options: &ResolveOptions, clock: Arc<dyn Clock>) -> Self {
-        let pool = ArcSwap::from_pointee(Pool::new(&options.servers, &clock));
+        let routes = ArcSwap::from_pointee(Routes::new(options, &clock));
         Self(Arc::new(Inner {
-            pool,
+            routes,
             cache: Cache::new(options.cache),
             flights: Flights::default(),
             ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
@@ -126,8 +156,8 @@ impl Resolver {
     pub fn reconfigure(&self, options: &ResolveOptions) {
         let inner = &*self.0;
         let mut flights = inner.flights.lock();
-        if !inner.pool.load().asks(&options.servers) {
-            inner.pool.store(Arc::new(Pool::new(&options.servers, &inner.clock)));
+        if !inner.routes.load().are_of(options) {
+            inner.routes.store(Arc::new(Routes::new(options, &inner.clock)));
             flights.clear();
             inner.cache.flush(&Flush::All);
         }
@@ -246,7 +276,7 @@ impl Resolver {
 
     /// How each upstream is, in the order of the configuration.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
-        self.0.pool.load().status()
+        self.0.routes.load().status()
     }
 }
 

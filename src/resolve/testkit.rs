@@ -1,5 +1,6 @@
 //! What the tests of this module share.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType, rdata};
 use jiff::Timestamp;
 
-use super::Question;
+use super::{Question, UpstreamAddress, UpstreamOptions};
 use crate::clock::Clock;
 use crate::name::DomainName;
 use crate::wire::{CLASS_IN, Stored, qtype};
@@ -36,6 +37,11 @@ impl Clock for ManualClock {
     fn instant(&self) -> Instant {
         self.began + *self.passed.lock().unwrap()
     }
+}
+
+/// An upstream over plain UDP.
+pub(super) fn udp(address: SocketAddr) -> UpstreamOptions {
+    UpstreamAddress::udp(address.ip(), address.port()).into()
 }
 
 pub(super) fn question(name: &str) -> Question {

@@ -8,7 +8,7 @@ use hickory_proto::rr::{RData, Record, rdata};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
-use super::testkit::{ManualClock, question};
+use super::testkit::{ManualClock, question, udp};
 use super::*;
 
 /// An upstream on 127.0.0.1 that answers when it is let, with SERVFAIL when it is told to.
@@ -79,8 +79,8 @@ impl House {
 
     async fn with(cache: CacheOptions) -> Self {
         let upstream = Fake::start().await;
-        let servers = vec![UpstreamAddress { transport: Transport::Udp, socket: upstream.address }];
-        let options = ResolveOptions { servers, cache };
+        let servers = vec![udp(upstream.address)];
+        let options = ResolveOptions { cache, ..ResolveOptions::new(servers) };
         let clock = Arc::new(ManualClock::new());
         let resolver = Arc::new(Resolver::new(&options, Arc::clone(&clock) as Arc<dyn Clock>));
         Self { upstream, clock, resolver, options }
@@ -199,8 +199,8 @@ async fn a_stale_answer_is_served_at_once_when_the_upstream_says_that_it_fails()
 async fn when_a_port_is_closed_the_next_upstream_is_asked_at_once() {
     let house = House::new().await;
     let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let closed = UpstreamAddress { transport: Transport::Udp, socket: closed };
-    let servers = vec![closed, house.options.servers[0]];
+    let closed = udp(closed);
+    let servers = vec![closed.clone(), house.options.servers[0].clone()];
     house.resolver.reconfigure(&ResolveOptions { servers, ..house.options.clone() });
     let begun = tokio::time::Instant::now();
     house.ask("a.example").await.unwrap().unwrap();
@@ -236,7 +236,7 @@ async fn a_failure_without_an_older_answer_is_told_until_the_upstreams_change() 
     assert_eq!(house.ask("a.example").await.unwrap().unwrap_err().kind, UnresolvedKind::Refused);
     assert!(matches!(house.cached("a.example"), Some(Known::Failure(_))));
     let other = Fake::start().await;
-    let servers = vec![UpstreamAddress { transport: Transport::Udp, socket: other.address }];
+    let servers = vec![udp(other.address)];
     house.resolver.reconfigure(&ResolveOptions { servers, ..house.options.clone() });
     assert!(house.cached("a.example").is_none());
     house.ask("a.example").await.unwrap().unwrap();
@@ -305,7 +305,7 @@ async fn kept_answers_are_taken_over_as_old_as_they_are() {
     house.pass(10);
     house.resolver.save(&path).unwrap();
     house.pass(20);
-    let again = |servers: Vec<UpstreamAddress>| {
+    let again = |servers: Vec<UpstreamOptions>| {
         let options = ResolveOptions { servers, ..house.options.clone() };
         Resolver::new(&options, Arc::clone(&house.clock) as Arc<dyn Clock>)
     };
@@ -318,7 +318,7 @@ async fn kept_answers_are_taken_over_as_old_as_they_are() {
     let restarted = again(house.options.servers.clone());
     assert_eq!(restarted.load(&path).unwrap(), 1);
     assert_eq!(of(&restarted), Some((Freshness::Fresh, 30)));
-    let elsewhere = again(vec!["udp://192.0.2.1".parse().unwrap()]);
+    let elsewhere = again(vec![udp(([192, 0, 2, 1], 53).into())]);
     assert_eq!(elsewhere.load(&path).unwrap(), 0, "others said so");
     house.pass(60);
     let late = again(house.options.servers.clone());

@@ -15,7 +15,7 @@ use hickory_net::NetError;
 use hickory_proto::op::Message;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Question;
 use crate::wire::{HEADER_LEN, UDP_PAYLOAD_MAX, qtype};
@@ -30,7 +30,22 @@ const QR: u8 = 0x80;
 /// DNSSEC records are wanted (RFC 3225).
 const DO: u8 = 0x80;
 
-/// Asks, and once more if a time to resend is given and no answer has come by then. It waits as long as it is let.
+/// Marks a lower-case letter of ASCII, among letters.
+const LOWER: u8 = 0x20;
+/// An answer in the right case is waited for so long after one in another case, which may be forged.
+const CASE_PATIENCE: Duration = Duration::from_millis(300);
+
+/// What came of a question.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Its answer, with the QNAME as it was asked for.
+    Answer(Message),
+    /// An answer in another case than that of the question, and none in the right one.
+    OtherCase,
+}
+
+/// Asks, in random case if `mixed`, and once more if a time to resend is given and no answer has come by then. It waits as long as
+/// it is let.
 ///
 /// # Errors
 /// When the question can't be sent, the upstream's port is closed, or the answer can't be read.
@@ -39,18 +54,20 @@ pub(super) async fn ask(
     question: &Question,
     edns: bool,
     resend_after: Option<Duration>,
-) -> Result<Message, NetError> {
-    let query = Query::new(rand::random(), question, edns);
+    mixed: bool,
+) -> Result<Heard, NetError> {
+    let query = Query::new(rand::random(), question, edns, mixed);
     let socket = open(upstream)?;
     send(&socket, &query)?;
+    let mut other_case_since = None;
     if let Some(pause) = resend_after {
-        if let Ok(answer) = timeout(pause, answer_to(&socket, &query)).await {
-            return answer;
+        if let Ok(heard) = timeout(pause, answer_to(&socket, &query, question, &mut other_case_since)).await {
+            return heard;
         }
         // From the same port and with the same ID: two questions would be two chances for a forged answer (RFC 5452 section 5).
         send(&socket, &query)?;
     }
-    answer_to(&socket, &query).await
+    answer_to(&socket, &query, question, &mut other_case_since).await
 }
 
 /// A socket that hears the upstream alone.
@@ -84,17 +101,39 @@ fn send(socket: &AsyncFd<UdpSocket>, query: &Query) -> io::Result<()> {
     }
 }
 
-/// Waits for the answer to a question.
-async fn answer_to(socket: &AsyncFd<UdpSocket>, query: &Query) -> Result<Message, NetError> {
+/// Waits for the answer to a question, or until it is too late after one in another case.
+async fn answer_to(
+    socket: &AsyncFd<UdpSocket>,
+    query: &Query,
+    question: &Question,
+    other_case_since: &mut Option<Instant>,
+) -> Result<Heard, NetError> {
     // A longer packet is cut here, found to be unreadable, and asked for over TCP.
     let mut packet = [0; UDP_PAYLOAD_MAX as usize];
     loop {
-        let mut ready = socket.ready(Interest::READABLE | Interest::ERROR).await?;
+        let readable = socket.ready(Interest::READABLE | Interest::ERROR);
+        let mut ready = match *other_case_since {
+            None => readable.await?,
+            Some(since) => match timeout_at(since + CASE_PATIENCE, readable).await {
+                Ok(ready) => ready?,
+                Err(_) => return Ok(Heard::OtherCase),
+            },
+        };
         match ready.try_io(|socket| socket.get_ref().recv(&mut packet)) {
             Ok(Ok(length)) => {
-                let packet = packet.get(..length).unwrap_or_default();
-                if query.is_answered_by(packet) {
-                    return Ok(Message::from_vec(packet)?);
+                let packet = packet.get_mut(..length).unwrap_or_default();
+                match query.is_answered_by(packet) {
+                    Some(CaseKept(true)) => {
+                        // What is kept, and shown to others, has nothing of our random case.
+                        if let Some(qname) = packet.get_mut(HEADER_LEN..query.qname_end) {
+                            qname.copy_from_slice(question.name.as_ref().as_wire());
+                        }
+                        return Ok(Heard::Answer(Message::from_vec(packet)?));
+                    }
+                    Some(CaseKept(false)) => {
+                        other_case_since.get_or_insert_with(Instant::now);
+                    }
+                    None => {}
                 }
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -109,11 +148,17 @@ struct Query {
     packet: Vec<u8>,
     /// Where the QNAME ends.
     qname_end: usize,
+    /// Whether the case of its letters has to come back.
+    mixed: bool,
 }
+
+/// Whether an answer has the case of its question, where that counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct CaseKept(bool);
 
 impl Query {
     /// Nothing of the client's own options goes along.
-    fn new(id: u16, question: &Question, edns: bool) -> Self {
+    fn new(id: u16, question: &Question, edns: bool, mixed: bool) -> Self {
         let qname = question.name.as_ref().as_wire();
         let qname_end = HEADER_LEN + qname.len();
         let mut packet = Vec::with_capacity(qname_end + 15);
@@ -121,6 +166,19 @@ impl Query {
         packet.extend([RD, if question.checking_disabled { AD | CD } else { AD }]);
         packet.extend([0, 1, 0, 0, 0, 0, 0, u8::from(edns)]);
         packet.extend(qname);
+        if mixed {
+            for octets in packet.get_mut(HEADER_LEN..).unwrap_or_default().chunks_mut(64) {
+                let coins: u64 = rand::random();
+                // The lengths of labels are less than any letter.
+                for (number, octet) in
+                    octets.iter_mut().enumerate().filter(|(_, octet)| octet.is_ascii_alphabetic())
+                {
+                    if coins >> number & 1 == 1 {
+                        *octet ^= LOWER;
+                    }
+                }
+            }
+        }
         packet.extend(question.qtype.to_be_bytes());
         packet.extend(question.qclass.to_be_bytes());
         if edns {
@@ -131,20 +189,21 @@ impl Query {
             packet.extend([0, 0, if question.dnssec_ok { DO } else { 0 }, 0]);
             packet.extend([0, 0]);
         }
-        Self { packet, qname_end }
+        Self { packet, qname_end, mixed }
     }
 
-    /// Whether a packet is an answer with this ID and this question, in whatever case (RFC 5452 section 9.1).
-    fn is_answered_by(&self, packet: &[u8]) -> bool {
+    /// Whether a packet is an answer with this ID and this question (RFC 5452 section 9.1), and in its case.
+    fn is_answered_by(&self, packet: &[u8]) -> Option<CaseKept> {
         let both = |from, to| Some((packet.get(from..to)?, self.packet.get(from..to)?));
         let is_same = |from, to| both(from, to).is_some_and(|(theirs, ours)| theirs == ours);
-        is_same(0, 2)
+        let is_answer = is_same(0, 2)
             && packet.get(2).is_some_and(|flags| flags & QR != 0)
             && is_same(4, 6)
             // The lengths of labels are less than any letter.
             && both(HEADER_LEN, self.qname_end).is_some_and(|(theirs, ours)| theirs.eq_ignore_ascii_case(ours))
             // The octets of a type may be letters: HTTPS is `A`.
-            && is_same(self.qname_end, self.qname_end + 4)
+            && is_same(self.qname_end, self.qname_end + 4);
+        is_answer.then(|| CaseKept(!self.mixed || is_same(HEADER_LEN, self.qname_end)))
     }
 }
 
@@ -155,8 +214,8 @@ mod tests {
     use proptest::prelude::*;
     use tokio::net::UdpSocket as TokioSocket;
 
+    use super::super::message::request;
     use super::super::testkit::question;
-    use super::super::upstream::request;
     use super::*;
     use crate::name::DomainName;
 
@@ -175,7 +234,7 @@ mod tests {
 
         fn ask(&self, name: &str) -> tokio::task::JoinHandle<Result<Message, NetError>> {
             let (upstream, question) = (self.upstream.local_addr().unwrap(), question(name));
-            tokio::spawn(async move { ask(upstream, &question, true, None).await })
+            tokio::spawn(async move { answer_of(ask(upstream, &question, true, None, true).await?) })
         }
 
         /// The next question that arrives, and from where.
@@ -196,6 +255,13 @@ mod tests {
             self.upstream.send_to(&answer(&query), from).await.unwrap();
             let message = timeout(SOON, asked).await.unwrap().unwrap().unwrap();
             (message.metadata.id, from.port())
+        }
+    }
+
+    fn answer_of(heard: Heard) -> Result<Message, NetError> {
+        match heard {
+            Heard::Answer(message) => Ok(message),
+            Heard::OtherCase => panic!("only answers in another case"),
         }
     }
 
@@ -229,6 +295,7 @@ mod tests {
             forge(5, 0),
             forge(5, 2),
             forge(HEADER_LEN + 1, b'b'),
+            forge(HEADER_LEN + 1, genuine[HEADER_LEN + 1] ^ LOWER),
             forge(qtype_end - 1, 28),
             forge(qtype_end + 1, 3),
             genuine[..HEADER_LEN + 12].to_vec(),
@@ -237,12 +304,45 @@ mod tests {
         ] {
             house.upstream.send_to(&forged, from).await.unwrap();
         }
-        let mut in_other_case = genuine.clone();
-        in_other_case[HEADER_LEN + 1] = b'A';
-        house.upstream.send_to(&in_other_case, from).await.unwrap();
+        house.upstream.send_to(&genuine, from).await.unwrap();
         let message = timeout(SOON, asked).await.unwrap().unwrap().unwrap();
         assert!(!message.metadata.authoritative, "it took a forged one");
-        assert_eq!(message.queries[0].name().to_ascii(), "A.example.");
+        assert_eq!(message.queries[0].name().to_ascii(), "a.example.", "our random case is not passed on");
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_changes_the_case_is_found_out_after_a_while() {
+        let house = House::new().await;
+        let upstream = house.upstream.local_addr().unwrap();
+        let asked =
+            tokio::spawn(async move { ask(upstream, &question("pixel.example"), true, None, true).await });
+        let (query, from) = house.next().await;
+        let mut other = answer(&query);
+        for octet in other[HEADER_LEN..HEADER_LEN + 14].iter_mut().filter(|octet| octet.is_ascii_alphabetic())
+        {
+            *octet ^= LOWER;
+        }
+        house.upstream.send_to(&other, from).await.unwrap();
+        let begun = Instant::now();
+        assert!(matches!(timeout(SOON, asked).await.unwrap().unwrap(), Ok(Heard::OtherCase)));
+        assert!(CASE_PATIENCE / 2 <= begun.elapsed(), "a forged answer ends no wait at once");
+    }
+
+    #[test]
+    fn each_letter_has_a_case_of_its_own() {
+        let question = question(
+            "abcdefghijklmnopqrstuvwxyz.abcdefghijklmnopqrstuvwxyz.abcdefghijklmnopqrstuvwxyz.example",
+        );
+        let names: HashSet<Vec<u8>> = (0..100)
+            .map(|id| Query::new(id, &question, true, true))
+            .map(|query| query.packet[HEADER_LEN..query.qname_end].to_vec())
+            .collect();
+        assert_eq!(names.len(), 100);
+        for at in 0..question.name.as_ref().as_wire().len() {
+            let octets: HashSet<u8> = names.iter().map(|name| name[at]).collect();
+            let own = question.name.as_ref().as_wire()[at];
+            assert_eq!(octets.len(), if own.is_ascii_alphabetic() { 2 } else { 1 });
+        }
     }
 
     #[tokio::test]
@@ -268,7 +368,8 @@ mod tests {
         let House { upstream } = House::new().await;
         let address = upstream.local_addr().unwrap();
         drop(upstream);
-        let asked = timeout(SOON, ask(address, &question("a.example"), true, Some(SOON))).await.unwrap();
+        let asked =
+            timeout(SOON, ask(address, &question("a.example"), true, Some(SOON), true)).await.unwrap();
         assert!(
             matches!(&asked, Err(NetError::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused),
             "{asked:?}"
@@ -280,7 +381,7 @@ mod tests {
         let house = House::new().await;
         let upstream = house.upstream.local_addr().unwrap();
         let asked = tokio::spawn(async move {
-            ask(upstream, &question("a.example"), true, Some(Duration::from_millis(10))).await
+            ask(upstream, &question("a.example"), true, Some(Duration::from_millis(10)), true).await
         });
         let first = house.next().await;
         let second = house.next().await;
@@ -353,11 +454,11 @@ mod tests {
 
     #[test]
     fn an_answer_is_told_by_its_type_octet_for_octet() {
-        let of = |qtype| Query::new(1, &Question { qtype, ..question("a.example") }, false);
+        let of = |qtype| Query::new(1, &Question { qtype, ..question("a.example") }, false, false);
         let mut packet = of(65).packet;
         packet[2] |= QR;
-        assert!(of(65).is_answered_by(&packet));
-        assert!(!of(97).is_answered_by(&packet), "`a` is not `A`");
+        assert_eq!(of(65).is_answered_by(&packet), Some(CaseKept(true)));
+        assert_eq!(of(97).is_answered_by(&packet), None, "`a` is not `A`");
     }
 
     proptest! {
@@ -371,19 +472,19 @@ mod tests {
             prop_assume!(qtype != qtype::OPT);
             let name = if labels.is_empty() { DomainName::root() } else { DomainName::parse(&labels.join(".")).unwrap() };
             let question = Question { name, qtype, qclass, dnssec_ok, checking_disabled };
-            let mut theirs = request(&question, edns).unwrap().into_parts().0;
+            let mut theirs = request(&question, edns, false).unwrap().into_parts().0;
             theirs.metadata.id = id;
-            prop_assert_eq!(Query::new(id, &question, edns).packet, theirs.to_vec().unwrap());
+            prop_assert_eq!(Query::new(id, &question, edns, false).packet, theirs.to_vec().unwrap());
         }
 
         #[test]
         fn no_packet_makes_it_panic(packet in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let query = Query::new(0, &question("a.example"), true);
+            let query = Query::new(0, &question("a.example"), true, true);
             let is_it = packet.len() >= query.qname_end + 4
                 && packet[..2] == [0, 0] && packet[2] & QR != 0 && packet[4..6] == [0, 1]
                 && packet[HEADER_LEN..query.qname_end].eq_ignore_ascii_case(b"\x01a\x07example\x00")
                 && packet[query.qname_end..query.qname_end + 4] == [0, 1, 0, 1];
-            prop_assert_eq!(query.is_answered_by(&packet), is_it);
+            prop_assert_eq!(query.is_answered_by(&packet).is_some(), is_it);
         }
     }
 }

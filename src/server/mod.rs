@@ -6,6 +6,7 @@
 mod access;
 mod connections;
 mod holder;
+mod house;
 mod limits;
 mod listener;
 pub mod probe;

@@ -22,8 +22,9 @@ use crate::clock::Clock;
 use crate::device::{DeviceKey, DeviceTable, KnownDevice, LiveDevices, Mac};
 use crate::event::{AnsweredBy, Decided, EventSink, EventWriter, RuleText, Told};
 use crate::list::{Action, Answer};
+use crate::local::{self, LiveLocal, Local};
 use crate::name::{DomainName, NameRef};
-use crate::policy::{self, Decisive, LivePolicy, Memo, Policy};
+use crate::policy::{self, Decisive, LivePolicy, Memo, Objection, Policy};
 use crate::resolve::{
     Asked, Cached, Freshness, Known, Origin, Question, Resolver, Unresolved, UnresolvedKind,
 };
@@ -43,6 +44,7 @@ pub struct Responder {
     clock: Arc<dyn Clock>,
     devices: Arc<LiveDevices>,
     policy: Arc<LivePolicy>,
+    local: Arc<LiveLocal>,
     resolver: Arc<Resolver>,
     sink: Arc<dyn EventSink>,
     /// For those who have none of their own.
@@ -58,6 +60,7 @@ pub struct Responder {
 /// What holds for all packets that are answered together: taken once for each batch.
 pub(super) struct Moment {
     policy: Guard<Arc<Policy>>,
+    local: Guard<Arc<Local>>,
     devices: Guard<Arc<DeviceTable>>,
     access: Guard<Arc<Access>>,
     networks: Guard<Arc<Vec<IpNet>>>,
@@ -74,16 +77,20 @@ pub(super) enum AtOnce {
 }
 
 /// What an answer was, for the event.
-struct Outcome<'a> {
-    decisive: Option<Decisive<'a>>,
+pub(super) struct Outcome<'a> {
+    pub(super) decisive: Option<Decisive<'a>>,
+    /// What was wrong with the answer that there was.
+    pub(super) objection: Option<Objection>,
     /// The name that the answer led to, where that is what was blocked.
-    behind: Option<NameRef<'a>>,
-    answered: AnsweredBy<'a>,
-    rcode: u16,
+    pub(super) behind: Option<NameRef<'a>>,
+    pub(super) answered: AnsweredBy<'a>,
+    pub(super) rcode: u16,
 }
 
 /// Transfers of zones and the like are not questions for a resolver (RFC 6895 section 3.1: QTYPEs 128 to 254 are no data).
 const META_TYPES: std::ops::RangeInclusive<u16> = 128..=254;
+/// Where the name of a list stands when none blocked an answer.
+const ANSWER_CHECKS: &str = "answer checks";
 /// So many questions may wait for upstreams, each with its packet and a task; whoever asks more is told SERVFAIL at once.
 pub const IN_FLIGHT_MAX: u32 = 4096;
 
@@ -93,6 +100,7 @@ impl Responder {
         clock: Arc<dyn Clock>,
         devices: Arc<LiveDevices>,
         policy: Arc<LivePolicy>,
+        local: Arc<LiveLocal>,
         resolver: Arc<Resolver>,
         events: Arc<dyn EventSink>,
         access: Access,
@@ -109,6 +117,7 @@ impl Responder {
             clock,
             devices,
             policy,
+            local,
             resolver,
         }
     }
@@ -172,6 +181,7 @@ impl Responder {
     pub(super) fn moment(&self) -> Moment {
         Moment {
             policy: self.policy.current(),
+            local: self.local.current(),
             devices: self.devices.current(),
             access: self.access.load(),
             networks: self.networks.load(),
@@ -240,10 +250,14 @@ impl Responder {
         }
         let asker = Asker::of(&query, client, &moment.access);
         let turn = Turn::new(&query, &moment.policy, &moment.devices, asker, transport);
-        let decisive = turn.decide(&self.memo);
+        let local = turn.local(&moment.local);
+        let decisive = if local.is_some() { None } else { turn.decide(&self.memo) };
         let known;
         let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
             Some(decisive) => turn.block(decisive, out),
+            None if let Some(local) = &local => turn
+                .answer_local(local, out)
+                .or_else(|| self.answer_alias_at_once(&turn, local, moment.begun, out)),
             None if query.qtype() == wire::qtype::ANY => Some(turn.minimal(decisive, out)),
             None => {
                 known = self.resolver.cached(&asked(&query), moment.begun);
@@ -255,6 +269,9 @@ impl Responder {
                         match turn.decide_answer(decisive, cached) {
                             Some((found, behind)) => {
                                 turn.block(found, out).map(|outcome| Outcome { behind, ..outcome })
+                            }
+                            None if let Some(objection) = turn.object(decisive, cached, &moment.local) => {
+                                Some(turn.withhold(objection, out))
                             }
                             None => Some(turn.serve(decisive, cached, from_cache(cached), out)),
                         }
@@ -295,7 +312,7 @@ impl Responder {
         out: &mut Vec<u8>,
         events: &mut dyn EventWriter,
     ) {
-        let &Outcome { decisive, behind, answered, rcode } = outcome;
+        let &Outcome { decisive, ref objection, behind, answered, rcode } = outcome;
         if turn.size_max() < out.len() {
             wire::compose_truncated(turn.query, out);
         }
@@ -311,6 +328,9 @@ impl Responder {
             latency_us: u32::try_from(latency.as_micros()).unwrap_or(u32::MAX),
             answered,
             decided: match rule {
+                None if let Some(objection) = objection => {
+                    Decided::Block(RuleText { list: ANSWER_CHECKS, rule: objection })
+                }
                 None => Decided::Pass,
                 Some((Action::Allow, rule)) => Decided::Allow(rule),
                 Some((Action::Block, rule)) => Decided::Block(rule),
@@ -330,11 +350,14 @@ impl Responder {
         let (policy, devices) = (Arc::clone(&self.policy.current()), Arc::clone(&self.devices.current()));
         let asker = Asker::of(&query, client, &self.access.load());
         let turn = Turn::new(&query, &policy, &devices, asker, transport);
-        let decisive = turn.decide(&self.memo);
+        let table = Arc::clone(&self.local.current());
+        let local = turn.local(&table);
+        let decisive = if local.is_some() { None } else { turn.decide(&self.memo) };
         let mut out = Vec::with_capacity(wire::UDP_PAYLOAD_PLAIN);
         let resolved;
         let outcome = match decisive.filter(|decisive| decisive.action() == Action::Block) {
             Some(decisive) => self.block(&turn, decisive, &mut out).await,
+            None if let Some(local) = &local => self.answer_alias(&turn, local, &mut out).await,
             None => {
                 resolved = self.resolver.resolve(&question(&query, query.name().to_owned())).await;
                 match &resolved {
@@ -347,6 +370,9 @@ impl Responder {
                             Some((found, behind)) => {
                                 Outcome { behind, ..self.block(&turn, found, &mut out).await }
                             }
+                            None if let Some(objection) = turn.object(decisive, &resolved.answer, &table) => {
+                                turn.withhold(objection, &mut out)
+                            }
                             None => turn.serve(decisive, &resolved.answer, answered, &mut out),
                         }
                     }
@@ -356,6 +382,45 @@ impl Responder {
         };
         self.finish(&turn, &outcome, at, begun, &mut out, &mut **self.events());
         Some(out).filter(|out| !out.is_empty())
+    }
+
+    /// The answer for a name of the house that is an alias of one outside, about which something is known.
+    fn answer_alias_at_once<'a>(
+        &self,
+        turn: &Turn<'a>,
+        local: &local::Answer<'a>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Option<Outcome<'a>> {
+        let target = local.outside?;
+        match self.resolver.cached(&Asked { name: target.as_ref(), ..asked(turn.query) }, now)? {
+            Known::Answer(cached) => {
+                if cached.wants_refresh() {
+                    self.resolver.refresh(question(turn.query, target.clone()));
+                }
+                Some(turn.write_local(local, &cached.answer().records(cached.age_secs()), out))
+            }
+            Known::Failure(unresolved) => Some(turn.fail(None, &unresolved, out)),
+        }
+    }
+
+    /// The answer to a question about a name of the house, also where it is an alias of one outside.
+    async fn answer_alias<'a>(
+        &self,
+        turn: &Turn<'a>,
+        local: &local::Answer<'a>,
+        out: &mut Vec<u8>,
+    ) -> Outcome<'a> {
+        let Some(target) = local.outside.filter(|_| turn.query.qtype() != wire::qtype::ANY) else {
+            return turn.write_local(local, &[], out);
+        };
+        match self.resolver.resolve(&question(turn.query, target.clone())).await {
+            Ok(resolved) => {
+                let cached = &resolved.answer;
+                turn.write_local(local, &cached.answer().records(cached.age_secs()), out)
+            }
+            Err(unresolved) => turn.fail(None, &unresolved, out),
+        }
     }
 
     /// The answer to a blocked question, also where the rule asks for what another name leads to.
@@ -374,6 +439,13 @@ impl Responder {
             None => sinkhole.negative(Rcode::NxDomain, out),
             Some(target) if turn.query.qtype() == wire::qtype::CNAME => sinkhole.alias(&target, &[], out),
             Some(target) => match self.resolver.resolve(&question(turn.query, target.clone())).await {
+                // Whoever wrote the list may not lead anybody into the house either.
+                Ok(resolved)
+                    if !turn.policy.is_own(&decisive)
+                        && turn.policy.answers.check(target.as_ref(), resolved.answer.answer()).is_some() =>
+                {
+                    sinkhole.alias(&target, &[], out)
+                }
                 Ok(resolved) => {
                     let cached = &resolved.answer;
                     sinkhole.alias(&target, &cached.answer().records(cached.age_secs()), out)
@@ -381,7 +453,14 @@ impl Responder {
                 Err(unresolved) => return turn.fail(Some(decisive), &unresolved, out),
             },
         };
-        Outcome { decisive: Some(decisive), behind: None, answered: AnsweredBy::Sinkhole, rcode }
+        Outcome::by(Some(decisive), AnsweredBy::Sinkhole, rcode)
+    }
+}
+
+impl<'a> Outcome<'a> {
+    /// One that nothing was wrong with, and that leads to nothing that is blocked.
+    pub(super) const fn by(decisive: Option<Decisive<'a>>, answered: AnsweredBy<'a>, rcode: u16) -> Self {
+        Self { decisive, objection: None, behind: None, answered, rcode }
     }
 }
 
@@ -413,10 +492,10 @@ impl Asker {
 }
 
 /// A query, whose it is, and the policy that it is judged by.
-struct Turn<'a> {
-    query: &'a Query<'a>,
-    policy: &'a Policy,
-    question: policy::Question<'a>,
+pub(super) struct Turn<'a> {
+    pub(super) query: &'a Query<'a>,
+    pub(super) policy: &'a Policy,
+    pub(super) question: policy::Question<'a>,
     asker: Asker,
     transport: Transport,
 }
@@ -463,7 +542,7 @@ impl<'a> Turn<'a> {
     /// Writes what a rule answers. `None`: what another name leads to has to be looked up first.
     fn block<'b>(&self, decisive: Decisive<'b>, out: &mut Vec<u8>) -> Option<Outcome<'b>> {
         let rcode = self.sinkhole(decisive).answer(decisive.answer(), out)?;
-        Some(Outcome { decisive: Some(decisive), behind: None, answered: AnsweredBy::Sinkhole, rcode })
+        Some(Outcome::by(Some(decisive), AnsweredBy::Sinkhole, rcode))
     }
 
     /// The rule that blocks an answer for what it leads to. A question that a rule lets through is not looked at again.
@@ -495,21 +574,23 @@ impl<'a> Turn<'a> {
         out: &mut Vec<u8>,
     ) -> Outcome<'b> {
         let answer = cached.answer();
-        let ede = Ede { code: Ede::STALE, text: &"no upstream answers; this is what one said before" };
+        let is_negative = answer.rcode() == Rcode::NxDomain as u16;
+        let code = if is_negative { Ede::STALE_NXDOMAIN } else { Ede::STALE };
+        let ede = Ede { code, text: &"no upstream answers; this is what one said before" };
         let (age_secs, size_max) = (cached.age_secs(), self.size_max());
         let ede = matches!(answered, AnsweredBy::Stale).then_some(ede);
         answer.serve(self.query, Served { age_secs, size_max, ede }, out);
-        Outcome { decisive, behind: None, answered, rcode: answer.rcode() }
+        Outcome::by(decisive, answered, answer.rcode())
     }
 
     /// Writes the answer to QTYPE ANY: one record that says why there are no others, and no upstream is asked (RFC 8482
     /// section 4.2). What a name has of everything is of use to those only who want large answers sent to others.
-    fn minimal<'b>(&self, decisive: Option<Decisive<'b>>, out: &mut Vec<u8>) -> Outcome<'b> {
+    pub(super) fn minimal<'b>(&self, decisive: Option<Decisive<'b>>, out: &mut Vec<u8>) -> Outcome<'b> {
         const TTL_SECS: u32 = 3600;
         let rdata = b"\x07RFC8482\x00";
         let hinfo = wire::AnswerRecord { owner: None, rtype: wire::qtype::HINFO, ttl_secs: TTL_SECS, rdata };
         wire::compose_records(self.query, [hinfo], TTL_SECS, None, out);
-        Outcome { decisive, behind: None, answered: AnsweredBy::Sinkhole, rcode: Rcode::NoError as u16 }
+        Outcome::by(decisive, AnsweredBy::Sinkhole, Rcode::NoError as u16)
     }
 
     /// Writes that nobody could tell.
@@ -525,7 +606,7 @@ impl<'a> Turn<'a> {
         };
         let ede = Ede { code, text: &unresolved.why };
         wire::compose_error(self.query, Rcode::ServFail, Some(ede), out);
-        Outcome { decisive, behind: None, answered: AnsweredBy::Nobody, rcode: Rcode::ServFail as u16 }
+        Outcome::by(decisive, AnsweredBy::Nobody, Rcode::ServFail as u16)
     }
 }
 

@@ -37,7 +37,7 @@ fn responder(allow_from: &[&str], responses_per_second: u32) -> Responder {
     access.allow_from.extend(allow_from.iter().map(|prefix| prefix.parse::<ipnet::IpNet>().unwrap()));
     let clock = Arc::new(SystemClock);
     let resolver = Arc::new(Resolver::new(&resolve, clock.clone()));
-    Responder::new(clock, Arc::default(), Arc::default(), resolver, Arc::new(Sink), access)
+    Responder::new(clock, Arc::default(), Arc::default(), Arc::default(), resolver, Arc::new(Sink), access)
 }
 
 fn packet(name: &str) -> Vec<u8> {

@@ -5,11 +5,13 @@
 //! (`public`), the former stronger than the latter. They name trackers and grade their names; they never know who asked
 //! for them. A name that none of them has belongs to its registrable domain (Public Suffix List).
 
+mod doh;
 mod kind;
 mod live;
 mod part;
 mod public;
 
+pub use self::doh::{doh_hosts, is_doh_host};
 pub use self::kind::{Kind, Level};
 pub use self::live::LiveCatalogue;
 pub use self::part::{CatalogueError, Company, Part, Problem};

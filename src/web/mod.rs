@@ -64,6 +64,7 @@ use crate::event::Heard;
 use crate::feed::{Catalogues, Feed, OwnRuleStatus};
 use crate::history::History;
 use crate::list::FoundLine;
+use crate::local::LiveLocal;
 use crate::policy::{Explained, LivePolicy};
 use crate::tracker::LiveCatalogue;
 
@@ -96,6 +97,8 @@ pub struct Parts {
     pub catalogues: Catalogues,
     /// The policy in force, for explanations.
     pub policy: Arc<LivePolicy>,
+    /// The names that are answered here, for explanations.
+    pub local: Arc<LiveLocal>,
     /// The devices on the network.
     pub devices: Arc<LiveDevices>,
     /// Whose a name is.
@@ -150,14 +153,29 @@ pub struct About {
 pub struct Upstream {
     /// Where it is, as it is configured.
     pub address: String,
+    /// How it is spoken to: `udp`, `tcp`, `tls`, `https`, `h3` or `quic`.
+    pub transport: &'static str,
+    /// The names that it is asked for; `None` where it is asked for all that have no route.
+    pub route: Option<String>,
     /// How many questions it answered since the start.
     pub answered: u64,
     /// How many tries failed.
     pub failed: u64,
     /// The smoothed time to an answer, in microseconds; `None` before the first one.
     pub latency_us: Option<u32>,
+    /// How many connections were opened to it.
+    pub connections: u64,
+    /// How many of them took up the session of an earlier one.
+    pub resumed: u64,
     /// What went wrong last, while it is asked last because of that.
     pub problem: Option<String>,
+}
+
+impl Upstream {
+    /// Whether anything is on its way unencrypted.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.transport, "udp" | "tcp")
+    }
 }
 
 /// Grants wishes; the daemon implements it.

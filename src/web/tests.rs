@@ -79,6 +79,7 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         ),
         feed,
         policy,
+        local: Arc::default(),
         devices: Arc::default(),
         catalogue,
         live: broadcast::Sender::new(16),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
-use super::{CLASS_IN, HEADER_LEN, Query, Rcode, TC, UDP_PAYLOAD_MAX, qtype};
+use super::{AA, CLASS_IN, HEADER_LEN, Query, Rcode, TC, UDP_PAYLOAD_MAX, qtype};
 use crate::name::NameRef;
 
 /// An Extended DNS Error (RFC 8914): why the answer is what it is.
@@ -24,10 +24,16 @@ impl Ede<'_> {
     pub const FORGED_ANSWER: u16 = 4;
     /// Blocked: by the operator of this resolver, on purpose.
     pub const BLOCKED: u16 = 15;
+    /// Stale NXDOMAIN Answer: the same, of a name that did not exist.
+    pub const STALE_NXDOMAIN: u16 = 19;
+    /// Filtered: by somebody whom the one who asks has chosen, such as an upstream that blocks.
+    pub const FILTERED: u16 = 17;
     /// Prohibited: this client may not ask here.
     pub const PROHIBITED: u16 = 18;
     /// No Reachable Authority: every upstream failed.
     pub const NO_REACHABLE_AUTHORITY: u16 = 22;
+    /// Synthesized: made here, out of what this resolver itself knows of the name (IANA "Extended DNS Error Codes").
+    pub const SYNTHESIZED: u16 = 29;
 
     /// How much of the text is sent, in octets.
     pub const TEXT_MAX: usize = 96;
@@ -95,6 +101,37 @@ pub fn compose_negative(
     Composed::begin(query, out).finish_negative(rcode, ttl_secs, ede);
 }
 
+/// What is said of a name that has no record of the type.
+#[derive(Clone, Copy, Debug)]
+pub struct Negative<'a> {
+    /// [`Rcode::NoError`] or [`Rcode::NxDomain`].
+    pub rcode: Rcode,
+    /// The apex of the zone that the name would be in.
+    pub apex: NameRef<'a>,
+    /// How long clients may keep it, in seconds.
+    pub ttl_secs: u32,
+}
+
+/// Answers a question about a zone that is served here: as its authoritative server does (RFC 6303 section 3), with the
+/// AA bit. Without records it says `negative`; behind an alias its RCODE is that of the last name (RFC 6604 section 2).
+pub fn compose_own<'a>(
+    query: &Query<'_>,
+    records: impl IntoIterator<Item = AnswerRecord<'a>>,
+    negative: Negative<'_>,
+    ede: Option<Ede<'_>>,
+    out: &mut Vec<u8>,
+) {
+    let mut answer = Composed::begin(query, out);
+    answer.flags = AA;
+    for AnswerRecord { owner, rtype, ttl_secs, rdata } in records {
+        answer.record(owner, rtype, ttl_secs, rdata);
+    }
+    match answer.answers {
+        0 => answer.finish_below(Some(negative.apex), negative.rcode, negative.ttl_secs, ede),
+        _ => answer.finish(negative.rcode, 0, ede),
+    }
+}
+
 /// An error without records.
 pub fn compose_error(query: &Query<'_>, rcode: Rcode, ede: Option<Ede<'_>>, out: &mut Vec<u8>) {
     Composed::begin(query, out).finish(rcode, 0, ede);
@@ -111,6 +148,8 @@ struct Composed<'a> {
     query: &'a Query<'a>,
     out: &'a mut Vec<u8>,
     answers: u16,
+    /// Those of the header besides the ones that every answer has.
+    flags: u16,
 }
 
 impl<'a> Composed<'a> {
@@ -119,7 +158,7 @@ impl<'a> Composed<'a> {
         out.clear();
         out.extend_from_slice(&[0; HEADER_LEN]);
         out.extend_from_slice(query.question);
-        Self { query, out, answers: 0 }
+        Self { query, out, answers: 0, flags: 0 }
     }
 
     fn record(&mut self, owner: Option<NameRef<'_>>, rtype: u16, ttl_secs: u32, rdata: &[u8]) {
@@ -139,10 +178,17 @@ impl<'a> Composed<'a> {
     }
 
     fn finish_negative(self, rcode: Rcode, ttl_secs: u32, ede: Option<Ede<'_>>) {
-        // The zone's apex is the parent of the QNAME, which begins behind its first label.
-        match self.query.name().parent() {
-            Some(parent) if !parent.is_root() => {
-                let behind = self.query.name().as_wire().len() - parent.as_wire().len() + HEADER_LEN;
+        let parent = self.query.name().parent();
+        self.finish_below(parent, rcode, ttl_secs, ede);
+    }
+
+    /// Ends with the SOA of a zone at this apex; `None`: the root.
+    fn finish_below(self, apex: Option<NameRef<'_>>, rcode: Rcode, ttl_secs: u32, ede: Option<Ede<'_>>) {
+        let name = self.query.name();
+        match apex {
+            // It is the end of the QNAME.
+            Some(apex) if !apex.is_root() && name.as_wire().ends_with(apex.as_wire()) => {
+                let behind = name.as_wire().len() - apex.as_wire().len() + HEADER_LEN;
                 self.out.extend_from_slice(&pointer(behind));
             }
             _ => self.out.push(0),
@@ -155,10 +201,10 @@ impl<'a> Composed<'a> {
     }
 
     fn finish(self, rcode: Rcode, authorities: u16, ede: Option<Ede<'_>>) {
-        let Self { query, out, answers } = self;
+        let Self { query, out, answers, flags } = self;
         let rcode = rcode as u16;
         let additionals = u16::from(query.edns.is_some());
-        let flags = query.answer_flags() | (rcode & 0x0f);
+        let flags = query.answer_flags() | flags | (rcode & 0x0f);
         let header = [query.id, flags, 1, answers, authorities, additionals].map(u16::to_be_bytes);
         super::patch(out, 0, header.as_flattened());
         push_opt(out, query, rcode, ede);

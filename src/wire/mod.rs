@@ -5,14 +5,17 @@
 
 mod answer;
 mod behalf;
+mod inward;
 mod query;
 mod stored;
 mod types;
 
 pub use answer::{
-    AnswerRecord, Ede, compose_addresses, compose_error, compose_negative, compose_records, compose_truncated,
+    AnswerRecord, Ede, Negative, compose_addresses, compose_error, compose_negative, compose_own,
+    compose_records, compose_truncated,
 };
 pub use behalf::Behalf;
+pub use inward::Inward;
 pub use query::{Edns, Malformed, Query, is_query, parse};
 pub use stored::{OwnedRecord, Served, Stored, StoredError};
 pub use types::{type_by_name, type_name};
@@ -38,10 +41,12 @@ pub mod qtype {
     pub const A: u16 = 1;
     pub const CNAME: u16 = 5;
     pub const SOA: u16 = 6;
+    pub const PTR: u16 = 12;
     pub const HINFO: u16 = 13;
     pub const AAAA: u16 = 28;
     pub const TXT: u16 = 16;
     pub const OPT: u16 = 41;
+    pub const DS: u16 = 43;
     pub const SVCB: u16 = 64;
     pub const HTTPS: u16 = 65;
     pub const ANY: u16 = 255;
@@ -61,6 +66,8 @@ pub const HEADER_LEN: usize = 12;
 
 /// The answer was cut short (RFC 1035 section 4.1.1).
 const TC: u16 = 0x0200;
+/// The answer is by a server of the zone itself (RFC 1035 section 4.1.1).
+const AA: u16 = 0x0400;
 
 fn patch(message: &mut [u8], at: usize, octets: &[u8]) {
     if let Some(target) = message.get_mut(at..at + octets.len()) {

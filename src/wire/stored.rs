@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::Inward;
 use super::answer::{AnswerRecord, push_opt};
 use super::{
     CLASS_IN, Ede, HEADER_LEN, Query, RecordFrame, TC, patch, qtype, read_name, read_record, read_u16,
@@ -21,6 +22,8 @@ pub struct Stored {
     question_len: u16,
     rcode: u16,
     authentic: bool,
+    /// Whether one of its addresses leads into the house, or nowhere.
+    inward: Option<Inward>,
     /// How long it may be kept, in seconds: the least TTL of its records, or the SOA's word for negative answers.
     ttl_secs: u32,
 }
@@ -99,6 +102,7 @@ impl Stored {
         };
         let mut stored = Self {
             targets: Box::default(),
+            inward: None,
             question_len: u16::try_from(question_end - HEADER_LEN).ok()?,
             authentic,
             ttl_offsets: ttl_offsets.into(),
@@ -107,6 +111,7 @@ impl Stored {
             ttl_secs,
         };
         stored.targets = stored.read_targets();
+        stored.inward = stored.addresses().filter_map(Inward::of).max();
         Some(stored)
     }
 
@@ -138,21 +143,24 @@ impl Stored {
         self.ttl_secs = clamp(self.ttl_secs);
     }
 
+    /// Forgets that somebody says to have validated it.
+    pub fn distrust(&mut self) {
+        self.authentic = false;
+    }
+
     /// The RCODE, extended ones included.
     pub const fn rcode(&self) -> u16 {
         self.rcode
     }
 
-    /// The addresses in its answer section.
+    /// The addresses in its answer section: of A and AAAA records, and the hints of SVCB and HTTPS records.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.answer_section().filter_map(|(_, record)| {
-            let rdata = self.message.get(record.rdata)?;
-            match record.rtype {
-                qtype::A => <[u8; 4]>::try_from(rdata).ok().map(IpAddr::from),
-                qtype::AAAA => <[u8; 16]>::try_from(rdata).ok().map(IpAddr::from),
-                _ => None,
-            }
-        })
+        self.answer_section().flat_map(|(_, record)| Addresses::of(&self.message, &record))
+    }
+
+    /// Whether one of those addresses leads into the house, or nowhere: what is of the house decides.
+    pub const fn inward(&self) -> Option<Inward> {
+        self.inward
     }
 
     /// The names that its answer section leads to: targets of CNAME, SVCB and HTTPS records.
@@ -252,6 +260,68 @@ impl Stored {
     fn flags(&self, query: &Query<'_>) -> u16 {
         let authentic = if self.authentic && query.wants_authentic_data() { AD } else { 0 };
         query.answer_flags() | authentic | (self.rcode & 0x0f)
+    }
+}
+
+/// The addresses of one record, as they stand one behind the other.
+struct Addresses<'a> {
+    /// Addresses of one family.
+    run: &'a [u8],
+    is_ipv6: bool,
+    /// SvcParams that are not read yet.
+    parameters: &'a [u8],
+}
+
+/// SvcParamKeys (RFC 9460 section 14.3.2).
+const IPV4HINT: u16 = 4;
+const IPV6HINT: u16 = 6;
+
+impl<'a> Addresses<'a> {
+    fn of(message: &'a [u8], record: &RecordFrame) -> Self {
+        let rdata = message.get(record.rdata.clone()).unwrap_or_default();
+        let none = Self { run: &[], is_ipv6: false, parameters: &[] };
+        match record.rtype {
+            qtype::A if rdata.len() == 4 => Self { run: rdata, ..none },
+            qtype::AAAA if rdata.len() == 16 => Self { run: rdata, is_ipv6: true, ..none },
+            qtype::SVCB | qtype::HTTPS => {
+                // SvcPriority, then TargetName, which is not compressed (RFC 9460 section 2.2).
+                let behind = rdata.get(2..).and_then(|rest| rest.get(skip_name(rest, 0)?..));
+                Self { parameters: behind.unwrap_or_default(), ..none }
+            }
+            _ => none,
+        }
+    }
+
+    /// Goes on to the next parameter; `None` when there is none left.
+    fn next_parameter(&mut self) -> Option<()> {
+        let key = read_u16(self.parameters, 0)?;
+        let length = usize::from(read_u16(self.parameters, 2)?);
+        let (value, rest) = self.parameters.get(4..)?.split_at_checked(length)?;
+        self.parameters = rest;
+        if matches!(key, IPV4HINT | IPV6HINT) {
+            (self.run, self.is_ipv6) = (value, key == IPV6HINT);
+        }
+        Some(())
+    }
+}
+
+impl Iterator for Addresses<'_> {
+    type Item = IpAddr;
+
+    fn next(&mut self) -> Option<IpAddr> {
+        loop {
+            let address = if self.is_ipv6 {
+                self.run.split_first_chunk::<16>().map(|(octets, rest)| (IpAddr::from(*octets), rest))
+            } else {
+                self.run.split_first_chunk::<4>().map(|(octets, rest)| (IpAddr::from(*octets), rest))
+            };
+            if let Some((address, rest)) = address {
+                self.run = rest;
+                return Some(address);
+            }
+            self.run = &[];
+            self.next_parameter()?;
+        }
     }
 }
 

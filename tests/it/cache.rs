@@ -111,7 +111,7 @@ fn times_to_live_are_held_to_what_is_configured() {
 fn answers_are_forgotten_when_a_person_says_so() {
     let upstream = Upstream::generous();
     let daemon = Daemon::start(upstream.address, "");
-    let names = ["example", "www.example", "example.net"];
+    let names = ["shop.example", "www.shop.example", "shop.net"];
     let ask_all = || {
         for name in names {
             Ask::new(name, RecordType::A).of(daemon.dns);
@@ -119,14 +119,14 @@ fn answers_are_forgotten_when_a_person_says_so() {
         upstream.asked()
     };
     assert_eq!((ask_all(), ask_all()), (3, 3));
-    let said = daemon.run(&["cache", "flush", "Example"]);
+    let said = daemon.run(&["cache", "flush", "Shop.example"]);
     assert_eq!(
         said,
-        "One answer about example is forgotten. Devices may keep theirs until their time is over.\n"
+        "One answer about shop.example is forgotten. Devices may keep theirs until their time is over.\n"
     );
     assert_eq!(ask_all(), 4);
-    let said = daemon.run(&["cache", "flush", "example", "--below"]);
-    assert!(said.starts_with("2 answers about example and what is below it are forgotten."), "{said}");
+    let said = daemon.run(&["cache", "flush", "shop.example", "--below"]);
+    assert!(said.starts_with("2 answers about shop.example and what is below it are forgotten."), "{said}");
     assert_eq!(ask_all(), 6);
     assert!(daemon.run(&["cache", "flush"]).starts_with("3 answers are forgotten."));
     assert_eq!(ask_all(), 9);

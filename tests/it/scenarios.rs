@@ -22,8 +22,9 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    answers_adblock answers_forged forwarding history lists_adblock lists_cname lists_dnsmasq lists_hosts lists_regex lists_rpz
-    lists_unbound mode_custom mode_nodata mode_nxdomain mode_refused own_rules own_rules_of_a_device precedence sinkhole upstream_silent
+    answers_adblock answers_forged answers_inward forwarding history lists_adblock lists_cname lists_dnsmasq lists_hosts lists_ip
+    lists_regex lists_rpz lists_unbound mode_custom mode_nodata mode_nxdomain mode_refused names_local names_special
+    names_special_forwarded own_rules own_rules_of_a_device precedence sinkhole upstream_silent
 }
 
 #[test]

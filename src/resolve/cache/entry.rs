@@ -1,5 +1,6 @@
 //! What is kept of a question: an answer, or that there was none; and how it may be served.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -63,12 +64,15 @@ impl Answer {
 
     /// One that was kept before and has its TTLs already.
     pub(super) fn with_time(
-        stored: Stored,
+        mut stored: Stored,
         upstream: Arc<str>,
         at: Instant,
         fresh_for: Duration,
         options: &CacheOptions,
     ) -> Self {
+        if !is_on_a_safe_way(&upstream) {
+            stored.distrust();
+        }
         let is_refreshed = options.prefetch && REFRESH_TTL_MIN_SECS <= fresh_for.as_secs();
         Self {
             stored,
@@ -125,6 +129,17 @@ impl Failure {
 
     pub(super) fn holds(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < self.kept
+    }
+}
+
+/// Whether nobody can have changed an answer of this upstream on its way: its AD bit says something only then (RFC 4035
+/// section 4.9.3, RFC 6840 section 5.7). Within this machine plain DNS is as good as any.
+fn is_on_a_safe_way(upstream: &str) -> bool {
+    match upstream.split_once("://") {
+        Some(("udp" | "tcp", socket)) => {
+            socket.parse::<SocketAddr>().is_ok_and(|socket| socket.ip().is_loopback())
+        }
+        _ => true,
     }
 }
 
@@ -218,5 +233,24 @@ impl Deref for Cached {
 
     fn deref(&self) -> &Stored {
         self.answer()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_dns_over_a_network_is_no_safe_way() {
+        for safe in
+            ["udp://127.0.0.1:53", "tcp://[::1]:5353", "tls://9.9.9.9:853", "https://dns.quad9.net/dns-query"]
+        {
+            assert!(is_on_a_safe_way(safe), "{safe}");
+        }
+        for unsafe_way in
+            ["udp://9.9.9.9:53", "tcp://192.168.1.1:53", "udp://[2620:fe::fe]:53", "udp://router.example:53"]
+        {
+            assert!(!is_on_a_safe_way(unsafe_way), "{unsafe_way}");
+        }
     }
 }

@@ -19,9 +19,9 @@ use arc_swap::ArcSwap;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
+use super::pool::Answered;
 use super::question::{Asked, Question};
 use super::snapshot::Remembered;
-use super::upstream::Answered;
 use super::{Unresolved, UnresolvedKind};
 use crate::name::DomainName;
 use counts::Counts;

@@ -14,6 +14,7 @@ mod erase;
 mod export;
 mod history;
 mod list_types;
+mod local;
 mod rules;
 mod types;
 
@@ -59,6 +60,7 @@ fn granted(message: Option<String>, slow: &str) -> Granted {
 pub(super) fn routes() -> Router<Arc<Web>> {
     Router::new()
         .route("/api/v1/status", get(status))
+        .route("/api/v1/upstreams", get(upstreams))
         .route("/api/v1/totals", get(history::totals))
         .route("/api/v1/hours", get(history::hours))
         .route("/api/v1/trackers", get(history::trackers))
@@ -94,6 +96,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/rules", get(rules::rules).post(rules::write).delete(rules::forget))
         .route("/api/v1/rules/keep", post(rules::keep))
         .route("/api/v1/explain", get(rules::explain))
+        .route("/api/v1/local", get(local::names))
         .route("/api/v1/cache", get(cache::status))
         .route("/api/v1/cache/flush", post(cache::flush))
         .route("/api/v1/openapi.json", get(description))
@@ -104,6 +107,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
     info(title = "pixelsink", description = "Which device was tracked by whom, with what, how often."),
     paths(
         status,
+        upstreams,
         history::totals,
         history::hours,
         history::trackers,
@@ -143,6 +147,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         rules::keep,
         rules::forget,
         rules::explain,
+        local::names,
         cache::status,
         cache::flush,
     ),
@@ -152,6 +157,12 @@ struct Description;
 
 async fn description() -> Response {
     Json(Description::openapi()).into_response()
+}
+
+/// Who is asked for what is not blocked, and how they answer.
+#[utoipa::path(get, path = "/api/v1/upstreams", responses((status = 200, body = Vec<UpstreamHealth>)))]
+async fn upstreams(State(web): State<Arc<Web>>) -> Answer<Vec<UpstreamHealth>> {
+    Ok(Json((web.parts.about)().upstreams.iter().map(Into::into).collect()))
 }
 
 /// How the daemon is, and what is wrong with it.
@@ -222,7 +233,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 36, "{paths:?}");
+        assert_eq!(paths.len(), 38, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

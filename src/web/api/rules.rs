@@ -97,6 +97,7 @@ pub(super) async fn explain(
     let rules = web.parts.policy.current().explain(&question);
     let attribution = web.parts.catalogue.current().attribute(name.as_ref());
     let mut explanation = Explanation::new(&name, &rules, &attribution);
+    explanation.local = web.parts.local.current().describe(name.as_ref());
     let decides = rules.first().filter(|first| !first.own);
     explanation.list_about = decides.and_then(|first| web.parts.feed.describe(&first.rule.list));
     for (explained, rule) in rules.iter().zip(&mut explanation.rules) {

@@ -13,6 +13,7 @@ use crate::event::{QueryEvent, qtype_name};
 use crate::feed::{Origin, OwnRuleStatus, SourceStatus};
 use crate::history;
 use crate::list;
+use crate::local::Listed;
 use crate::name::DomainName;
 use crate::policy;
 use crate::tracker::Attribution;
@@ -74,20 +75,46 @@ pub struct Status {
 pub struct UpstreamHealth {
     /// Where it is, as it is configured.
     pub address: String,
+    /// How it is spoken to: `udp`, `tcp`, `tls`, `https`, `h3` or `quic`.
+    pub transport: String,
+    /// The names that it is asked for; null where it is asked for all that have no route.
+    pub route: Option<String>,
+    /// How it is: `well`, `failing`, or `unasked` when nothing is known yet.
+    pub state: String,
     /// How many questions it answered.
     pub answered: u64,
     /// How many tries failed.
     pub failed: u64,
     /// The smoothed time to an answer; null before the first one.
     pub latency_us: Option<u32>,
+    /// How many connections were opened to it, each with a handshake.
+    pub connections: u64,
+    /// How many of them took up the session of an earlier one.
+    pub resumed: u64,
     /// What went wrong last, while it is asked last because of that.
     pub problem: Option<String>,
 }
 
 impl From<&crate::web::Upstream> for UpstreamHealth {
     fn from(upstream: &crate::web::Upstream) -> Self {
-        let crate::web::Upstream { address, answered, failed, latency_us, problem } = upstream.clone();
-        Self { address, answered, failed, latency_us, problem }
+        let crate::web::Upstream {
+            address,
+            transport,
+            route,
+            answered,
+            failed,
+            latency_us,
+            connections,
+            resumed,
+            problem,
+        } = upstream.clone();
+        let state = match (&problem, latency_us) {
+            (Some(_), _) => "failing",
+            (None, Some(_)) => "well",
+            (None, None) => "unasked",
+        };
+        let (transport, state) = (transport.to_owned(), state.to_owned());
+        Self { address, transport, route, state, answered, failed, latency_us, connections, resumed, problem }
     }
 }
 
@@ -773,6 +800,9 @@ pub struct Explanation {
     pub name: String,
     /// What would be said of it.
     pub verdict: Verdict,
+    /// What this machine answers of itself, for people: a name of the house, or one that never leaves it. It counts before
+    /// lists, and after the person's own rules. Null: nothing.
+    pub local: Option<String>,
     /// Whose it is.
     pub who: Who,
     /// What the list is whose rule decides, in one line; null when it is a rule of the person's own or nobody says.
@@ -781,6 +811,31 @@ pub struct Explanation {
     pub rules: Vec<ExplainedRule>,
     /// What would change if a list were removed: only the lists without which something would.
     pub without: Vec<WithoutList>,
+}
+
+/// A name that this machine answers itself.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct LocalName {
+    /// The name; `*.` before it stands for all names below.
+    pub name: String,
+    /// The type of its record, and the data where they are an address or a name: `A 192.168.1.5`.
+    pub record: String,
+    /// How long clients may keep it, in seconds.
+    pub ttl_secs: u32,
+    /// Where it comes from, for people.
+    pub from: String,
+}
+
+impl From<&Listed<'_>> for LocalName {
+    fn from(listed: &Listed<'_>) -> Self {
+        let star = if listed.is_wildcard { "*." } else { "" };
+        Self {
+            name: format!("{star}{}", listed.name),
+            record: listed.record.describe(),
+            ttl_secs: listed.record.ttl_secs,
+            from: listed.record.origin.to_string(),
+        }
+    }
 }
 
 /// One rule that covers a name.
@@ -837,6 +892,14 @@ impl Explanation {
         });
         let without = without.collect();
         let rules = rules.iter().map(explained).collect();
-        Self { name: name.to_string(), verdict, who: attribution.into(), list_about: None, rules, without }
+        Self {
+            name: name.to_string(),
+            verdict,
+            local: None,
+            who: attribution.into(),
+            list_about: None,
+            rules,
+            without,
+        }
     }
 }

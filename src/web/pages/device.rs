@@ -11,7 +11,9 @@ use super::device_settings::DeviceSettings;
 use super::{Page, page};
 use crate::device::DeviceKey;
 use crate::history::{CompanyCount, EventFilter, NameCount};
+use crate::name::DomainName;
 use crate::policy::{Question, Verdict};
+use crate::tracker::is_doh_host;
 use crate::web::Web;
 use crate::web::chart::{Chart, Of};
 use crate::web::company::{Change, CompanyRow, KindRow, change_of, is_comparable};
@@ -25,6 +27,10 @@ use crate::web::view::{EventRow, Frame, Moment, NameLink, RuleButton, Tab, Times
 const COMPANIES_MAX: usize = 15;
 /// How many names are shown.
 const NAMES_MAX: u32 = 25;
+/// How many names of public resolvers are shown.
+const RESOLVERS_MAX: usize = 4;
+/// Among how many names of a week those of public resolvers are looked for: more than a device asks for.
+const BYPASS_NAMES_MAX: u32 = 5_000;
 /// How many of the latest hits are shown.
 const LATEST_MAX: u32 = 25;
 /// Over how many hours the days of the week are told apart: four weeks.
@@ -46,6 +52,10 @@ pub(super) struct DevicePage {
     pub(super) last_seen: Option<Moment>,
     /// Its last seven days in a sentence.
     pub(super) headline: String,
+    /// Names of public resolvers that it asked for in the last seven days: it may go around this one.
+    pub(super) resolvers: Vec<NameLink>,
+    /// Whether these names are blocked for all.
+    pub(super) resolvers_blocked: bool,
     pub(super) hits_today: String,
     pub(super) queries_today: String,
     pub(super) share_today: String,
@@ -89,7 +99,7 @@ pub(super) async fn show(
     let (week, week_before) = (Period::Week.span(&times), Period::Week.before(&times));
     let latest =
         EventFilter { device: Some(key), hits_only: true, limit: LATEST_MAX, ..EventFilter::default() };
-    let (devices, today, by_hour, companies, of_week, four_weeks, names, latest) = tokio::try_join!(
+    let (devices, today, by_hour, companies, of_week, four_weeks, names, of_week_names, latest) = tokio::try_join!(
         history.devices(span),
         history.totals(times.today(), Some(key)),
         history.hours(span, Some(key)),
@@ -97,6 +107,7 @@ pub(super) async fn show(
         history.companies(week, Some(week_before), Some(key), u32::MAX),
         history.hours(times.last_hours(RHYTHM_HOURS), Some(key)),
         history.names(span, Some(key), false, NAMES_MAX),
+        history.names(week, Some(key), false, BYPASS_NAMES_MAX),
         history.events(latest),
     )?;
     let count = devices.into_iter().find(|count| count.device.key == key);
@@ -108,18 +119,19 @@ pub(super) async fn show(
     };
     let frame = Frame::new(&web, &uri, Tab::Devices);
     let policy = web.parts.policy.current();
+    let is_blocked =
+        |name: &DomainName| matches!(policy.judge(&Question::of(&device, name.as_ref())), Verdict::Block(_));
     let name_row = |count: &NameCount| NameRow {
         name: (&count.name).into(),
         behind: count.behind.as_ref().map(Into::into),
         who: Who::behind(&count.attribution),
         hits: format::count(count.totals.hits),
         queries: format::count(count.totals.queries),
-        button: {
-            let is_blocked =
-                matches!(policy.judge(&Question::of(&device, count.name.as_ref())), Verdict::Block(_));
-            RuleButton::against_on(&policy, &device, is_blocked, &count.name, &frame.here)
-        },
+        button: RuleButton::against_on(&policy, &device, is_blocked(&count.name), &count.name, &frame.here),
     };
+    let resolvers: Vec<_> = of_week_names.iter().filter(|count| is_doh_host(count.name.as_ref())).collect();
+    let resolvers_blocked = resolvers.iter().all(|count| is_blocked(&count.name));
+    let resolvers = resolvers.iter().take(RESOLVERS_MAX).map(|count| (&count.name).into()).collect();
     let names = names.iter().map(name_row).collect();
     let (key, zone) = (key.to_string(), &times.time_zone);
     let of = Of { device: Some(&key), company: None };
@@ -143,6 +155,8 @@ pub(super) async fn show(
         first_seen: count.as_ref().map(|count| times.ago(count.first_seen)),
         last_seen: count.as_ref().map(|count| times.ago(count.last_seen)),
         headline,
+        resolvers,
+        resolvers_blocked,
         hits_today: format::count(today.hits),
         queries_today: format::counted(today.queries, "question", "questions"),
         share_today: format::share(today.hits, today.queries),

@@ -50,6 +50,8 @@ pub(super) struct Explanation {
     pub(super) name: String,
     /// `blocked`, `allowed` or `passed`.
     pub(super) word: &'static str,
+    /// What this machine answers of itself, where no rule of the person's own comes before it.
+    pub(super) local: Option<String>,
     pub(super) rules: Vec<RuleRow>,
     /// What would be said of it without one of the lists, where that is something else.
     pub(super) without: Vec<WithoutRow>,
@@ -127,6 +129,7 @@ impl Explanation {
         };
         Self {
             word,
+            local: None,
             without,
             rules: rules.into_iter().enumerate().map(row).collect(),
             who: attribution.into(),
@@ -169,6 +172,8 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
             }
             let decides = rules.first().filter(|first| !first.own).map(|first| Arc::clone(&first.rule.list));
             let mut explanation = Explanation::new(&name, rules, &policy, &attribution, &frame.here);
+            let is_own = explanation.rules.first().is_some_and(|first| first.own);
+            explanation.local = web.parts.local.current().describe(name.as_ref()).filter(|_| !is_own);
             explanation.list_about = decides.and_then(|list| web.parts.feed.describe(&list));
             for (row, places) in explanation.rules.iter_mut().zip(places) {
                 row.places = places;

@@ -39,9 +39,13 @@ pub(super) struct Health {
 /// One upstream.
 pub(super) struct UpstreamRow {
     pub(super) address: String,
+    /// The names that it is asked for, where it is not asked for all.
+    pub(super) route: Option<String>,
     pub(super) latency: String,
     pub(super) answered: String,
     pub(super) failed: String,
+    /// How many connections there were, where there are any.
+    pub(super) connections: Option<String>,
     pub(super) problem: Option<String>,
 }
 
@@ -49,11 +53,21 @@ impl From<&Upstream> for UpstreamRow {
     fn from(upstream: &Upstream) -> Self {
         Self {
             address: upstream.address.clone(),
+            route: upstream.route.clone(),
             latency: upstream.latency_us.map_or_else(|| "not asked yet".to_owned(), latency),
             answered: format::count(upstream.answered),
             failed: format::count(upstream.failed),
+            connections: (0 < upstream.connections).then(|| connections(upstream)),
             problem: upstream.problem.clone(),
         }
+    }
+}
+
+fn connections(upstream: &Upstream) -> String {
+    let opened = format::counted(upstream.connections, "connection", "connections");
+    match (upstream.is_plain(), upstream.resumed) {
+        (true, _) | (false, 0) => opened,
+        (false, resumed) => format!("{opened}, {} resumed", format::count(resumed)),
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Asked {
 #[template(path = "known_lists.html")]
 pub(super) struct KnownListsPage {
     pub(super) frame: Frame,
-    pub(super) formats: [&'static str; 8],
+    pub(super) formats: [&'static str; 9],
     /// What is searched for.
     pub(super) query: String,
     /// `107 lists`.

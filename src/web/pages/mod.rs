@@ -13,6 +13,7 @@ mod help;
 mod known_lists;
 mod list;
 mod lists;
+mod local;
 mod log;
 mod news;
 mod overview;
@@ -49,6 +50,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/catalogues", get(catalogues::show))
         .route("/known-lists", get(known_lists::show))
         .route("/rules", get(rules::show))
+        .route("/local", get(local::show))
         .route("/health", get(health::show))
         .route("/help", get(help::show))
         .route("/explain", get(explain::show))

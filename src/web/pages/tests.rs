@@ -19,7 +19,7 @@ use crate::list::{Action, OwnRule, ParseOptions, parse};
 use crate::name::DomainName;
 use crate::policy::{self, Explained, Policy, RuleRef};
 use crate::tracker::{Attribution, Kind, Tracker};
-use crate::web::api::Catalogue;
+use crate::web::api::{Catalogue, LocalName};
 use crate::web::chart::{Chart, Of};
 use crate::web::company::{CompanyRow, KindRow};
 use crate::web::errors::ErrorPage;
@@ -253,6 +253,8 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         queries_today: "2 questions".into(),
         share_today: "50 %".into(),
         headline: text(),
+        resolvers: vec![(&hostile_name()).into()],
+        resolvers_blocked: false,
         periods: Period::Day.links(HOSTILE),
         period: Period::Day,
         chart: chart(),
@@ -507,9 +509,11 @@ fn hostile_texts_stay_texts_on_the_pages_of_health_and_help() {
         memory: Some(text()),
         upstreams: vec![health::UpstreamRow {
             address: text(),
+            route: Some(text()),
             latency: text(),
             answered: text(),
             failed: text(),
+            connections: Some(text()),
             problem: Some(text()),
         }],
         cache: crate::web::api::CacheStatus::default().into(),
@@ -625,6 +629,14 @@ fn hostile_texts_stay_texts_on_the_page_of_a_list() {
         ["accept", "accept-rule", "accept-all-rules", "roll-back", "follow", "refresh", "remove"].map(sends),
         [2, 2, 1, 1, 1, 1, 1]
     );
+}
+
+#[test]
+fn hostile_texts_stay_texts_on_the_page_of_local_names() {
+    let text = || HOSTILE.to_owned();
+    let name = LocalName { name: text(), record: text(), ttl_secs: 60, from: text() };
+    check(&local::LocalPage { frame: frame(), names: vec![name], untold: 3 });
+    check(&local::LocalPage { frame: frame(), names: Vec::new(), untold: 0 });
 }
 
 #[test]

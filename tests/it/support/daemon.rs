@@ -49,6 +49,17 @@ impl Home {
         std::fs::write(self.config(), text).unwrap();
     }
 
+    /// The same with more to say about upstreams: what stands under `[upstream]`.
+    pub(crate) fn configure_upstream(&self, upstream: &str, more: &str) {
+        let data = self.path().join("data");
+        let text = format!(
+            "data_dir = \"{}\"\ndns.listen = [\"127.0.0.1:0\"]\nweb.listen = [\"127.0.0.1:0\"]\nhistory.flush = \"1s\"\n{more}\n\
+             [upstream]\n{upstream}\n",
+            data.display()
+        );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
     /// Starts a daemon here and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(&self) -> Daemon {

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod daemon;
+pub(crate) mod encrypted;
 pub(crate) mod list_server;
 pub(crate) mod upstream;
 

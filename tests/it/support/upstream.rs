@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, HTTPS, SOA, SVCB, TXT};
+use hickory_proto::rr::rdata::svcb::{IpHint, SvcParamKey, SvcParamValue};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, HTTPS, PTR, SOA, SVCB, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 
 /// What it answers to a question: `None` is silence.
@@ -25,6 +26,8 @@ struct Shared {
     asked: AtomicUsize,
     over_tcp: AtomicUsize,
     stopped: AtomicBool,
+    /// Whether the script sees names in the case in which they came; else in lower case, and the answer has the case that came.
+    sees_case: AtomicBool,
 }
 
 impl Upstream {
@@ -44,6 +47,7 @@ impl Upstream {
             asked: AtomicUsize::new(0),
             over_tcp: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
+            sees_case: AtomicBool::new(false),
         });
         let (on_udp, on_tcp) = (Arc::clone(&shared), Arc::clone(&shared));
         std::thread::spawn(move || on_udp.serve_udp(&udp));
@@ -57,6 +61,12 @@ impl Upstream {
             }
         });
         Self { address, shared }
+    }
+
+    /// From now on its script sees names as they came, and says how they are in its answers.
+    pub(crate) fn seeing_case(self) -> Self {
+        self.shared.sees_case.store(true, Ordering::Relaxed);
+        self
     }
 
     /// An upstream that knows 198.51.100.1 and 2001:db8::1 for every name, with a TTL of 300 seconds.
@@ -113,7 +123,19 @@ impl Shared {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let over_tcp = self.tcp_script.lock().unwrap().clone().filter(|_| tcp);
         let script = over_tcp.unwrap_or_else(|| Arc::clone(&self.script.lock().unwrap()));
-        script(&Message::from_vec(packet).unwrap())
+        let mut question = Message::from_vec(packet).unwrap();
+        if self.sees_case.load(Ordering::Relaxed) {
+            return script(&question);
+        }
+        let came = question.queries.clone();
+        for query in &mut question.queries {
+            query.name = query.name.to_lowercase();
+        }
+        let mut answer = script(&question)?;
+        if answer.queries == question.queries {
+            answer.queries = came;
+        }
+        Some(answer)
     }
 
     fn serve_udp(&self, socket: &UdpSocket) {
@@ -187,7 +209,21 @@ pub(crate) fn record(text: &str) -> Record {
         "AAAA" => RData::AAAA(data.parse().unwrap()),
         "CNAME" => RData::CNAME(CNAME(name(data))),
         "TXT" => RData::TXT(TXT::new(vec![data.to_owned()])),
-        "HTTPS" => RData::HTTPS(HTTPS(SVCB::new(data.parse().unwrap(), name(more[0]), Vec::new()))),
+        "PTR" => RData::PTR(PTR(name(data))),
+        "HTTPS" => {
+            let hints = more.iter().filter_map(|word| match word.split_once('=')? {
+                ("ipv4hint", address) => Some((
+                    SvcParamKey::Ipv4Hint,
+                    SvcParamValue::Ipv4Hint(IpHint(vec![address.parse().unwrap()])),
+                )),
+                ("ipv6hint", address) => Some((
+                    SvcParamKey::Ipv6Hint,
+                    SvcParamValue::Ipv6Hint(IpHint(vec![address.parse().unwrap()])),
+                )),
+                _ => None,
+            });
+            RData::HTTPS(HTTPS(SVCB::new(data.parse().unwrap(), name(more[0]), hints.collect())))
+        }
         _ => panic!("no records of type {rtype} in scenarios"),
     };
     Record::from_rdata(name(owner), ttl.parse().unwrap(), data)

@@ -1,0 +1,213 @@
+//! The upstreams for some names: which is asked first, how long it may take, and what is tried when it fails.
+//!
+//! A client never waits for an upstream that is known to be silent, if there is another: whether it answers again is found out by
+//! asking it the same question beside.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
+
+use super::bootstrap::Bootstrap;
+use super::options::{Strategy, UpstreamOptions};
+use super::upstream::{RESEND_AFTER, TryError, Upstream};
+use super::{Question, Unresolved, UnresolvedKind, UpstreamStatus, strategy};
+use crate::clock::Clock;
+use crate::wire::Stored;
+
+/// How long one try may take.
+const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long all tries may take. A client asks again after 5 seconds (glibc, Windows) and should have its answer before.
+const TRIES_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// How many tries a question gets over all upstreams, and from one of them, so that no outage multiplies the questions.
+const TRIES_MAX: usize = 3;
+const TRIES_OF_ONE_MAX: usize = 2;
+/// How many questions may wait for upstreams at once: each holds memory and a part of a socket, and what comes beyond is told
+/// at once.
+const ASKS_MAX: usize = 4096;
+/// Where the fastest is asked, the others are asked too after so long, to know how fast they are.
+const COMPARE_EVERY: Duration = Duration::from_secs(30);
+
+/// An answer and who gave it.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    pub(super) answer: Arc<Stored>,
+    pub(super) upstream: Arc<str>,
+}
+
+pub(super) struct Pool {
+    upstreams: Vec<Arc<Upstream>>,
+    strategy: Strategy,
+    seed: u64,
+    /// The names that it is for, for people.
+    route: Arc<str>,
+    asks: Semaphore,
+}
+
+/// A try that is over.
+struct Tried {
+    upstream: Arc<Upstream>,
+    outcome: Result<Stored, TryError>,
+    begun: Instant,
+}
+
+impl Pool {
+    pub(super) fn new(
+        servers: &[UpstreamOptions],
+        strategy: Strategy,
+        route: Arc<str>,
+        bootstrap: &Arc<Bootstrap>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let upstream = |options| Arc::new(Upstream::new(options, bootstrap, clock));
+        let seed = if strategy == Strategy::Spread { strategy::seed() } else { 0 };
+        let upstreams = servers.iter().map(upstream).collect();
+        Self { upstreams, strategy, seed, route, asks: Semaphore::new(ASKS_MAX) }
+    }
+
+    pub(super) fn status(&self) -> impl Iterator<Item = UpstreamStatus> {
+        self.upstreams.iter().map(|upstream| upstream.status(&self.route))
+    }
+
+    /// Asks one upstream after the other, those that work first, until one gives an answer.
+    pub(super) async fn ask(&self, question: &Question) -> Result<Answered, Unresolved> {
+        let Ok(_ask) = self.asks.try_acquire() else {
+            let why = format!("{ASKS_MAX} questions wait for upstreams already").into();
+            return Err(Unresolved { why, kind: UnresolvedKind::Overload });
+        };
+        let mut waiting: VecDeque<_> = self.strategy.order(&self.upstreams, question, self.seed).into();
+        self.probe(&waiting, question);
+        let tries_max = TRIES_MAX.min(waiting.len() * TRIES_OF_ONE_MAX);
+        let deadline = Instant::now() + TRIES_TIMEOUT;
+        let mut running = FuturesUnordered::new();
+        let mut failures = Failures::default();
+        let (mut tries, mut not_before, mut begun) = (0, Instant::now(), Instant::now());
+        // The last one that was begun, and when by its own clock.
+        let mut newest: Option<(Arc<Upstream>, u64)> = None;
+        // When tries were begun that are not waited for alone any more.
+        let mut doubted: Vec<Instant> = Vec::new();
+        loop {
+            while running.len() < self.strategy.width() + doubted.len()
+                && tries < tries_max
+                && Instant::now() < deadline
+            {
+                let Some(upstream) = waiting.pop_front() else { break };
+                if Instant::now() < not_before {
+                    sleep_until(not_before).await;
+                }
+                begun = Instant::now();
+                newest = Some((Arc::clone(&upstream), upstream.health.now_ms()));
+                running.push(attempt(upstream, question.clone(), begun, deadline, tries == 0));
+                tries += 1;
+            }
+            let doubt_at = begun + RESEND_AFTER;
+            let has_next = newest.is_some() && tries < tries_max && !waiting.is_empty();
+            let tried = tokio::select! {
+                tried = running.next() => match tried {
+                    Some(tried) => tried,
+                    None => break,
+                },
+                // Silence: the next one is asked too, unless only this name takes so long.
+                () = sleep_until(doubt_at), if has_next => {
+                    if newest.take().is_some_and(|(upstream, since_ms)| upstream.health.doubt(since_ms)) {
+                        doubted.push(begun);
+                    }
+                    continue;
+                }
+            };
+            let Tried { upstream, outcome, begun: since } = tried;
+            doubted.retain(|&begun| begun != since);
+            let error = match outcome {
+                Ok(answer) => {
+                    // What the others say is of interest for how they are.
+                    if !running.is_empty() {
+                        tokio::spawn(running.for_each(async |_| ()));
+                    }
+                    return Ok(Answered { answer: Arc::new(answer), upstream: Arc::clone(&upstream.label) });
+                }
+                Err(error) => error,
+            };
+            debug!(upstream = %upstream.label, name = %question.name, %error, "a try failed");
+            failures.add(&upstream.label, &error);
+            // One that said no would say it again.
+            if !matches!(error, TryError::Rcode(_)) {
+                let is_next_too = waiting.is_empty() && running.is_empty();
+                if is_next_too && error.is_silence() {
+                    not_before = since + RESEND_AFTER;
+                }
+                waiting.push_back(upstream);
+            }
+        }
+        Err(failures.into_unresolved())
+    }
+
+    /// Asks those beside whose state is not known: those that failed, when they were left alone for long enough, and those that
+    /// were not compared for long. No client waits for them.
+    fn probe(&self, order: &VecDeque<Arc<Upstream>>, question: &Question) {
+        let asked = order.iter().take(self.strategy.width());
+        if order.len() < 2 || asked.clone().all(|upstream| upstream.health.is_failing()) {
+            return;
+        }
+        let beside = order.iter().skip(self.strategy.width()).filter(|upstream| {
+            let health = &upstream.health;
+            if health.is_failing() {
+                health.down_for_ms() == 0
+            } else {
+                self.strategy.compares() && health.is_unasked_for(COMPARE_EVERY)
+            }
+        });
+        for upstream in beside.filter(|upstream| upstream.health.begin_probe()) {
+            let (upstream, question) = (Arc::clone(upstream), question.clone());
+            tokio::spawn(async move {
+                let deadline = Instant::now() + TRY_TIMEOUT;
+                let _noted = upstream.ask(&question, TRY_TIMEOUT, deadline, false).await;
+                upstream.health.end_probe();
+            });
+        }
+    }
+}
+
+async fn attempt(
+    upstream: Arc<Upstream>,
+    question: Question,
+    begun: Instant,
+    deadline: Instant,
+    resend: bool,
+) -> Tried {
+    let outcome = upstream.ask(&question, TRY_TIMEOUT, deadline, resend).await;
+    Tried { upstream, outcome, begun }
+}
+
+/// What tries came to that gave no answer.
+#[derive(Default)]
+struct Failures {
+    told: Vec<String>,
+    any_silence: bool,
+    all_busy: bool,
+}
+
+impl Failures {
+    fn add(&mut self, upstream: &str, error: &TryError) {
+        self.all_busy = (self.told.is_empty() || self.all_busy) && matches!(error, TryError::Busy);
+        self.any_silence |= error.is_silence();
+        self.told.push(format!("{upstream}: {error}"));
+    }
+
+    fn into_unresolved(mut self) -> Unresolved {
+        self.told.sort();
+        self.told.dedup();
+        let why =
+            if self.told.is_empty() { "no upstream is configured".to_owned() } else { self.told.join("; ") };
+        let kind = match self {
+            Self { all_busy: true, .. } => UnresolvedKind::Overload,
+            Self { any_silence: true, .. } => UnresolvedKind::Unreachable,
+            Self { .. } => UnresolvedKind::Refused,
+        };
+        Unresolved { why: why.into(), kind }
+    }
+}
