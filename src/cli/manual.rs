@@ -14,9 +14,8 @@ const NAME: &str = "pixelsink";
 
 /// Writes `man1/`, `man5/` and `completions/` below the directory.
 pub(super) fn write(directory: &Path) -> Result<(), CliError> {
-    let unwritable = |error: io::Error| {
-        CliError::Usage(format!("{} can't be written: {error}", directory.display()))
-    };
+    let unwritable =
+        |error: io::Error| CliError::Usage(format!("{} can't be written: {error}", directory.display()));
     write_all(directory).map_err(unwritable)
 }
 

@@ -160,10 +160,7 @@ mod tests {
                 "PIXELSINK_ERROR=half a body",
             ],
         );
-        check(
-            || tracing::info!("ready"),
-            &["PRIORITY=6", "SYSLOG_IDENTIFIER=pixelsink", "MESSAGE=ready"],
-        );
+        check(|| tracing::info!("ready"), &["PRIORITY=6", "SYSLOG_IDENTIFIER=pixelsink", "MESSAGE=ready"]);
     }
 
     #[test]

@@ -135,7 +135,9 @@ impl Listeners {
             };
             match listener {
                 Ok(listener) => bound.dns.push((address, listener)),
-                Err(error) if config.listen_is_named && !lacks_ipv6(&error.source) => return Err(error.into()),
+                Err(error) if config.listen_is_named && !lacks_ipv6(&error.source) => {
+                    return Err(error.into());
+                }
                 Err(error) => refused.push(error),
             }
         }

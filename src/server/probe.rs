@@ -12,7 +12,8 @@ use crate::event::{EventWriter, Told};
 
 /// `version.bind`, class CHAOS, type TXT, with the ID 0x7073: refused by the threads that answer before anybody decides about it,
 /// so that nothing is counted or remembered.
-const TO_THE_PORT: &[u8] = b"\x70\x73\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03";
+const TO_THE_PORT: &[u8] =
+    b"\x70\x73\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03";
 /// `. NS`, which is looked up in the rules and the cache.
 const TO_THE_CACHE: &[u8] = b"\x70\x73\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01";
 /// QR, the highest bit of the third octet, tells an answer from a question (RFC 1035 section 4.1.1).
