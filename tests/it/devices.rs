@@ -325,7 +325,8 @@ fn all_addresses_of_a_device_are_one_device_from_its_first_question_on() {
         let page = house.device_runs(&["curl", "-s", "http://10.77.0.1/api/v1/devices"]);
         let devices: Value = serde_json::from_str(&page).ok()?;
         let total: u64 = devices.as_array()?.iter().filter_map(|device| device["queries"].as_u64()).sum();
-        (total == 2).then_some(devices)
+        // Its neighbour entry may just be looked at anew.
+        (total == 2 && devices[0]["addresses"] != serde_json::json!([])).then_some(devices)
     });
     daemon.kill().unwrap();
     daemon.wait().unwrap();
