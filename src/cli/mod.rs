@@ -16,6 +16,7 @@ mod fix;
 mod lists;
 mod local;
 mod log;
+mod manual;
 mod news;
 mod output;
 mod passwd;
@@ -218,6 +219,12 @@ pub enum Subcommands {
     Status,
     /// Look at everything between a device and its answer, and say what to do about what is wrong.
     Doctor,
+    /// Write the manual pages and the completions of shells into a directory, for a package.
+    #[command(hide = true)]
+    Manual {
+        /// The directory.
+        directory: PathBuf,
+    },
 }
 
 /// What `passwd` does instead of setting the password.
@@ -530,12 +537,16 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
     match command {
         Subcommands::Check => return Ok(check::run(options, output)),
         Subcommands::Doctor => return doctor::run(options, output).await,
+        Subcommands::Manual { directory } => {
+            manual::write(&directory)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         _ => {}
     }
     // The daemon may go on with what the file said before; it is found all the same.
     let config = load_config(options).or_else(|error| Config::load_leniently(&error.file).ok_or(error))?;
     match command {
-        Subcommands::Run | Subcommands::Check | Subcommands::Doctor => {}
+        Subcommands::Run | Subcommands::Check | Subcommands::Doctor | Subcommands::Manual { .. } => {}
         Subcommands::Explain { name, device } => {
             explain::run(&name, device.as_deref(), &config, output).await?;
         }

@@ -11,6 +11,7 @@ mod erase;
 mod events;
 mod heap;
 mod hosts;
+mod journal;
 mod listeners;
 mod lists;
 mod local;
@@ -19,6 +20,7 @@ mod own_rules;
 mod running;
 mod socket;
 mod trackers;
+mod watchdog;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -16,7 +16,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::cache::{self, KeptAnswers};
@@ -26,7 +26,7 @@ use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
 use super::local::LocalNames;
-use super::{access, counters, data_dir, erase, heap, socket, trackers};
+use super::{access, counters, data_dir, erase, heap, socket, trackers, watchdog};
 use crate::access::Access;
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
@@ -294,8 +294,8 @@ impl Running {
     pub(super) async fn until_stopped(self: Arc<Self>, signals: Signals) -> anyhow::Result<()> {
         let Signals { mut terminate, mut interrupt, mut hangup } = signals;
         let reloads = self.reload_when_notified();
-        let watchdog = tokio::spawn(feed_watchdog());
-        notify(&[NotifyState::Ready]);
+        let watchdog = tokio::spawn(watchdog::feed(Arc::downgrade(&self)));
+        self.notify_ready();
         info!("ready");
         let mut failed = None;
         while failed.is_none() {
@@ -333,10 +333,32 @@ impl Running {
         wanted
     }
 
+    /// Tells systemd that everything is as it should be, and where.
+    fn notify_ready(&self) {
+        let listed = |addresses: Vec<SocketAddr>| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let (dns, page) = (listed(self.dns_addresses()), listed(self.listeners.page_addresses()));
+        watchdog::notify(&[
+            NotifyState::Ready,
+            NotifyState::Status(&format!("answering DNS on {dns}; the page is on {page}")),
+        ]);
+    }
+
+    /// What answers questions.
+    pub(super) const fn responder(&self) -> &Arc<Responder> {
+        &self.responder
+    }
+
+    /// The addresses on which queries are answered.
+    pub(super) fn dns_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.dns_addresses()
+    }
+
     /// Lets queries in flight end, closes the doors, writes the history.
     async fn stop(&self) {
         info!("stopping");
-        notify(&[NotifyState::Stopping]);
+        watchdog::notify(&[NotifyState::Stopping]);
         let begun = Instant::now();
         while 0 < self.responder.in_flight() && begun.elapsed() < DRAIN_MAX {
             sleep(Duration::from_millis(10)).await;
@@ -355,7 +377,9 @@ impl Running {
 
     /// Reads the configuration again. When it can't be used, everything stays as it is.
     async fn reload(&self) -> Result<Done, Refused> {
+        watchdog::notify_reloading();
         let reloaded = self.reload_locked().await;
+        self.notify_ready();
         // Whether they are to last may have changed.
         self.save_answers().await;
         reloaded
@@ -655,27 +679,12 @@ impl web::Control for Grants {
     }
 }
 
-fn notify(state: &[NotifyState<'_>]) {
-    // Fails only where systemd is not listening.
-    let _ = sd_notify::notify(state);
-}
-
 /// Takes as many open files as we may have: each question that waits for an upstream holds a socket or two.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         warn!(%error, "the limit of open files stays as it is");
-    }
-}
-
-/// Tells systemd that the runtime is alive, as often as it asks for.
-async fn feed_watchdog() {
-    let Some(period) = sd_notify::watchdog_enabled() else { return };
-    let mut ticks = interval(period / 2);
-    loop {
-        ticks.tick().await;
-        notify(&[NotifyState::Watchdog]);
     }
 }
 

@@ -9,6 +9,7 @@ mod holder;
 mod house;
 mod limits;
 mod listener;
+pub mod probe;
 mod responder;
 mod sinkhole;
 mod tcp;

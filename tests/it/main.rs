@@ -21,6 +21,7 @@ mod own_rules;
 mod properties;
 mod real_lists;
 mod scenarios;
+mod service;
 mod shipped;
 mod support;
 mod tcp;
