@@ -6,13 +6,14 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use super::changed_file::{Seen, read_if_changed};
 use crate::command::{Done, Refused};
 use crate::config::{BookFile, Config};
 use crate::device::{
@@ -90,7 +91,7 @@ struct LeaseFiles {
 
 #[derive(Default)]
 struct LeaseFile {
-    seen: Option<(SystemTime, u64)>,
+    seen: Option<Seen>,
     leases: Vec<Lease>,
     problem: Option<String>,
 }
@@ -562,7 +563,7 @@ fn last_good(path: &Path) -> PathBuf {
 }
 
 impl LeaseFiles {
-    fn take(&mut self, path: &Path, seen: (SystemTime, u64), leases: Vec<Lease>) {
+    fn take(&mut self, path: &Path, seen: Seen, leases: Vec<Lease>) {
         if LEASE_NAMES_MAX < self.by_mac.len() + leases.len() {
             self.by_mac.clear();
         }
@@ -575,22 +576,9 @@ impl LeaseFiles {
     }
 }
 
-/// A file's state, and its leases.
-type ReadLeases = Option<((SystemTime, u64), Vec<Lease>)>;
-
 /// Reads a file of leases, unless it is as it was.
-fn read_lease_file(path: &Path, seen: Option<(SystemTime, u64)>) -> io::Result<ReadLeases> {
-    use std::io::Read;
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let now = (metadata.modified()?, metadata.len());
-    if seen == Some(now) {
-        return Ok(None);
-    }
-    let mut text = Vec::new();
-    std::fs::File::open(path)?.take(leases::SIZE_MAX).read_to_end(&mut text)?;
+fn read_lease_file(path: &Path, seen: Option<Seen>) -> io::Result<Option<(Seen, Vec<Lease>)>> {
+    let Some((now, text)) = read_if_changed(path, seen, leases::SIZE_MAX)? else { return Ok(None) };
     let unknown = || io::Error::other("it is in no format of dnsmasq, ISC dhcpd, Kea or odhcpd");
     Ok(Some((now, leases::parse(&text).ok_or_else(unknown)?)))
 }

@@ -1,17 +1,17 @@
 //! The names that this machine answers for itself, put together whenever the configuration, a hosts file or a lease changes.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::changed_file::{Seen, read_if_changed};
 use super::devices::Devices;
 use crate::config::{Config, LocalSection};
 use crate::local::{Builder, Bypass, HOSTS_SIZE_MAX, HostsFile, LiveLocal, read_hosts};
@@ -40,7 +40,7 @@ struct State {
 /// A hosts file as it was when it was read last.
 #[derive(Default)]
 struct File {
-    seen: Option<(SystemTime, u64)>,
+    seen: Option<Seen>,
     hosts: HostsFile,
     problem: Option<String>,
 }
@@ -100,7 +100,8 @@ impl LocalNames {
         self.lock().files.retain(|path, _| paths.contains(path));
         for path in paths {
             let seen = self.lock().files.get(&path).and_then(|file| file.seen);
-            let read = read_file(&path, seen);
+            let read = read_if_changed(&path, seen, HOSTS_SIZE_MAX as u64)
+                .map(|changed| changed.map(|(seen, text)| (seen, read_hosts(&text))));
             let mut state = self.lock();
             let file = state.files.entry(path.clone()).or_default();
             let before = file.problem.take();
@@ -172,22 +173,4 @@ fn told(path: &Path, hosts: &HostsFile) -> Option<String> {
         mistakes => format!("; {} other words are wrong too", mistakes - 1),
     };
     Some(format!("{}, {first}{others}. The other lines hold.", path.display()))
-}
-
-/// A file's state, and what it says.
-type ReadHosts = Option<((SystemTime, u64), HostsFile)>;
-
-/// Reads a hosts file, unless it is as it was.
-fn read_file(path: &Path, seen: Option<(SystemTime, u64)>) -> io::Result<ReadHosts> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let now = (metadata.modified()?, metadata.len());
-    if seen == Some(now) {
-        return Ok(None);
-    }
-    let mut text = Vec::new();
-    std::fs::File::open(path)?.take(HOSTS_SIZE_MAX as u64).read_to_end(&mut text)?;
-    Ok(Some((now, read_hosts(&text))))
 }

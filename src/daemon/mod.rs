@@ -4,6 +4,7 @@
 
 mod access;
 mod cache;
+mod changed_file;
 mod counters;
 mod data_dir;
 mod devices;
