@@ -69,7 +69,9 @@ function takeOver(fresh, force) {
     givesBackFocus.push(keepFocus(old));
     const open = [...old.querySelectorAll("details")].map((it) => it.open);
     const fetched = old === rows() ? fetchedRows(old, part) : [];
+    const pointAgain = keepPointed(old);
     old.replaceChildren(...document.importNode(part, true).childNodes, ...fetched);
+    pointAgain();
     old.querySelectorAll("details").forEach((it, index) => (it.open = open[index] ?? false));
     if (old === rows()) showTable();
   }
@@ -471,6 +473,17 @@ for (const kind of ["pointerover", "pointerdown"]) {
       if (figure !== here) point(figure);
     }
   });
+}
+
+// Remembers which time of a chart within `place` is pointed at; what it gives back points at it in a fresh copy.
+function keepPointed(place) {
+  const time = (bar) => bar?.querySelector("title").textContent.split(": ")[0];
+  const times = [...place.querySelectorAll("[data-figure]")].map((it) => time(it.querySelector(".bar.on")));
+  return () =>
+    place.querySelectorAll("[data-figure]").forEach((figure, index) => {
+      const bar = times[index] && [...figure.querySelectorAll(".bar")].find((it) => time(it) === times[index]);
+      if (bar) point(figure, bar);
+    });
 }
 
 addEventListener("keydown", (event) => {
