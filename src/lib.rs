@@ -18,6 +18,7 @@ pub mod server;
 pub mod feed;
 pub mod history;
 pub mod metrics;
+pub mod access;
 pub mod web;
 pub mod config;
 pub mod cli;

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod companies;
 mod devices;
+mod doctor;
 mod erase;
 mod explain;
 mod export;
@@ -15,13 +16,16 @@ mod fix;
 mod lists;
 mod local;
 mod log;
+mod manual;
 mod news;
 mod output;
+mod passwd;
 mod progress;
 mod report;
 mod revisions;
 mod rules;
 mod status;
+mod tokens;
 mod trackers;
 mod upstreams;
 
@@ -201,10 +205,75 @@ pub enum Subcommands {
         #[command(subcommand)]
         command: Option<CacheCommand>,
     },
+    /// Set the password of the page and the API.
+    Passwd(PasswdArguments),
+    /// Show the keys of programs that use the API; make and revoke them.
+    Tokens {
+        /// What to do with them; without one, they are shown.
+        #[command(subcommand)]
+        command: Option<TokensCommand>,
+    },
     /// Show who is asked for what is not blocked, how fast they answer, and what is wrong with them.
     Upstreams,
     /// Show how the daemon is.
     Status,
+    /// Look at everything between a device and its answer, and say what to do about what is wrong.
+    Doctor,
+    /// Write the manual pages and the completions of shells into a directory, for a package.
+    #[command(hide = true)]
+    Manual {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
+
+/// What `passwd` does instead of setting the password.
+#[derive(Args, Clone, Debug)]
+pub struct PasswdArguments {
+    /// Show the code with which the page lets you set the first password.
+    #[arg(long, conflicts_with = "end_sessions")]
+    pub code: bool,
+    /// Log all browsers out; the password stays.
+    #[arg(long)]
+    pub end_sessions: bool,
+}
+
+/// What to do with the keys of programs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokensCommand {
+    /// Show them.
+    Status,
+    /// Make one; it is shown this once.
+    Add {
+        /// What it is for.
+        name: String,
+        /// What it may do.
+        #[arg(long, value_enum, default_value_t = TokenScope::Read)]
+        scope: TokenScope,
+    },
+    /// Take one back.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum TokenScope {
+    /// Look at everything.
+    Read,
+    /// Change things, too.
+    Write,
+}
+
+impl From<TokenScope> for crate::web::api::TokenScope {
+    fn from(scope: TokenScope) -> Self {
+        match scope {
+            TokenScope::Read => Self::Read,
+            TokenScope::Write => Self::Write,
+        }
+    }
 }
 
 /// Which questions `log` shows.
@@ -465,13 +534,19 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
             return Err(CliError::Usage(message.to_owned()));
         }
     };
-    if let Subcommands::Check = command {
-        return Ok(check::run(options, output));
+    match command {
+        Subcommands::Check => return Ok(check::run(options, output)),
+        Subcommands::Doctor => return doctor::run(options, output).await,
+        Subcommands::Manual { directory } => {
+            manual::write(&directory)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     // The daemon may go on with what the file said before; it is found all the same.
     let config = load_config(options).or_else(|error| Config::load_leniently(&error.file).ok_or(error))?;
     match command {
-        Subcommands::Run | Subcommands::Check => {}
+        Subcommands::Run | Subcommands::Check | Subcommands::Doctor | Subcommands::Manual { .. } => {}
         Subcommands::Explain { name, device } => {
             explain::run(&name, device.as_deref(), &config, output).await?;
         }
@@ -512,6 +587,10 @@ pub async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode
         Subcommands::Erase(arguments) => erase::run(arguments, &config, output).await?,
         Subcommands::Cache { command } => {
             cache::run(command.unwrap_or(CacheCommand::Status), &config, output).await?;
+        }
+        Subcommands::Passwd(arguments) => passwd::run(arguments, &config, output).await?,
+        Subcommands::Tokens { command } => {
+            tokens::run(command.unwrap_or(TokensCommand::Status), &config, output).await?;
         }
         Subcommands::Upstreams => upstreams::run(&config, output).await?,
         Subcommands::Status => status::run(&config, output).await?,

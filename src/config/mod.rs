@@ -152,6 +152,8 @@ impl Default for Config {
             web: WebOptions {
                 listen: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8053)],
                 host_names: Vec::new(),
+                tls: None,
+                monitoring_from: read::this_machine(),
             },
             web_listen_is_named: false,
             builtin_levels: vec![Level::Pixel],

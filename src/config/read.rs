@@ -25,6 +25,7 @@ use crate::policy::{Blocking, SinkholeMode};
 use crate::resolve::CacheOptions;
 use crate::server::{Access, IN_FLIGHT_MAX, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, ServerOptions};
 use crate::tracker::{Level, PublicCatalogue};
+use crate::web::TlsFiles;
 
 /// A list that is downloaded more often than this is a burden for who serves it.
 const REFRESH_MIN: Duration = Duration::from_secs(3600);
@@ -61,6 +62,11 @@ pub(super) fn private_networks() -> Vec<IpNet> {
         "fe80::/10",
     ];
     NETWORKS.iter().filter_map(|network| network.parse().ok()).collect()
+}
+
+/// The addresses of this machine itself.
+pub(super) fn this_machine() -> Vec<IpNet> {
+    ["127.0.0.0/8", "::1/128"].iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// Reads a text; the configuration is whole even where there are problems, with defaults for what can't be read.
@@ -146,11 +152,7 @@ impl Config {
             not_empty(&value, "`private`, `local` or a prefix; without one nobody is answered");
         }
         if let Some(value) = dns.get("trusted_forwarders") {
-            access.trusted_forwarders = value.list("an address or a prefix such as `192.168.1.1`", |text| {
-                let prefix = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-                prefix
-                    .map_err(|_| format!("`{text}` is neither an address nor a prefix; write `192.168.1.1`"))
-            });
+            access.trusted_forwarders = value.list(PREFIX_EXPECTED, read_prefix);
         }
     }
 
@@ -162,6 +164,10 @@ impl Config {
         if let Some(value) = web.get("host_names") {
             let name = |text: &str| crate::name::DomainName::parse(text).map(|name| name.to_string());
             self.web.host_names = value.list("a host name", name);
+        }
+        self.web.tls = read_tls(web.section("tls"));
+        if let Some(value) = web.get("monitoring_from") {
+            self.web.monitoring_from = value.list(PREFIX_EXPECTED, read_prefix);
         }
     }
 
@@ -196,6 +202,27 @@ impl Config {
             }
         }
     }
+}
+
+/// Certificate and key, both or neither.
+fn read_tls(mut section: Section<'_>) -> Option<TlsFiles> {
+    let mut file = |key| section.get(key).map(|value| value.parse("a file", absolute_path));
+    match (file("certificate"), file("key")) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate?, key: key? }),
+        _ if !section.exists() => None,
+        _ => {
+            section
+                .complain("expected both `certificate` and `key`: the PEM files of the page's certificate");
+            None
+        }
+    }
+}
+
+const PREFIX_EXPECTED: &str = "an address or a prefix such as `192.168.1.1`";
+
+fn read_prefix(text: &str) -> Result<IpNet, String> {
+    let prefix = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    prefix.map_err(|_| format!("`{text}` is neither an address nor a prefix; write `192.168.1.1`"))
 }
 
 const PUBLIC_EXPECTED: &str = "`adguard`, `ghostery`, `disconnect` or `duckduckgo`";

@@ -69,6 +69,7 @@ fn the_shipped_file_has_every_key() {
     let keys: std::collections::BTreeSet<String> = known
         .into_iter()
         .filter(|key| !sections.contains(&key.as_str()) && !key.starts_with("blocking.mode."))
+        .filter(|key| !key.starts_with("web.tls."))
         .collect();
     assert_eq!(present, keys);
 }
@@ -394,4 +395,22 @@ fn names_of_the_house_are_read_and_mistakes_told() {
     let config = Config::parse(text, file()).unwrap();
     assert_eq!((config.local.domain, config.local.records.len(), config.local.leases), (None, 1, false));
     assert!(!config.local.bare_names && !config.bypass.firefox && config.bypass.designated_resolvers);
+}
+
+#[test]
+fn who_gets_to_the_page_is_read() {
+    let text = "[web]\nmonitoring_from = [\"192.168.1.0/24\", \"::1\"]\ntls = { certificate = \"/a.pem\", key = \"/b.pem\" }\n";
+    let web = Config::parse(text, file()).unwrap().web;
+    assert_eq!(web.monitoring_from.len(), 2);
+    assert_eq!(web.tls, Some(crate::web::TlsFiles { certificate: "/a.pem".into(), key: "/b.pem".into() }));
+    for (text, told) in [
+        ("web.tls = { certificate = \"/a.pem\" }\n", "expected both `certificate` and `key`"),
+        ("web.tls = { certificate = \"a.pem\", key = \"/b.pem\" }\n", "`a.pem` is not absolute"),
+        ("web.tls = true\n", "expected a table"),
+        ("web.tls = {}\n", "expected both `certificate` and `key`"),
+        ("web.monitoring_from = [\"grafana\"]\n", "`grafana` is neither an address nor a prefix"),
+    ] {
+        let problems = problems(text);
+        assert!(problems.contains(told), "{text}{problems}");
+    }
 }

@@ -75,6 +75,11 @@ async fn patiently<T, E, F: Future<Output = Result<T, E>>>(bind: impl Fn() -> F)
     bind().await
 }
 
+/// Whether the machine has no IPv6 at all. `[::]` is in the file that comes with pixelsink, and must not end it there.
+fn lacks_ipv6(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
 fn dns_wanted(config: &Config) -> Vec<SocketAddr> {
     let trial = config.file.is_none().then_some(TRIAL_LISTEN);
     config.server.listen.iter().copied().chain(trial).collect()
@@ -88,6 +93,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Listeners {
     responder: Arc<Responder>,
     page: Router,
+    /// The page's certificate.
+    tls: Arc<web::Tls>,
     dns: Mutex<Served>,
     web: Mutex<Served>,
     tasks: Mutex<JoinSet<()>>,
@@ -95,10 +102,11 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(responder: Arc<Responder>, page: Router) -> Self {
+    pub(super) fn new(responder: Arc<Responder>, page: Router, tls: Arc<web::Tls>) -> Self {
         Self {
             responder,
             page,
+            tls,
             dns: Mutex::default(),
             web: Mutex::default(),
             tasks: Mutex::default(),
@@ -130,7 +138,9 @@ impl Listeners {
             };
             match listener {
                 Ok(listener) => bound.dns.push((address, listener)),
-                Err(error) if config.listen_is_named => return Err(error.into()),
+                Err(error) if config.listen_is_named && !lacks_ipv6(&error.source) => {
+                    return Err(error.into());
+                }
                 Err(error) => refused.push(error),
             }
         }
@@ -156,12 +166,13 @@ impl Listeners {
                 }
                 listener => listener,
             };
+            let is_optional = !config.web_listen_is_named || listener.as_ref().is_err_and(lacks_ipv6);
             let listener = listener.with_context(|| {
                 format!("the page can't be served on {address}; choose another address for web.listen, or free this one")
             });
             match listener {
                 Ok(listener) => bound.web.push((address, listener)),
-                Err(error) if config.web_listen_is_named => return Err(error),
+                Err(error) if !is_optional => return Err(error),
                 Err(error) => warn!("{error:#}"),
             }
         }
@@ -186,8 +197,9 @@ impl Listeners {
         }
         for (address, listener) in bound.web {
             let (at, cancel) = (listener.local_addr().unwrap_or(address), self.cancel.child_token());
-            info!("the page is at http://{at}/");
-            self.spawn(web::serve(listener, self.page.clone(), cancel.clone()));
+            let scheme = if config.web.tls.is_some() { "https" } else { "http" };
+            info!("the page is at {scheme}://{at}/");
+            self.spawn(web::serve(listener, self.page.clone(), Arc::clone(&self.tls), cancel.clone()));
             lock(&self.web).0.insert(address, (at, cancel));
         }
         lock(&self.dns).keep_only(&dns_wanted(config));

@@ -2,6 +2,7 @@
 //!
 //! The only part that knows all the others, and the only one that gathers their errors into words for a person.
 
+mod access;
 mod cache;
 mod changed_file;
 mod counters;
@@ -11,6 +12,7 @@ mod erase;
 mod events;
 mod heap;
 mod hosts;
+mod journal;
 mod listeners;
 mod lists;
 mod local;
@@ -19,6 +21,7 @@ mod own_rules;
 mod running;
 mod socket;
 mod trackers;
+mod watchdog;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

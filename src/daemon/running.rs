@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::cache::{self, KeptAnswers};
@@ -25,7 +26,8 @@ use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
 use super::local::LocalNames;
-use super::{counters, data_dir, erase, heap, socket, trackers};
+use super::{access, counters, data_dir, erase, heap, socket, trackers, watchdog};
+use crate::access::Access;
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Command, Done, Erasure, FlushedName, Refused};
@@ -72,6 +74,10 @@ pub(super) struct Running {
     listeners: Listeners,
     /// The names under which the page may be visited.
     page_names: Arc<ArcSwap<Vec<String>>>,
+    /// Who may use the page.
+    access: Arc<Access>,
+    tls: Arc<web::Tls>,
+    monitoring_from: Arc<ArcSwap<Vec<IpNet>>>,
     /// The command line's socket, where it could be bound.
     socket: ArcSwap<Option<PathBuf>>,
     /// Problems of the start, which stay until the next one.
@@ -167,6 +173,11 @@ impl Running {
         );
         let started = clock.now();
         let page_names = Arc::new(ArcSwap::from_pointee(host_names(&config)));
+        let access = Access::open(data.path.as_deref(), Arc::clone(&clock));
+        let monitoring_from = Arc::new(ArcSwap::from_pointee(config.web.monitoring_from.clone()));
+        let tls = Arc::<web::Tls>::default();
+        tls.put_in_force(web::Tls::load(config.web.tls.as_ref())?);
+        tokio::spawn(Arc::clone(&tls).watch());
         let gathered = events.source();
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
@@ -188,6 +199,8 @@ impl Running {
                 started,
                 about: Arc::new(move || about.upgrade().map(|running| running.about()).unwrap_or_default()),
                 host_names: Arc::clone(&page_names),
+                access: Arc::clone(&access),
+                monitoring_from: Arc::clone(&monitoring_from),
                 cache: Arc::new(move || cache::status(&cached)),
                 metrics: Arc::new(move || {
                     gathered.gather();
@@ -196,7 +209,7 @@ impl Running {
             });
             api = web::control_router(Arc::clone(&parts));
             Self {
-                listeners: Listeners::new(Arc::clone(&responder), web::router(parts)),
+                listeners: Listeners::new(Arc::clone(&responder), web::router(parts), Arc::clone(&tls)),
                 options,
                 data_dir: data.path,
                 _data_lock: data.lock,
@@ -212,6 +225,9 @@ impl Running {
                 feed,
                 catalogues,
                 page_names,
+                access,
+                tls,
+                monitoring_from,
                 socket: ArcSwap::default(),
                 start_problems: data.problem.into_iter().collect(),
                 reload_problem: ArcSwap::default(),
@@ -240,6 +256,7 @@ impl Running {
         let config = self.config.lock().await;
         let bound = self.listeners.bind(&config).await?;
         self.listeners.commit(bound, &config);
+        access::tell_code(&self.access, &config);
         Ok(())
     }
 
@@ -277,8 +294,8 @@ impl Running {
     pub(super) async fn until_stopped(self: Arc<Self>, signals: Signals) -> anyhow::Result<()> {
         let Signals { mut terminate, mut interrupt, mut hangup } = signals;
         let reloads = self.reload_when_notified();
-        let watchdog = tokio::spawn(feed_watchdog());
-        notify(&[NotifyState::Ready]);
+        let watchdog = tokio::spawn(watchdog::feed(Arc::downgrade(&self)));
+        self.notify_ready();
         info!("ready");
         let mut failed = None;
         while failed.is_none() {
@@ -316,10 +333,32 @@ impl Running {
         wanted
     }
 
+    /// Tells systemd that everything is as it should be, and where.
+    fn notify_ready(&self) {
+        let listed = |addresses: Vec<SocketAddr>| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let (dns, page) = (listed(self.dns_addresses()), listed(self.listeners.page_addresses()));
+        watchdog::notify(&[
+            NotifyState::Ready,
+            NotifyState::Status(&format!("answering DNS on {dns}; the page is on {page}")),
+        ]);
+    }
+
+    /// What answers questions.
+    pub(super) const fn responder(&self) -> &Arc<Responder> {
+        &self.responder
+    }
+
+    /// The addresses on which queries are answered.
+    pub(super) fn dns_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.dns_addresses()
+    }
+
     /// Lets queries in flight end, closes the doors, writes the history.
     async fn stop(&self) {
         info!("stopping");
-        notify(&[NotifyState::Stopping]);
+        watchdog::notify(&[NotifyState::Stopping]);
         let begun = Instant::now();
         while 0 < self.responder.in_flight() && begun.elapsed() < DRAIN_MAX {
             sleep(Duration::from_millis(10)).await;
@@ -338,7 +377,9 @@ impl Running {
 
     /// Reads the configuration again. When it can't be used, everything stays as it is.
     async fn reload(&self) -> Result<Done, Refused> {
+        watchdog::notify_reloading();
         let reloaded = self.reload_locked().await;
+        self.notify_ready();
         // Whether they are to last may have changed.
         self.save_answers().await;
         reloaded
@@ -381,8 +422,12 @@ impl Running {
 
     async fn put_in_force(&self, config: Config) -> anyhow::Result<Config> {
         // First what can fail; until everything is bound nothing has changed.
+        let certificate = web::Tls::load(config.web.tls.as_ref())?;
         let bound = self.listeners.bind(&config).await?;
+        self.monitoring_from.store(Arc::new(config.web.monitoring_from.clone()));
+        self.tls.put_in_force(certificate);
         self.listeners.commit(bound, &config);
+        access::tell_code(&self.access, &config);
         self.policy.update(|policy| {
             policy.blocking = config.blocking;
             policy.answers = config.answers.clone();
@@ -428,6 +473,8 @@ impl Running {
             problems.extend(stored.load().as_ref().clone());
         }
         problems.extend(self.devices.problems());
+        problems.extend(self.access.problem());
+        problems.extend(self.tls.problem());
         problems.extend(self.local.problems());
         problems.extend(upstream_problems(&upstreams));
         web::About {
@@ -632,27 +679,12 @@ impl web::Control for Grants {
     }
 }
 
-fn notify(state: &[NotifyState<'_>]) {
-    // Fails only where systemd is not listening.
-    let _ = sd_notify::notify(state);
-}
-
 /// Takes as many open files as we may have: each question that waits for an upstream holds a socket or two.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         warn!(%error, "the limit of open files stays as it is");
-    }
-}
-
-/// Tells systemd that the runtime is alive, as often as it asks for.
-async fn feed_watchdog() {
-    let Some(period) = sd_notify::watchdog_enabled() else { return };
-    let mut ticks = interval(period / 2);
-    loop {
-        ticks.tick().await;
-        notify(&[NotifyState::Watchdog]);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Names the program that holds `port`, for people: `dnsmasq (process 412)`. `None` where it can't be told.
-pub(super) fn of(port: u16, transport: &str) -> Option<String> {
+pub fn of(port: u16, transport: &str) -> Option<String> {
     let inodes: Vec<String> = ["", "6"]
         .iter()
         .filter_map(|family| fs::read_to_string(format!("/proc/net/{transport}{family}")).ok())

@@ -102,6 +102,7 @@ impl BindError {
                          systemd-resolved: set DNSStubListener=no in /etc/systemd/resolved.conf)"
                     .to_owned(),
             },
+            _ if source.raw_os_error() == Some(libc::EAFNOSUPPORT) => "this machine has no IPv6".to_owned(),
             io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
             _ => "check the address".to_owned(),
         };

@@ -9,12 +9,14 @@ mod holder;
 mod house;
 mod limits;
 mod listener;
+pub mod probe;
 mod responder;
 mod sinkhole;
 mod tcp;
 mod udp;
 
 pub use access::{Access, is_of_the_house};
+pub use holder::of as holder_of_port;
 pub use limits::{LimitCounts, Limits, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, Rate, Waiting};
 pub use listener::{BindError, Listener};
 pub use responder::{IN_FLIGHT_MAX, Responder, Transport};

@@ -137,6 +137,11 @@ impl Responder {
         &self.limits
     }
 
+    /// Whether `client` is answered at all.
+    pub fn allows(&self, client: IpAddr) -> bool {
+        self.access.load().allows(client, &self.networks.load())
+    }
+
     /// A seat for a TCP connection of `client`, unless it may not ask or there is none left; `leave` is cancelled when the
     /// connection has to give way.
     pub(super) fn seat(&self, client: IpAddr, leave: CancellationToken) -> Option<Seat> {

@@ -489,7 +489,7 @@ fn answer_with(
 /// `back` if it is a path on this site, and otherwise the overview.
 ///
 /// Browsers take `//host` and `/\host` for another site, drop tabs and line breaks, and resolve from there.
-fn safe_back(back: &str) -> &str {
+pub(super) fn safe_back(back: &str) -> &str {
     let is_path = back.starts_with('/') && !back.starts_with("//");
     let is_plain = back.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\' && octet != b'#');
     if is_path && is_plain && back.len() <= BACK_LEN_MAX { back } else { "/" }

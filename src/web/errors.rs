@@ -10,6 +10,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::api::Error;
 use super::view::{Frame, Prose};
+use crate::access::Denied;
 use crate::command::Refused;
 use crate::feed::FeedError;
 use crate::history::HistoryError;
@@ -69,6 +70,21 @@ impl From<Refused> for Failure {
     }
 }
 
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        let status = match &denied {
+            Denied::WrongPassword | Denied::WrongCode | Denied::Unset => StatusCode::UNAUTHORIZED,
+            Denied::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
+            Denied::AlreadySet | Denied::NameTaken(_) | Denied::TooManyTokens => StatusCode::CONFLICT,
+            Denied::TooShort | Denied::TooLong | Denied::BadName => StatusCode::UNPROCESSABLE_ENTITY,
+            Denied::UnknownToken(_) => StatusCode::NOT_FOUND,
+            Denied::NotKept(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Denied::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, denied.to_string())
+    }
+}
+
 impl From<askama::Error> for Failure {
     fn from(error: askama::Error) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("The page could not be rendered: {error}."))
@@ -88,6 +104,10 @@ pub(super) fn is_for_program(path: &str, headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     path.starts_with("/api/") || accept.starts_with("application/json")
 }
+
+/// Marks an answer that says no and is a page already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Presentable;
 
 #[derive(Template)]
 #[template(path = "error.html")]
@@ -112,7 +132,8 @@ pub(super) async fn dress_as_json(request: Request, next: Next) -> Response {
 
 async fn dressed(response: Response, dress: fn(StatusCode, String) -> Response) -> Response {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let says_no = status.is_client_error() || status.is_server_error();
+    if !says_no || response.extensions().get::<Presentable>().is_some() {
         return response;
     }
     let (mut parts, body) = response.into_parts();
@@ -137,6 +158,7 @@ fn as_json(status: StatusCode, error: String) -> Response {
 fn as_page(status: StatusCode, message: String) -> Response {
     let title = match status {
         StatusCode::NOT_FOUND => "Nothing here",
+        StatusCode::UNAUTHORIZED => "Not without a key",
         StatusCode::FORBIDDEN => "Not from there",
         StatusCode::MISDIRECTED_REQUEST => "Not by that name",
         StatusCode::SERVICE_UNAVAILABLE => "Not just now",

@@ -46,6 +46,7 @@ pub(super) async fn stream(
     let live = Live {
         receiver: web.parts.live.subscribe(),
         stop: stop.map(|Extension(stop)| stop).unwrap_or_default(),
+        revocation: web.parts.access.revocation(),
         window: Window::new(web.parts.clock.instant()),
         filter,
         web,
@@ -64,6 +65,8 @@ fn too_many() -> Response {
 struct Live {
     receiver: Receiver<Heard>,
     stop: CancellationToken,
+    /// Ends the stream when somebody is no longer let in; a browser that still is comes back by itself.
+    revocation: CancellationToken,
     window: Window,
     filter: EventFilter,
     web: Arc<Web>,
@@ -97,6 +100,7 @@ impl Live {
             let received = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
+                () = self.revocation.cancelled() => return None,
                 received = self.receiver.recv() => received,
                 () = tokio::time::sleep(until_told), if 0 < self.window.skipped => continue,
             };

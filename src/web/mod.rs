@@ -1,7 +1,7 @@
 //! The page, the JSON API and live events.
 //!
 //! It shows what the other parts know and hands wishes to whoever grants them ([`Control`]); it decides nothing about
-//! queries or lists. What it shows comes from the network, so every text is escaped by its template, the browser is
+//! queries or lists. Who may see it is asked before anything else (`gate`). What it shows comes from the network, so every text is escaped by its template, the browser is
 //! told to run nothing but our one script (`guard`), and no request can cost more than a stated bound.
 //!
 //! A page is a *view*, a plain struct with all that is shown, and a template that renders it. `pages/` gathers views,
@@ -20,6 +20,7 @@ mod device_actions;
 mod errors;
 mod filter;
 mod format;
+mod gate;
 mod guard;
 mod heat;
 mod known_devices;
@@ -30,10 +31,12 @@ mod period;
 mod problems;
 mod report;
 mod serve;
+mod tls;
 mod view;
 mod without;
 
 pub use serve::{serve, serve_unix};
+pub use tls::{Loaded, Tls, TlsError, TlsFiles};
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -43,12 +46,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Extension};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::{Semaphore, broadcast};
@@ -57,6 +61,7 @@ use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
 use crate::device::LiveDevices;
@@ -85,6 +90,10 @@ pub struct WebOptions {
     pub listen: Vec<SocketAddr>,
     /// Names that browsers may call the page by, besides IP addresses, `localhost` and the names of home networks.
     pub host_names: Vec<String>,
+    /// Its certificate; without one it is served over plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Who may see `/healthz` and `/metrics` without a password.
+    pub monitoring_from: Vec<IpNet>,
 }
 
 /// What the page needs of the running daemon.
@@ -117,6 +126,10 @@ pub struct Parts {
     pub about: Arc<dyn Fn() -> About + Send + Sync>,
     /// [`WebOptions::host_names`], and the machine's own name; replaced at a reload.
     pub host_names: Arc<ArcSwap<Vec<String>>>,
+    /// Who may use it.
+    pub access: Arc<Access>,
+    /// [`WebOptions::monitoring_from`]; replaced at a reload.
+    pub monitoring_from: Arc<ArcSwap<Vec<IpNet>>>,
     /// How the cache is; asked anew each time.
     pub cache: Arc<dyn Fn() -> api::CacheStatus + Send + Sync>,
     /// The text of `/metrics`.
@@ -242,6 +255,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .method_not_allowed_fallback(errors::method_not_allowed)
         .layer(DefaultBodyLimit::disable()) // The layer below counts for everything.
         .layer(RequestBodyLimitLayer::new(BODY_SIZE_MAX))
+        .layer(from_fn_with_state(Arc::clone(&web), gate::check))
         .layer(CsrfLayer::new())
         .layer(from_fn(guard::bound_query))
         .layer(from_fn_with_state(Arc::clone(&web), guard::check_host))
@@ -266,6 +280,7 @@ pub fn control_router(parts: Arc<Parts>) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(BODY_SIZE_MAX))
         .layer(from_fn(guard::bound_query))
+        .layer(Extension(gate::Caller::Socket))
         .layer(from_fn(errors::dress_as_json))
         .with_state(Web::new(parts))
 }

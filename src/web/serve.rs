@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::{Listener, ListenerExt};
@@ -13,10 +14,12 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::connection::Bounded;
+use super::tls::Tls;
 
 /// How long a request's head may take to come, from the connection's beginning or the last answer on: a browser sends it
 /// at once. Whoever sends half of one gives its place back to others.
@@ -24,31 +27,36 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests may take to end when the daemon stops. Live streams end at once.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Serves `router` until `cancel`, then lets running requests end for a few seconds.
+/// Serves `router` until `cancel`, then lets running requests end for a few seconds; over TLS while there is a certificate.
 ///
 /// A connection that can't be accepted is a line in the log and a pause, not the end.
-pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, tls: Arc<Tls>, cancel: CancellationToken) {
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "live events on this connection may come late");
         }
     });
-    serve_on(listener, |address: &SocketAddr| Some(address.ip()), router, cancel).await;
+    serve_on(listener, |address: &SocketAddr| Some(address.ip()), router, tls, cancel).await;
 }
 
 /// [`serve`] on a Unix socket.
 pub async fn serve_unix(listener: UnixListener, router: Router, cancel: CancellationToken) {
-    serve_on(listener, |_| None, router, cancel).await;
+    serve_on(listener, |_| None, router, Arc::default(), cancel).await;
 }
 
 /// Who asks, in the extensions of a request that came over the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Peer(pub(super) IpAddr);
 
+/// In the extensions of a request that came over TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct OverTls;
+
 async fn serve_on<L: Listener>(
     listener: L,
     address_of: fn(&L::Addr) -> Option<IpAddr>,
     router: Router,
+    tls: Arc<Tls>,
     cancel: CancellationToken,
 ) {
     // Live streams find the token here and end with it; otherwise the browser's open page would hold the daemon up.
@@ -62,7 +70,11 @@ async fn serve_on<L: Listener>(
             Some(_) = connections.join_next() => {}
             (io, address) = listener.accept() => {
                 let peer = address_of(&address).map(Peer);
-                connections.spawn(serve_connection(io, peer, router.clone(), HEAD_TIMEOUT, cancel.clone()));
+                let (router, cancel) = (router.clone(), cancel.clone());
+                match tls.acceptor() {
+                    None => connections.spawn(serve_connection(io, (peer, None), router, HEAD_TIMEOUT, cancel)),
+                    Some(acceptor) => connections.spawn(serve_tls(acceptor, io, peer, router, cancel)),
+                };
             }
         }
     }
@@ -73,11 +85,30 @@ async fn serve_on<L: Listener>(
     }
 }
 
+/// [`serve_connection`] over TLS. A handshake may take as long as a head.
+async fn serve_tls(
+    acceptor: TlsAcceptor,
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: Option<Peer>,
+    router: Router,
+    cancel: CancellationToken,
+) {
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(io)) => shaken,
+        () = cancel.cancelled() => return,
+    };
+    match shaken {
+        Ok(Ok(io)) => serve_connection(io, (peer, Some(OverTls)), router, HEAD_TIMEOUT, cancel).await,
+        Ok(Err(error)) => debug!(%error, "a connection to the page did not get through its TLS handshake"),
+        Err(_elapsed) => debug!("a connection to the page was too slow with its TLS handshake"),
+    }
+}
+
 /// HTTP/1.1 and nothing else: HTTP/2 would let one connection ask for hundreds of things at once, and browsers speak it
 /// only over TLS.
 async fn serve_connection(
     io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    peer: Option<Peer>,
+    (peer, over_tls): (Option<Peer>, Option<OverTls>),
     router: Router,
     head_timeout: Duration,
     cancel: CancellationToken,
@@ -86,6 +117,9 @@ async fn serve_connection(
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
+        }
+        if let Some(over_tls) = over_tls {
+            request.extensions_mut().insert(over_tls);
         }
         router.call(request)
     });
@@ -115,7 +149,7 @@ mod tests {
         let (mut near, far): (DuplexStream, _) = tokio::io::duplex(4096);
         let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
         let head_timeout = Duration::from_millis(50);
-        tokio::spawn(serve_connection(far, None, router, head_timeout, CancellationToken::new()));
+        tokio::spawn(serve_connection(far, (None, None), router, head_timeout, CancellationToken::new()));
         near.write_all(sent).await.unwrap();
         let mut answer = Vec::new();
         let read = near.read_to_end(&mut answer);

@@ -84,6 +84,8 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         catalogue,
         live: broadcast::Sender::new(16),
         control: Arc::new(Echo),
+        access: Access::open(None, Arc::clone(&clock)),
+        monitoring_from: Arc::default(),
         started: clock.now(),
         clock,
         time_zone: TimeZone::UTC,
@@ -112,7 +114,7 @@ impl Served {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let cancel = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, make(Arc::clone(&parts)), cancel.clone()));
+        let serving = tokio::spawn(serve(listener, make(Arc::clone(&parts)), Arc::default(), cancel.clone()));
         Self { address, cancel, serving: Some(serving), parts }
     }
 

@@ -1,6 +1,7 @@
 //! All integration tests, in one crate so that they link once. They drive the built binary over real sockets.
 #![cfg(test)]
 
+mod access;
 mod architecture;
 mod blocklist;
 mod cache;
@@ -8,6 +9,7 @@ mod cli;
 mod companies;
 mod devices;
 mod dns;
+mod doctor;
 mod faults;
 mod heavy_lists;
 mod history;
@@ -19,6 +21,7 @@ mod own_rules;
 mod properties;
 mod real_lists;
 mod scenarios;
+mod service;
 mod shipped;
 mod support;
 mod tcp;

@@ -6,6 +6,7 @@
 pub(super) mod devices;
 pub(super) mod lists;
 
+mod access;
 mod breakage;
 mod cache;
 pub(super) mod catalogues;
@@ -19,6 +20,7 @@ mod rules;
 mod types;
 
 pub use super::format::percent_encoded;
+pub use access::{Access, ApiToken, NewToken, PasswordWish, TokenScope, TokenWish};
 pub use catalogues::{Catalogue, CatalogueWish};
 pub use companies::{Company, CompanyDetail, DeviceHits, FirstMeeting, HourHits, News};
 pub use devices::{DeviceKindWish, DeviceMergeWish, DeviceNameWish, DeviceWish};
@@ -99,12 +101,19 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/local", get(local::names))
         .route("/api/v1/cache", get(cache::status))
         .route("/api/v1/cache/flush", post(cache::flush))
+        .route("/api/v1/access", get(access::access))
+        .route("/api/v1/access/password", post(access::set_password))
+        .route("/api/v1/access/end-sessions", post(access::end_sessions))
+        .route("/api/v1/access/tokens", post(access::add_token).delete(access::revoke_token))
         .route("/api/v1/openapi.json", get(description))
 }
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "pixelsink", description = "Which device was tracked by whom, with what, how often."),
+    info(
+        title = "pixelsink",
+        description = "Which device was tracked by whom, with what, how often. Send a token as `Authorization: Bearer TOKEN`; `pixelsink tokens add NAME` makes one. With the scope `read` it is good for GET only."
+    ),
     paths(
         status,
         upstreams,
@@ -150,6 +159,11 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         local::names,
         cache::status,
         cache::flush,
+        access::access,
+        access::set_password,
+        access::end_sessions,
+        access::add_token,
+        access::revoke_token,
     ),
     components(schemas(Error, Skipped))
 )]
@@ -233,7 +247,7 @@ mod tests {
         let description: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
-        assert_eq!(paths.len(), 38, "{paths:?}");
+        assert_eq!(paths.len(), 42, "{paths:?}");
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

@@ -5,6 +5,18 @@
 const ROWS_MAX = 300;
 const main = document.querySelector("main");
 
+// What this server renders is the only HTML that is parsed (Trusted Types; other browsers just parse it).
+const rendered = self.trustedTypes?.createPolicy("pixelsink", { createHTML: (html) => html });
+
+// A page of this server, or undefined when there is none. Whoever was logged out meanwhile is led to log in.
+async function fetchPage(address) {
+  const answer = await fetch(address, { headers: { accept: "text/html" } });
+  if (answer.redirected) location.reload();
+  if (!answer.ok || answer.redirected) return undefined;
+  const html = await answer.text();
+  return new DOMParser().parseFromString(rendered?.createHTML(html) ?? html, "text/html");
+}
+
 // ---- Parts that are taken over from a fresh copy of the page.
 
 const FOCUSABLE = "a, button, input, summary, [tabindex]";
@@ -18,8 +30,8 @@ let wanted = false;
 async function load(force) {
   loading += 1;
   try {
-    const answer = await fetch(location.pathname + location.search, { headers: { accept: "text/html" } });
-    if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"), force);
+    const page = await fetchPage(location.pathname + location.search);
+    if (page) takeOver(page, force);
   } catch {
     // The daemon is restarting or the network is gone; the live stream says so and tries again.
   }
@@ -131,6 +143,7 @@ document.addEventListener("submit", async (event) => {
   form.ariaBusy = "true";
   try {
     const answer = await fetch(address, { method: "POST", body, headers: { accept: "application/json" } });
+    if (answer.status === 401) return location.reload();
     const said = await answer.json();
     note(answer.ok, said.message ?? said.error, said.undo);
     if (answer.ok && "reset" in form.dataset) form.reset();
@@ -403,9 +416,8 @@ async function fetchOlder(link) {
   if (link.ariaBusy === "true") return;
   link.ariaBusy = "true";
   try {
-    const answer = await fetch(link.href, { headers: { accept: "text/html" } });
-    if (!answer.ok) throw new Error(answer.statusText);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const page = await fetchPage(link.href);
+    if (!page) throw new Error("no page");
     const body = document.querySelector("[data-log]");
     const shown = new Set([...body.rows].map(keyOfRow));
     const older = [...page.querySelectorAll("[data-log] > tr")].filter((row) => !shown.has(keyOfRow(row)));

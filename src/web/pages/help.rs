@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Uri, header};
 use qrcode::{EcLevel, QrCode};
 
 use super::welcome::{BLOCKED_NAME, Server};
 use super::{Page, page};
+use crate::web::serve::OverTls;
 use crate::web::view::{Frame, Tab};
 use crate::web::{About, Web};
 
@@ -79,7 +80,12 @@ fn page_address(about: &About, host: &str, server: &Server) -> Option<String> {
     is_reachable.then(|| format!("http://{}/", std::net::SocketAddr::new(address, reachable.port())))
 }
 
-pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, headers: HeaderMap) -> Page {
+pub(super) async fn show(
+    State(web): State<Arc<Web>>,
+    uri: Uri,
+    headers: HeaderMap,
+    tls: Option<Extension<OverTls>>,
+) -> Page {
     let about = (web.parts.about)();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let server = Server::of(&about, host);
@@ -90,6 +96,11 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, headers: HeaderM
         IpAddr::V4(_) => false,
     };
     let server_v6 = about.dns_listen.iter().map(std::net::SocketAddr::ip).find(is_global_v6);
+    let phone = page_address(&about, host, &server);
+    let phone = phone.map(|address| match tls {
+        Some(_) => address.replacen("http:", "https:", 1),
+        None => address,
+    });
     page(&Help {
         frame: Frame::new(&web, &uri, Tab::Other),
         is_known: server.address.is_some(),
@@ -98,7 +109,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, headers: HeaderM
         is_loopback: server.address.is_some_and(|address| address.is_loopback()),
         dig: server.dig(),
         nslookup: format!("nslookup {BLOCKED_NAME}"),
-        phone: page_address(&about, host, &server).and_then(Phone::new),
+        phone: phone.and_then(Phone::new),
         server: server.shown(),
     })
 }

@@ -1,5 +1,6 @@
 //! The pages: one file each gathers what is to be shown and hands it to its template.
 
+mod access;
 mod catalogues;
 mod companies;
 mod company;
@@ -36,6 +37,7 @@ use super::errors::Failure;
 
 pub(super) fn routes() -> Router<Arc<Web>> {
     Router::new()
+        .merge(access::routes())
         .route("/", get(overview::show))
         .route("/devices", get(devices::show))
         .route("/devices/{key}", get(device::show))
