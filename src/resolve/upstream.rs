@@ -215,6 +215,7 @@ impl Upstream {
             failed: health.failed,
             latency_us: health.latency_us,
             latency_sum_us: health.latency_sum_us,
+            latencies: health.latencies,
             connections,
             resumed,
             problem: health.problem,
