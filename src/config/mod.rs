@@ -5,6 +5,7 @@
 
 mod added;
 mod book;
+mod group;
 mod house;
 mod problem;
 mod quantity;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::device::NamedDevice;
+use crate::device::{DeviceGroup, NamedDevice};
 use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
 use crate::feed::{PublicSource, SourceOptions};
@@ -89,6 +90,8 @@ pub struct Config {
     pub own_rules: Vec<(Action, OwnRule, u32)>,
     /// The devices that have a name.
     pub devices: Vec<NamedDevice>,
+    /// The groups of devices.
+    pub groups: Vec<Arc<DeviceGroup>>,
     /// Where else names of devices are looked for.
     pub discovery: DiscoveryOptions,
     /// How the history is kept.
@@ -143,6 +146,7 @@ impl Default for Config {
                 strategy: Strategy::default(),
                 bootstrap: quad9.into_iter().chain([quad9_ipv6]).map(|ip| SocketAddr::new(ip, 53)).collect(),
                 routes: Vec::new(),
+                groups: Vec::new(),
                 cache: CacheOptions::default(),
             },
             blocking: Blocking::default(),
@@ -165,6 +169,7 @@ impl Default for Config {
             catalogue_download: Vec::new(),
             own_rules: Vec::new(),
             devices: Vec::new(),
+            groups: Vec::new(),
             discovery: DiscoveryOptions::default(),
             history: HistorySection {
                 flush: Duration::from_secs(60),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
+use super::group::read_group;
 use super::house::{read_answers, read_bypass, read_local};
 use super::problem::Problem;
 use super::quantity::{duration, size};
@@ -132,6 +133,9 @@ impl Config {
         self.read_rules(root.section("rules"), line_of);
         for section in root.sections("devices") {
             self.devices.extend(read_device(section, line_of));
+        }
+        for section in root.sections("groups") {
+            read_group(section, &self.server.listen, &mut self.groups, &mut self.resolve);
         }
         self.discovery = read_discovery(root.section("discovery"), std::mem::take(&mut self.discovery));
         self.history = read_history(root.section("history"), self.history);

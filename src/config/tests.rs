@@ -1,7 +1,7 @@
 //! Configurations that are right, and what is said of those that are not.
 
 use super::*;
-use crate::device::DeviceKind;
+use crate::device::{DeviceKind, Member};
 
 const SHIPPED: &str = include_str!("../../config/pixelsink.toml");
 
@@ -34,7 +34,7 @@ fn the_shipped_file_has_every_key() {
     let text = SHIPPED.lines().map(uncommented).collect::<Vec<_>>().join("\n");
     let (config, problems, known) = read::read(&text, file());
     assert_eq!(problems, []);
-    assert_eq!((config.lists.len(), config.devices.len()), (3, 1));
+    assert_eq!((config.lists.len(), config.devices.len(), config.groups.len()), (3, 1, 1));
     let mut section = String::new();
     let mut present = std::collections::BTreeSet::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
@@ -62,6 +62,7 @@ fn the_shipped_file_has_every_key() {
         "lists",
         "rules",
         "devices",
+        "groups",
         "discovery",
         "history",
         "trackers",
@@ -69,7 +70,7 @@ fn the_shipped_file_has_every_key() {
     let keys: std::collections::BTreeSet<String> = known
         .into_iter()
         .filter(|key| !sections.contains(&key.as_str()) && !key.starts_with("blocking.mode."))
-        .filter(|key| !key.starts_with("web.tls."))
+        .filter(|key| !key.starts_with("web.tls.") && !key.starts_with("groups[].upstream."))
         .collect();
     assert_eq!(present, keys);
 }
@@ -297,6 +298,47 @@ fn upstreams_are_read_with_all_that_is_said_of_them() {
     );
     let domains: Vec<String> = resolve.routes[0].domains.iter().map(ToString::to_string).collect();
     assert_eq!(domains, ["fritz.box", "lan", "178.168.192.in-addr.arpa"]);
+}
+
+#[test]
+fn groups_are_read_with_their_upstreams() {
+    let group = |name: &str, devices: &str| {
+        format!("[[groups]]\nname = \"{name}\"\ndevices = [{devices}]\nupstream.servers = [\"9.9.9.11\"]\n")
+    };
+    let text = format!(
+        "upstream.strategy = \"race\"\n{}upstream.strategy = \"spread\"\n{}",
+        group("kids", "\"AA:bb:cc:dd:ee:ff\", \"Anna's tablet\", \"192.168.20.7/24\", \"192.168.1.7\""),
+        group("guests", "\"fd00::/64\"")
+    );
+    let config = Config::parse(&text, file()).unwrap();
+    let [kids, guests] = &config.groups[..] else { panic!("{:?}", config.groups) };
+    let members = [
+        Member::Key("aa:bb:cc:dd:ee:ff".parse().unwrap()),
+        Member::Name("Anna's tablet".into()),
+        Member::Network("192.168.20.0/24".parse().unwrap()),
+        Member::Key("192.168.1.7".parse().unwrap()),
+    ];
+    assert_eq!((&*kids.name, &kids.members[..], guests.members.len()), ("kids", &members[..], 1));
+    let [of_kids, of_guests] = &config.resolve.groups[..] else { panic!("{:?}", config.resolve.groups) };
+    assert_eq!((of_kids.strategy, of_guests.strategy), (Strategy::Spread, Strategy::Race));
+    assert_eq!((of_kids.set().0, of_guests.set().0), (kids.number, guests.number));
+    assert!(kids.number != guests.number && kids.number != 0 && guests.number != 0);
+    for (text, told) in [
+        ("[[groups]]\nname = \"kids\"\n".to_owned(), "expected `name`, `devices` and `upstream.servers`"),
+        (group("kids", ""), "expected a MAC address, an IP address"),
+        (group("kids", "\"192.168.1.0/33\""), "`192.168.1.0/33` is neither an address nor a prefix"),
+        (group("kids", "\"192.168.1.256\""), "`192.168.1.256` is neither"),
+        (group("kids", "\"aa:bb:cc:dd:ee\""), "`aa:bb:cc:dd:ee` is neither"),
+        (group("kids", "\"TV\", \"TV\""), "this stands here already"),
+        (group("", "\"TV\""), "can't be a group's name"),
+        (group("kids", "\"TV\"") + &group("kids", "\"PC\""), "a group is called `kids`"),
+        (group("kids", "\"TV\"") + &group("old", "\"TV\""), "this is in the group `kids` already"),
+        (group("kids", "\"TV\"").replace("9.9.9.11", "ftp://192.0.2.1"), "is not a way to speak"),
+        (group("kids", "\"TV\"").replace("\"9.9.9.11\"", ""), "nothing would resolve"),
+    ] {
+        let error = problems(&text);
+        assert!(error.contains(told), "{text}\n{error}");
+    }
 }
 
 #[test]

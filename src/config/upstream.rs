@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use super::read::{absolute_path, not_empty, set};
 use super::reader::{Section, Value};
 use crate::name::DomainName;
-use crate::resolve::{Host, Pin, ResolveOptions, RouteOptions, UpstreamAddress, UpstreamOptions};
+use crate::resolve::{
+    Host, Pin, ResolveOptions, RouteOptions, Strategy, UpstreamAddress, UpstreamOptions,
+};
 
 const SERVER_EXPECTED: &str =
     "an upstream such as `udp://9.9.9.9` or { url = \"tls://dns.example\", addresses = [\"192.0.2.1\"] }";
@@ -22,7 +24,7 @@ pub(super) fn read_upstream(mut upstream: Section<'_>, listen: &[SocketAddr], op
         not_empty(&value, "an upstream; without one nothing resolves");
     }
     if let Some(value) = upstream.get("strategy") {
-        set(&mut options.strategy, value.parse("`ordered`, `fastest`, `race` or `spread`", str::parse));
+        set(&mut options.strategy, read_strategy(&value));
     }
     if let Some(value) = upstream.get("bootstrap") {
         options.bootstrap = value.list("an address such as `9.9.9.9`", |text| {
@@ -37,6 +39,10 @@ pub(super) fn read_upstream(mut upstream: Section<'_>, listen: &[SocketAddr], op
             options.routes.push(route);
         }
     }
+}
+
+pub(super) fn read_strategy(value: &Value<'_>) -> Option<Strategy> {
+    value.parse("`ordered`, `fastest`, `race` or `spread`", str::parse)
 }
 
 fn read_route(
@@ -98,7 +104,7 @@ fn reverse_zone(prefix: &IpNet) -> Result<DomainName, String> {
     DomainName::parse(&labels.join(".")).map_err(|error| error.to_string())
 }
 
-fn read_servers(value: &Value<'_>, listen: &[SocketAddr]) -> Vec<UpstreamOptions> {
+pub(super) fn read_servers(value: &Value<'_>, listen: &[SocketAddr]) -> Vec<UpstreamOptions> {
     let mut servers: Vec<UpstreamOptions> = Vec::new();
     for element in value.elements() {
         let server = match element.as_section() {

@@ -14,7 +14,10 @@ pub(super) fn elsewhere(
     const LIMITED: (&str, &str) =
         ("queries_limited", "Queries that a limit kept from being answered, by the limit");
     const CACHE: (&str, &str) = ("cache_queries", "What the cache did for queries");
-    let counter = |(name, help), label, value| Elsewhere { name, help, label, value };
+    let counter = |(name, help), label: Option<_>, value| {
+        let labels = label.into_iter().collect();
+        Elsewhere { name, help, labels, value }
+    };
     let limited = |limit, value| counter(LIMITED, Some(("limit", Cow::from(limit))), value);
     let cached = |outcome, value| counter(CACHE, Some(("outcome", Cow::from(outcome))), value);
     let limits = responder.limits().counts();
@@ -41,7 +44,7 @@ pub(super) fn elsewhere(
     own.into_iter().chain(upstream_counters(upstreams)).collect()
 }
 
-/// Counters of each upstream, labelled with its address as it is configured.
+/// Counters of each upstream, labelled with its address as it is configured, and with the group whose devices it is asked for.
 fn upstream_counters(upstreams: &[UpstreamStatus]) -> impl Iterator<Item = Elsewhere> {
     type Counter = (&'static str, &'static str, fn(&UpstreamStatus) -> u64);
     const COUNTERS: [Counter; 5] = [
@@ -61,10 +64,16 @@ fn upstream_counters(upstreams: &[UpstreamStatus]) -> impl Iterator<Item = Elsew
         upstreams.iter().map(move |upstream| Elsewhere {
             name,
             help,
-            label: Some(("upstream", Cow::from(upstream.address.to_string()))),
+            labels: upstream_labels(upstream),
             value: value(upstream),
         })
     })
+}
+
+fn upstream_labels(upstream: &UpstreamStatus) -> Vec<(&'static str, Cow<'static, str>)> {
+    let UpstreamStatus { address, group, .. } = upstream;
+    let of_group = (!group.is_empty()).then(|| ("group", Cow::from(group.to_string())));
+    [("upstream", Cow::from(address.to_string()))].into_iter().chain(of_group).collect()
 }
 
 /// What was not answered or given up since the start, in words for people.

@@ -608,7 +608,7 @@ impl Running {
 /// to plain ones what encrypted ones were to answer.
 fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
     let mut problems = Vec::new();
-    for pool in upstreams.chunk_by(|one, other| one.route == other.route) {
+    for pool in upstreams.chunk_by(|one, other| (&one.route, &one.group) == (&other.route, &other.group)) {
         let failing: Vec<&UpstreamStatus> =
             pool.iter().filter(|upstream| upstream.problem.is_some()).collect();
         let list = || {
@@ -617,12 +617,15 @@ fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
             };
             failing.iter().map(told).collect::<Vec<_>>().join(", ")
         };
-        let route = pool.first().map(|upstream| upstream.route.as_ref()).unwrap_or_default();
+        let whose = pool.first().map(|upstream| (&*upstream.route, &*upstream.group));
+        let (route, group) = whose.unwrap_or_default();
         let is_plain_only = pool
             .iter()
             .filter(|upstream| upstream.problem.is_none())
             .all(|upstream| !upstream.transport.is_encrypted());
-        if failing.len() == pool.len() && route.is_empty() {
+        if failing.len() == pool.len() && !group.is_empty() {
+            problems.push(format!("No upstream answers for the group `{group}`: {}. Nobody else is asked for its devices. Check them, or name others in groups.upstream.", list()));
+        } else if failing.len() == pool.len() && route.is_empty() {
             problems.push(format!("No upstream answers: {}. What is not blocked does not resolve. Check the network, or name others in upstream.servers.", list()));
         } else if failing.len() == pool.len() {
             problems.push(format!("No upstream answers for {route}: {}. Nobody else is asked for these names. Check them, or name others in upstream.routes.", list()));
@@ -642,12 +645,13 @@ fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
 /// An upstream, as the page tells of it.
 fn upstream_status(status: UpstreamStatus) -> web::Upstream {
     let UpstreamStatus {
-        address, route, answered, failed, latency_us, connections, resumed, problem, ..
+        address, route, group, answered, failed, latency_us, connections, resumed, problem, ..
     } = status;
     web::Upstream {
         address: address.to_string(),
         transport: status.transport.scheme(),
         route: (!route.is_empty()).then(|| route.to_string()),
+        group: (!group.is_empty()).then(|| group.to_string()),
         answered,
         failed,
         latency_us,

@@ -4,6 +4,7 @@
 //! looks anything up itself. [`DeviceTable`] puts all of that together, replaced whole when any of it changes.
 
 mod book;
+mod group;
 mod kind;
 mod name;
 mod table;
@@ -11,6 +12,8 @@ mod table;
 pub use book::Book;
 pub use book::BookEntry;
 pub use book::BookError;
+pub use group::DeviceGroup;
+pub use group::Member;
 pub use kind::DeviceKind;
 pub use name::HOST_NAME_LEN_MAX;
 pub use name::NAME_LEN_MAX;

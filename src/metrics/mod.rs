@@ -86,9 +86,9 @@ impl Metrics {
         let mut registry = Registry::with_prefix("pixelsink");
         for counters in elsewhere.chunk_by(|one, other| one.name == other.name) {
             let family = Family::<Vec<(&str, String)>, Counter<u64, AtomicU64>>::default();
-            for Elsewhere { label, value, .. } in counters {
-                let label = label.iter().map(|(name, value)| (*name, value.to_string())).collect();
-                family.get_or_create(&label).inc_by(*value);
+            for Elsewhere { labels, value, .. } in counters {
+                let labels = labels.iter().map(|(name, value)| (*name, value.to_string())).collect();
+                family.get_or_create(&labels).inc_by(*value);
             }
             if let Some(Elsewhere { name, help, .. }) = counters.first() {
                 registry.register(*name, *help, family);
@@ -109,8 +109,8 @@ pub struct Elsewhere {
     pub name: &'static str,
     /// The same in a sentence.
     pub help: &'static str,
-    /// A label and its value, where there are several: one of a few words of our own or of the configuration.
-    pub label: Option<(&'static str, Cow<'static, str>)>,
+    /// Labels and their values, where there are several: each one of a few words of our own or of the configuration.
+    pub labels: Vec<(&'static str, Cow<'static, str>)>,
     /// How many.
     pub value: u64,
 }
@@ -166,7 +166,7 @@ mod tests {
         let counter = |label: &'static str, value| Elsewhere {
             name: "kept",
             help: "Kept",
-            label: Some(("what", label.into())),
+            labels: vec![("what", label.into())],
             value,
         };
         let text = metrics.text(&[counter("one", 7), counter("other", 8)]);

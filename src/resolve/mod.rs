@@ -31,8 +31,8 @@ mod way;
 pub use address::{Host, Transport, UpstreamAddress, UpstreamAddressError};
 pub use cache::{CacheOptions, CacheStatus, Cached, Flush, Freshness, Known};
 pub use kept::KeptError;
-pub use options::{Pin, ResolveOptions, RouteOptions, Strategy, UpstreamOptions};
-pub use question::{Asked, Question};
+pub use options::{GroupOptions, Pin, ResolveOptions, RouteOptions, Strategy, UpstreamOptions};
+pub use question::{Asked, Question, UpstreamSet};
 pub use snapshot::{Snapshot, SnapshotError};
 
 use std::net::IpAddr;
@@ -101,6 +101,8 @@ pub struct UpstreamStatus {
     pub transport: Transport,
     /// The names that it is asked for; empty where it is asked for all that no route has.
     pub route: Arc<str>,
+    /// The group whose devices it is asked for; empty where it is asked for all that are in none.
+    pub group: Arc<str>,
     /// How many questions it answered.
     pub answered: u64,
     /// How many tries failed.
@@ -257,6 +259,7 @@ impl Resolver {
             qclass: CLASS_IN,
             dnssec_ok: false,
             checking_disabled: false,
+            set: UpstreamSet::EVERYBODY,
         };
         let (ipv4, ipv6) = (question(qtype::A), question(qtype::AAAA));
         let (ipv4, ipv6) = tokio::join!(self.resolve(&ipv4), self.resolve(&ipv6));
@@ -274,7 +277,7 @@ impl Resolver {
         }
     }
 
-    /// How each upstream is, in the order of the configuration.
+    /// How each upstream is, in the order of the configuration: those of everybody, of routes, of groups.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         self.0.routes.load().status()
     }

@@ -40,12 +40,20 @@ pub(super) struct Answered {
     pub(super) upstream: Arc<str>,
 }
 
+/// What it is for, for people; empty: all the others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Whose {
+    /// The names.
+    pub(super) route: Arc<str>,
+    /// The group of devices.
+    pub(super) group: Arc<str>,
+}
+
 pub(super) struct Pool {
     upstreams: Vec<Arc<Upstream>>,
     strategy: Strategy,
     seed: u64,
-    /// The names that it is for, for people.
-    route: Arc<str>,
+    whose: Whose,
     asks: Semaphore,
 }
 
@@ -60,18 +68,23 @@ impl Pool {
     pub(super) fn new(
         servers: &[UpstreamOptions],
         strategy: Strategy,
-        route: Arc<str>,
+        whose: Whose,
         bootstrap: &Arc<Bootstrap>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
         let upstream = |options| Arc::new(Upstream::new(options, bootstrap, clock));
         let seed = if strategy == Strategy::Spread { strategy::seed() } else { 0 };
         let upstreams = servers.iter().map(upstream).collect();
-        Self { upstreams, strategy, seed, route, asks: Semaphore::new(ASKS_MAX) }
+        Self { upstreams, strategy, seed, whose, asks: Semaphore::new(ASKS_MAX) }
     }
 
     pub(super) fn status(&self) -> impl Iterator<Item = UpstreamStatus> {
-        self.upstreams.iter().map(|upstream| upstream.status(&self.route))
+        self.upstreams.iter().map(|upstream| upstream.status(&self.whose))
+    }
+
+    /// Whether an upstream of this label is one of them.
+    pub(super) fn asks(&self, label: &str) -> bool {
+        self.upstreams.iter().any(|upstream| *upstream.label == *label)
     }
 
     /// Asks one upstream after the other, those that work first, until one gives an answer.

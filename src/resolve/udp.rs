@@ -471,7 +471,7 @@ mod tests {
         ) {
             prop_assume!(qtype != qtype::OPT);
             let name = if labels.is_empty() { DomainName::root() } else { DomainName::parse(&labels.join(".")).unwrap() };
-            let question = Question { name, qtype, qclass, dnssec_ok, checking_disabled };
+            let question = Question { name, qtype, qclass, dnssec_ok, checking_disabled, ..question("a.example") };
             let mut theirs = request(&question, edns, false).unwrap().into_parts().0;
             theirs.metadata.id = id;
             prop_assert_eq!(Query::new(id, &question, edns, false).packet, theirs.to_vec().unwrap());

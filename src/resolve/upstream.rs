@@ -16,6 +16,7 @@ use super::health::Health;
 use super::lanes::{Lanes, MULTIPLEXED_QUESTIONS_MAX, Room, STREAM_QUESTIONS_MAX};
 use super::message::{query_of, request};
 use super::options::UpstreamOptions;
+use super::pool::Whose;
 use super::udp::{self, Heard};
 use super::way::{Way, is_stream};
 use super::{Question, UpstreamStatus};
@@ -198,7 +199,7 @@ impl Upstream {
         }
     }
 
-    pub(super) fn status(&self, route: &Arc<str>) -> UpstreamStatus {
+    pub(super) fn status(&self, whose: &Whose) -> UpstreamStatus {
         let health = self.health.status();
         let connections = self.lanes.opened();
         let transport = self.way.options().address.transport;
@@ -210,7 +211,8 @@ impl Upstream {
         UpstreamStatus {
             address: Arc::clone(&self.label),
             transport,
-            route: Arc::clone(route),
+            route: Arc::clone(&whose.route),
+            group: Arc::clone(&whose.group),
             answered: health.answered,
             failed: health.failed,
             latency_us: health.latency_us,

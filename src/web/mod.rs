@@ -170,6 +170,8 @@ pub struct Upstream {
     pub transport: &'static str,
     /// The names that it is asked for; `None` where it is asked for all that have no route.
     pub route: Option<String>,
+    /// The group whose devices it is asked for; `None` where it is asked for all that are in none.
+    pub group: Option<String>,
     /// How many questions it answered since the start.
     pub answered: u64,
     /// How many tries failed.

@@ -285,6 +285,7 @@ impl Cache {
                 Some(Remembered {
                     dnssec_ok: question.dnssec_ok,
                     checking_disabled: question.checking_disabled,
+                    set: question.set,
                     answer: answer.stored.clone(),
                     upstream: Arc::clone(&answer.upstream),
                     age: answer.age(now),

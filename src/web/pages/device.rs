@@ -48,6 +48,8 @@ pub(super) struct DevicePage {
     pub(super) name: String,
     pub(super) key: String,
     pub(super) addresses: String,
+    /// The group that it is in.
+    pub(super) group: Option<String>,
     pub(super) first_seen: Option<Moment>,
     pub(super) last_seen: Option<Moment>,
     /// Its last seven days in a sentence.
@@ -117,6 +119,7 @@ pub(super) async fn show(
         (None, Some(on_network)) => on_network,
         (None, None) => return Err(unknown()),
     };
+    let group = web.parts.devices.current().find_key(key).and_then(|known| known.group.clone());
     let frame = Frame::new(&web, &uri, Tab::Devices);
     let policy = web.parts.policy.current();
     let is_blocked =
@@ -152,6 +155,7 @@ pub(super) async fn show(
             .unwrap_or_else(|| Arc::clone(&device.name))
             .to_string(),
         addresses: addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        group: group.map(|group| group.name.to_string()),
         first_seen: count.as_ref().map(|count| times.ago(count.first_seen)),
         last_seen: count.as_ref().map(|count| times.ago(count.last_seen)),
         headline,

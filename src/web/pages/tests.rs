@@ -188,6 +188,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         device: device(),
         name_from: NameSource::Mdns,
         tags: [].into(),
+        group: None,
         kind: Some(DeviceKind::Camera),
         kind_is_guess: true,
         vendor: Some(HOSTILE.into()),
@@ -247,6 +248,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         name: text(),
         key: text(),
         addresses: text(),
+        group: Some(text()),
         first_seen: Some(times().ago(Timestamp::UNIX_EPOCH)),
         last_seen: None,
         hits_today: "1".into(),
@@ -510,6 +512,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_health_and_help() {
         upstreams: vec![health::UpstreamRow {
             address: text(),
             route: Some(text()),
+            group: Some(text()),
             latency: text(),
             answered: text(),
             failed: text(),
