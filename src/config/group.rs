@@ -84,7 +84,8 @@ fn read_member(text: &str) -> Result<Member, String> {
         return Ok(Member::Network(network.trunc()));
     }
     // A slip of the pen in an address is no name.
-    let looks_like_an_address = text.contains(['/', ':']) || text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('.');
+    let looks_like_an_address =
+        text.contains(['/', ':']) || text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('.');
     if looks_like_an_address {
         return Err(format!("`{text}` is neither an address nor a prefix; expected {MEMBER_EXPECTED}"));
     }

@@ -7,9 +7,7 @@ use ipnet::IpNet;
 use super::read::{absolute_path, not_empty, set};
 use super::reader::{Section, Value};
 use crate::name::DomainName;
-use crate::resolve::{
-    Host, Pin, ResolveOptions, RouteOptions, Strategy, UpstreamAddress, UpstreamOptions,
-};
+use crate::resolve::{Host, Pin, ResolveOptions, RouteOptions, Strategy, UpstreamAddress, UpstreamOptions};
 
 const SERVER_EXPECTED: &str =
     "an upstream such as `udp://9.9.9.9` or { url = \"tls://dns.example\", addresses = [\"192.0.2.1\"] }";

@@ -17,8 +17,8 @@ use super::changed_file::{Seen, read_if_changed};
 use crate::command::{Done, Refused};
 use crate::config::{BookFile, Config};
 use crate::device::{
-    Book, DeviceGroup, DeviceKey, DeviceKind, DeviceTable, FoundName, Knowledge, KnownDevice, LiveDevices, Mac,
-    Member, NameSource, NamedDevice, tidy_name,
+    Book, DeviceGroup, DeviceKey, DeviceKind, DeviceTable, FoundName, Knowledge, KnownDevice, LiveDevices,
+    Mac, Member, NameSource, NamedDevice, tidy_name,
 };
 use crate::discovery::hostnames::{ask_device, ask_router};
 use crate::discovery::leases::{self, Lease};
@@ -493,7 +493,8 @@ impl State {
 
     /// Names in groups that no device has: whoever is meant is asked for as if it were in no group.
     fn unknown_members(&self, table: &DeviceTable) -> Vec<String> {
-        let said: HashSet<String> = table.known().iter().map(|known| known.said_name().to_lowercase()).collect();
+        let said: HashSet<String> =
+            table.known().iter().map(|known| known.said_name().to_lowercase()).collect();
         let names = self.groups.iter().flat_map(|group| {
             group.members.iter().filter_map(move |member| match member {
                 Member::Name(name) => Some((group, name)),

@@ -645,7 +645,16 @@ fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
 /// An upstream, as the page tells of it.
 fn upstream_status(status: UpstreamStatus) -> web::Upstream {
     let UpstreamStatus {
-        address, route, group, answered, failed, latency_us, connections, resumed, problem, ..
+        address,
+        route,
+        group,
+        answered,
+        failed,
+        latency_us,
+        connections,
+        resumed,
+        problem,
+        ..
     } = status;
     web::Upstream {
         address: address.to_string(),

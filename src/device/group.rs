@@ -65,7 +65,12 @@ impl Membership {
     }
 
     /// The group of a device that has these keys, this name from a person, and these addresses.
-    pub(super) fn of(&self, keys: &[DeviceKey], said: &str, addresses: &[IpAddr]) -> Option<Arc<DeviceGroup>> {
+    pub(super) fn of(
+        &self,
+        keys: &[DeviceKey],
+        said: &str,
+        addresses: &[IpAddr],
+    ) -> Option<Arc<DeviceGroup>> {
         let by_address = || addresses.iter().map(|address| DeviceKey::Address(*address));
         let by_key = keys.iter().copied().chain(by_address()).find_map(|key| self.by_key.get(&key));
         let by_name = || self.by_name.get(&said.to_lowercase()).filter(|_| !said.is_empty());

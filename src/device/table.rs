@@ -314,8 +314,16 @@ impl DeviceTable {
     pub fn build(named: &[NamedDevice], neighbours: &[(IpAddr, Mac)]) -> Self {
         let (book, told) = (Book::default(), HashSet::new());
         let (names, vendors) = (Map::new(), Map::new());
-        Knowledge { named, book: &book, neighbours, told: &told, names: &names, vendors: &vendors, groups: &[] }
-            .table()
+        Knowledge {
+            named,
+            book: &book,
+            neighbours,
+            told: &told,
+            names: &names,
+            vendors: &vendors,
+            groups: &[],
+        }
+        .table()
     }
 
     fn at(&self, index: Option<&u32>) -> Option<&KnownDevice> {

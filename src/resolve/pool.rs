@@ -15,15 +15,21 @@ use tracing::debug;
 
 use super::bootstrap::Bootstrap;
 use super::options::{Strategy, UpstreamOptions};
-use super::upstream::{RESEND_AFTER, TryError, Upstream};
+use super::upstream::{Patience, RESEND_AFTER, TryError, Upstream};
 use super::{Question, Unresolved, UnresolvedKind, UpstreamStatus, strategy};
 use crate::clock::Clock;
 use crate::wire::Stored;
 
 /// How long one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+const FIRST_TRY: Patience = Patience { time: TRY_TIMEOUT, resends: &[RESEND_AFTER], weight: 1 };
+const TRY: Patience = Patience { time: TRY_TIMEOUT, resends: &[], weight: 1 };
 /// How long all tries may take. A client asks again after 5 seconds (glibc, Windows) and should have its answer before.
 const TRIES_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// Where nobody else could be asked, the answer is waited for to the end on the socket that asked: what takes long, as a name whose own
+/// servers are far or slow does, would be missed by whoever turned away from it to ask the same upstream anew.
+const LONE_TRY: Patience =
+    Patience { time: TRIES_TIMEOUT, resends: &[RESEND_AFTER, Duration::from_secs(2)], weight: 2 };
 /// How many tries a question gets over all upstreams, and from one of them, so that no outage multiplies the questions.
 const TRIES_MAX: usize = 3;
 const TRIES_OF_ONE_MAX: usize = 2;
@@ -115,7 +121,8 @@ impl Pool {
                 }
                 begun = Instant::now();
                 newest = Some((Arc::clone(&upstream), upstream.health.now_ms()));
-                running.push(attempt(upstream, question.clone(), begun, deadline, tries == 0));
+                let patience = self.patience(tries);
+                running.push(attempt(upstream, question.clone(), begun, deadline, patience));
                 tries += 1;
             }
             let doubt_at = begun + RESEND_AFTER;
@@ -159,6 +166,15 @@ impl Pool {
         Err(failures.into_unresolved())
     }
 
+    /// How long an upstream is waited for, of whom so many were asked before.
+    fn patience(&self, tries: usize) -> Patience {
+        match self.upstreams.as_slice() {
+            [lone] if lone.is_udp() => LONE_TRY,
+            _ if tries == 0 => FIRST_TRY,
+            _ => TRY,
+        }
+    }
+
     /// Asks those beside whose state is not known: those that failed, when they were left alone for long enough, and those that
     /// were not compared for long. No client waits for them.
     fn probe(&self, order: &VecDeque<Arc<Upstream>>, question: &Question) {
@@ -178,7 +194,7 @@ impl Pool {
             let (upstream, question) = (Arc::clone(upstream), question.clone());
             tokio::spawn(async move {
                 let deadline = Instant::now() + TRY_TIMEOUT;
-                let _noted = upstream.ask(&question, TRY_TIMEOUT, deadline, false).await;
+                let _noted = upstream.ask(&question, TRY, deadline).await;
                 upstream.health.end_probe();
             });
         }
@@ -190,9 +206,9 @@ async fn attempt(
     question: Question,
     begun: Instant,
     deadline: Instant,
-    resend: bool,
+    patience: Patience,
 ) -> Tried {
-    let outcome = upstream.ask(&question, TRY_TIMEOUT, deadline, resend).await;
+    let outcome = upstream.ask(&question, patience, deadline).await;
     Tried { upstream, outcome, begun }
 }
 

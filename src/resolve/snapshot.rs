@@ -99,8 +99,11 @@ impl Remembered {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let [flags] = from.octets()?;
         let is_of_group = flags & OF_GROUP != 0;
-        let set =
-            if is_of_group { UpstreamSet(u16::from_le_bytes(from.octets()?)) } else { UpstreamSet::EVERYBODY };
+        let set = if is_of_group {
+            UpstreamSet(u16::from_le_bytes(from.octets()?))
+        } else {
+            UpstreamSet::EVERYBODY
+        };
         let rcode = u16::from_le_bytes(from.octets()?);
         let age = Duration::from_millis(u64::from_le_bytes(from.octets()?));
         let fresh_secs = u32::from_le_bytes(from.octets()?);

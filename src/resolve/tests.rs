@@ -346,8 +346,11 @@ struct TwoSets {
 impl TwoSets {
     async fn new() -> Self {
         let (everybody, group) = (Fake::start().await, Fake::start().await);
-        let of_group =
-            GroupOptions { name: "kids".into(), servers: vec![udp(group.address)], strategy: Strategy::Ordered };
+        let of_group = GroupOptions {
+            name: "kids".into(),
+            servers: vec![udp(group.address)],
+            strategy: Strategy::Ordered,
+        };
         let set = of_group.set();
         let options =
             ResolveOptions { groups: vec![of_group], ..ResolveOptions::new(vec![udp(everybody.address)]) };
@@ -394,7 +397,10 @@ async fn what_one_set_said_is_never_told_to_who_asks_another() {
     house.everybody.go.notify_one();
     let answer = waiting.await.unwrap().unwrap();
     assert_eq!(&**answer.answer.upstream(), format!("udp://{}", house.everybody.address));
-    assert_eq!(resolver.flush(&Flush::Name { name: DomainName::parse("a.example").unwrap(), below: false }), 2);
+    assert_eq!(
+        resolver.flush(&Flush::Name { name: DomainName::parse("a.example").unwrap(), below: false }),
+        2
+    );
 }
 
 #[tokio::test]

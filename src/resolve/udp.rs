@@ -15,7 +15,7 @@ use hickory_net::NetError;
 use hickory_proto::op::Message;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Question;
 use crate::wire::{HEADER_LEN, UDP_PAYLOAD_MAX, qtype};
@@ -44,8 +44,8 @@ pub(super) enum Heard {
     OtherCase,
 }
 
-/// Asks, in random case if `mixed`, and once more if a time to resend is given and no answer has come by then. It waits as long as
-/// it is let.
+/// Asks, in random case if `mixed`, and once more at each of the times of `resends`, counted from the beginning, if no answer has come by
+/// then. It waits as long as it is let.
 ///
 /// # Errors
 /// When the question can't be sent, the upstream's port is closed, or the answer can't be read.
@@ -53,15 +53,17 @@ pub(super) async fn ask(
     upstream: SocketAddr,
     question: &Question,
     edns: bool,
-    resend_after: Option<Duration>,
+    resends: &[Duration],
     mixed: bool,
 ) -> Result<Heard, NetError> {
     let query = Query::new(rand::random(), question, edns, mixed);
     let socket = open(upstream)?;
     send(&socket, &query)?;
     let mut other_case_since = None;
-    if let Some(pause) = resend_after {
-        if let Ok(heard) = timeout(pause, answer_to(&socket, &query, question, &mut other_case_since)).await {
+    let begun = Instant::now();
+    for &after in resends {
+        let heard = answer_to(&socket, &query, question, &mut other_case_since);
+        if let Ok(heard) = timeout_at(begun + after, heard).await {
             return heard;
         }
         // From the same port and with the same ID: two questions would be two chances for a forged answer (RFC 5452 section 5).
@@ -213,6 +215,7 @@ mod tests {
 
     use proptest::prelude::*;
     use tokio::net::UdpSocket as TokioSocket;
+    use tokio::time::timeout;
 
     use super::super::message::request;
     use super::super::testkit::question;
@@ -234,7 +237,7 @@ mod tests {
 
         fn ask(&self, name: &str) -> tokio::task::JoinHandle<Result<Message, NetError>> {
             let (upstream, question) = (self.upstream.local_addr().unwrap(), question(name));
-            tokio::spawn(async move { answer_of(ask(upstream, &question, true, None, true).await?) })
+            tokio::spawn(async move { answer_of(ask(upstream, &question, true, &[], true).await?) })
         }
 
         /// The next question that arrives, and from where.
@@ -315,7 +318,7 @@ mod tests {
         let house = House::new().await;
         let upstream = house.upstream.local_addr().unwrap();
         let asked =
-            tokio::spawn(async move { ask(upstream, &question("pixel.example"), true, None, true).await });
+            tokio::spawn(async move { ask(upstream, &question("pixel.example"), true, &[], true).await });
         let (query, from) = house.next().await;
         let mut other = answer(&query);
         for octet in other[HEADER_LEN..HEADER_LEN + 14].iter_mut().filter(|octet| octet.is_ascii_alphabetic())
@@ -368,8 +371,7 @@ mod tests {
         let House { upstream } = House::new().await;
         let address = upstream.local_addr().unwrap();
         drop(upstream);
-        let asked =
-            timeout(SOON, ask(address, &question("a.example"), true, Some(SOON), true)).await.unwrap();
+        let asked = timeout(SOON, ask(address, &question("a.example"), true, &[SOON], true)).await.unwrap();
         assert!(
             matches!(&asked, Err(NetError::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused),
             "{asked:?}"
@@ -381,12 +383,25 @@ mod tests {
         let house = House::new().await;
         let upstream = house.upstream.local_addr().unwrap();
         let asked = tokio::spawn(async move {
-            ask(upstream, &question("a.example"), true, Some(Duration::from_millis(10)), true).await
+            ask(upstream, &question("a.example"), true, &[Duration::from_millis(10)], true).await
         });
         let first = house.next().await;
         let second = house.next().await;
         assert_eq!(first, second);
         house.upstream.send_to(&answer(&second.0), second.1).await.unwrap();
+        timeout(SOON, asked).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_slow_answer_is_waited_for_on_the_socket_that_asked_again() {
+        let house = House::new().await;
+        let upstream = house.upstream.local_addr().unwrap();
+        let resends = [Duration::from_millis(10), Duration::from_millis(30)];
+        let asked =
+            tokio::spawn(async move { ask(upstream, &question("a.example"), true, &resends, true).await });
+        let first = house.next().await;
+        assert_eq!((&first, &first), (&house.next().await, &house.next().await));
+        house.upstream.send_to(&answer(&first.0), first.1).await.unwrap();
         timeout(SOON, asked).await.unwrap().unwrap().unwrap();
     }
 

@@ -26,6 +26,16 @@ use crate::wire::Stored;
 /// The first packet of a question, if it seems lost, is sent again after this long. An upstream that can't be reached is asked
 /// again at the earliest then: it may be starting anew.
 pub(super) const RESEND_AFTER: Duration = Duration::from_millis(400);
+/// How long an upstream may take, and when it is asked again meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) time: Duration,
+    /// When the question is sent once more over UDP, from the beginning on.
+    pub(super) resends: &'static [Duration],
+    /// As how many tries it counts when nothing comes.
+    pub(super) weight: u32,
+}
+
 /// An upstream that changed the case of a name in so many answers in a row, and kept it in none, is asked in lower case.
 const CASE_LOST_MAX: u32 = 3;
 /// Too many open files, in this process or on this machine (errno(3)).
@@ -85,29 +95,33 @@ impl Upstream {
         }
     }
 
-    /// Asks it, for `patience` and not beyond `deadline`. The time in which it waits for room on a connection counts neither as its
+    /// Whether it is asked over plain UDP.
+    pub(super) fn is_udp(&self) -> bool {
+        self.way.options().address.transport == Transport::Udp
+    }
+
+    /// Asks it, for as long as is said and not beyond `deadline`. The time in which it waits for room on a connection counts neither as its
     /// latency nor against it.
     pub(super) async fn ask(
         &self,
         question: &Question,
-        patience: Duration,
+        patience: Patience,
         deadline: Instant,
-        resend: bool,
     ) -> Result<Stored, TryError> {
         self.health.note_asked();
-        let room = if self.way.options().address.transport == Transport::Udp {
+        let room = if self.is_udp() {
             None
         } else {
             let room = timeout_at(deadline, self.lanes.room()).await;
             Some(room.ok().flatten().ok_or(TryError::Busy)?)
         };
         let begun = self.clock.instant();
-        let patience = patience.min(deadline.saturating_duration_since(Instant::now()));
-        let asked = timeout(patience, self.exchange(question, resend, room.as_ref())).await;
+        let time = patience.time.min(deadline.saturating_duration_since(Instant::now()));
+        let asked = timeout(time, self.exchange(question, patience.resends, room.as_ref())).await;
         let answer = asked.unwrap_or(Err(TryError::TimedOut));
         match &answer {
             Ok(_) => self.health.note_answer(self.clock.instant().saturating_duration_since(begun)),
-            Err(error) => self.health.note_failure(error),
+            Err(error) => self.health.note_failure(error, patience.weight),
         }
         answer
     }
@@ -115,13 +129,13 @@ impl Upstream {
     async fn exchange(
         &self,
         question: &Question,
-        resend: bool,
+        resends: &[Duration],
         room: Option<&Room<'_>>,
     ) -> Result<Stored, TryError> {
         let transport = self.way.options().address.transport;
         let sent = match room {
             Some(room) => self.send_over(question, true, room).await,
-            None => self.send_udp(question, true, resend).await,
+            None => self.send_udp(question, true, resends).await,
         };
         let mut answer = match sent {
             // What can't be read over UDP may have been cut by somebody who does not say so.
@@ -134,7 +148,7 @@ impl Upstream {
         if answer.metadata.response_code == ResponseCode::FormErr && answer.edns.is_none() {
             answer = match room {
                 Some(room) => self.send_over(question, false, room).await?,
-                None => self.send_udp(question, false, false).await?,
+                None => self.send_udp(question, false, &[]).await?,
             };
         }
         if answer.metadata.truncation && transport == Transport::Udp {
@@ -171,11 +185,15 @@ impl Upstream {
 
     /// Asks in mixed case, unless the upstream never keeps it; when its answer comes in another case and none in the right one, the
     /// question is asked anew in lower case.
-    async fn send_udp(&self, question: &Question, edns: bool, resend: bool) -> Result<Message, TryError> {
+    async fn send_udp(
+        &self,
+        question: &Question,
+        edns: bool,
+        resends: &[Duration],
+    ) -> Result<Message, TryError> {
         let address = self.way.address().await?;
-        let resend_after = resend.then_some(RESEND_AFTER);
         let mixed = self.case_lost.load(Ordering::Relaxed) < CASE_LOST_MAX;
-        let heard = udp::ask(address, question, edns, resend_after, mixed).await;
+        let heard = udp::ask(address, question, edns, resends, mixed).await;
         match heard.inspect_err(|_| self.way.avoid_address())? {
             Heard::Answer(answer) => {
                 if mixed {
@@ -184,7 +202,7 @@ impl Upstream {
                 Ok(answer)
             }
             Heard::OtherCase => {
-                let Heard::Answer(answer) = udp::ask(address, question, edns, None, false).await? else {
+                let Heard::Answer(answer) = udp::ask(address, question, edns, &[], false).await? else {
                     return Err(TryError::NotAboutIt);
                 };
                 if self.case_lost.fetch_add(1, Ordering::Relaxed) + 1 == CASE_LOST_MAX {

@@ -321,7 +321,11 @@ fn devices_of_a_group_have_upstreams_of_their_own() {
     assert_eq!(address_for(&daemon, tablet, "nas.fritz.box"), "192.0.2.3", "routes come first");
     let tablets_cname = Ask { from: tablet.into(), ..Ask::new("printer.home.arpa", RecordType::A) };
     assert_eq!(tablets_cname.of(daemon.dns).message.metadata.response_code, ResponseCode::NXDomain);
-    assert_eq!((everybody.asked(), family.asked(), router.asked()), (1, 1, 1), "the house's names stay there");
+    assert_eq!(
+        (everybody.asked(), family.asked(), router.asked()),
+        (1, 1, 1),
+        "the house's names stay there"
+    );
     let told = daemon.run(&["upstreams"]);
     assert!(told.contains("the group kids"), "{told}");
     assert!(daemon.get("/health").contains("for the group kids only"));
@@ -332,7 +336,8 @@ fn devices_of_a_group_have_upstreams_of_their_own() {
     let problems = daemon.api("status")["problems"].to_string();
     assert!(problems.contains("names `Old phone`") && !problems.contains("`tablet`"), "{problems}");
     let devices = daemon.api("devices");
-    let of = |name: &str| devices.as_array().unwrap().iter().find(|one| one["device"]["name"] == name).cloned();
+    let of =
+        |name: &str| devices.as_array().unwrap().iter().find(|one| one["device"]["name"] == name).cloned();
     assert_eq!(of("Tablet").unwrap()["group"], "kids", "{devices}");
     // Nobody steps in when it fails.
     family.now_says(|_| None);
@@ -486,6 +491,32 @@ fn upstreams_change_while_it_runs() {
     daemon.signal("HUP");
     eventually("the mistake is told", || daemon.log().contains("is not a way to speak").then_some(()));
     check_resolves(&daemon, "still.example");
+}
+
+#[test]
+fn a_lone_upstream_that_takes_three_seconds_is_waited_for() {
+    // The first packet of each question is answered after three seconds; the others find it busy.
+    let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+    let upstream = Upstream::start(move |question| {
+        if !seen.lock().unwrap().insert(question.metadata.id) {
+            return None;
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        let mut answer = answer_to(question);
+        answer.add_answer(record(&format!("{} 60 A 192.0.2.7", question.queries[0].name())));
+        Some(answer)
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    let mut tries = 0;
+    // A busy machine may need another one.
+    eventually("a slow name resolves", || {
+        tries += 1;
+        let begun = Instant::now();
+        let resolved = rcode(&daemon, &format!("slow{tries}.example")) == ResponseCode::NoError;
+        assert!(!resolved || Duration::from_millis(2_900) <= begun.elapsed(), "it was slow");
+        resolved.then_some(())
+    });
+    assert_eq!(daemon.api("upstreams")[0]["state"], "well", "{}", daemon.log());
 }
 
 #[test]

@@ -117,7 +117,19 @@ impl From<&crate::web::Upstream> for UpstreamHealth {
             (None, None) => "unasked",
         };
         let (transport, state) = (transport.to_owned(), state.to_owned());
-        Self { address, transport, route, group, state, answered, failed, latency_us, connections, resumed, problem }
+        Self {
+            address,
+            transport,
+            route,
+            group,
+            state,
+            answered,
+            failed,
+            latency_us,
+            connections,
+            resumed,
+            problem,
+        }
     }
 }
 
