@@ -34,6 +34,7 @@ pub use kept::KeptError;
 pub use options::{GroupOptions, Pin, ResolveOptions, RouteOptions, Strategy, UpstreamOptions};
 pub use question::{Asked, Question, UpstreamSet};
 pub use snapshot::{Snapshot, SnapshotError};
+pub use tls::check_authority;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::name::DomainName;
-use crate::wire::{CLASS_IN, qtype};
+use crate::wire::{CLASS_IN, Said, qtype};
 use cache::{Cache, Entry};
 use flight::{Boarded, Flights};
 use route::Routes;
@@ -79,6 +80,17 @@ pub struct Unresolved {
     pub why: Arc<str>,
     /// What the tries had in common.
     pub kind: UnresolvedKind,
+    /// What an upstream itself said of its failure.
+    pub said: Option<Arc<Said>>,
+    /// Whether it is remembered, and nobody was asked for whoever hears it.
+    pub is_kept: bool,
+}
+
+impl Unresolved {
+    /// That upstreams failed just now.
+    pub const fn new(why: Arc<str>, kind: UnresolvedKind) -> Self {
+        Self { why, kind, said: None, is_kept: false }
+    }
 }
 
 /// What failed tries had in common.
@@ -86,8 +98,12 @@ pub struct Unresolved {
 pub enum UnresolvedKind {
     /// Upstreams answered, and said that they could not tell.
     Refused,
-    /// An upstream could not be reached or said nothing.
+    /// An upstream said nothing.
     Unreachable,
+    /// Upstreams could not be reached, or not safely.
+    Network,
+    /// This machine can't ask anybody yet: it has no network, or does not know what time it is.
+    NotReady,
     /// There were too many questions at once.
     Overload,
 }
@@ -214,7 +230,7 @@ impl Resolver {
             Some(Entry::Failure(failure)) => Err(failure.unresolved().clone()),
             None => {
                 let why = "the question was lost on its way".into();
-                Err(Unresolved { why, kind: UnresolvedKind::Overload })
+                Err(Unresolved::new(why, UnresolvedKind::Overload))
             }
         }
     }

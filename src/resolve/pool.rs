@@ -18,7 +18,7 @@ use super::options::{Strategy, UpstreamOptions};
 use super::upstream::{Patience, RESEND_AFTER, TryError, Upstream};
 use super::{Question, Unresolved, UnresolvedKind, UpstreamStatus, strategy};
 use crate::clock::Clock;
-use crate::wire::Stored;
+use crate::wire::{Said, Stored};
 
 /// How long one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -97,7 +97,7 @@ impl Pool {
     pub(super) async fn ask(&self, question: &Question) -> Result<Answered, Unresolved> {
         let Ok(_ask) = self.asks.try_acquire() else {
             let why = format!("{ASKS_MAX} questions wait for upstreams already").into();
-            return Err(Unresolved { why, kind: UnresolvedKind::Overload });
+            return Err(Unresolved::new(why, UnresolvedKind::Overload));
         };
         let mut waiting: VecDeque<_> = self.strategy.order(&self.upstreams, question, self.seed).into();
         self.probe(&waiting, question);
@@ -153,9 +153,9 @@ impl Pool {
                 Err(error) => error,
             };
             debug!(upstream = %upstream.label, name = %question.name, %error, "a try failed");
-            failures.add(&upstream.label, &error);
+            failures.add(&upstream, &error);
             // One that said no would say it again.
-            if !matches!(error, TryError::Rcode(_)) {
+            if !matches!(error, TryError::Rcode { .. }) {
                 let is_next_too = waiting.is_empty() && running.is_empty();
                 if is_next_too && error.is_silence() {
                     not_before = since + RESEND_AFTER;
@@ -217,14 +217,24 @@ async fn attempt(
 struct Failures {
     told: Vec<String>,
     any_silence: bool,
+    any_unreachable: bool,
     all_busy: bool,
+    all_not_ready: bool,
+    /// What the first upstream said that said something of its failure.
+    said: Option<Arc<Said>>,
 }
 
 impl Failures {
-    fn add(&mut self, upstream: &str, error: &TryError) {
-        self.all_busy = (self.told.is_empty() || self.all_busy) && matches!(error, TryError::Busy);
-        self.any_silence |= error.is_silence();
-        self.told.push(format!("{upstream}: {error}"));
+    fn add(&mut self, upstream: &Upstream, error: &TryError) {
+        let is_first = self.told.is_empty();
+        self.all_busy = (is_first || self.all_busy) && matches!(error, TryError::Busy);
+        self.all_not_ready = (is_first || self.all_not_ready) && upstream.is_out_of_reach_yet(error);
+        self.any_silence |= matches!(error, TryError::TimedOut);
+        self.any_unreachable |= error.is_silence();
+        if let (None, TryError::Rcode { said, .. }) = (&self.said, error) {
+            self.said.clone_from(said);
+        }
+        self.told.push(format!("{}: {error}", upstream.label));
     }
 
     fn into_unresolved(mut self) -> Unresolved {
@@ -234,9 +244,11 @@ impl Failures {
             if self.told.is_empty() { "no upstream is configured".to_owned() } else { self.told.join("; ") };
         let kind = match self {
             Self { all_busy: true, .. } => UnresolvedKind::Overload,
+            Self { all_not_ready: true, .. } => UnresolvedKind::NotReady,
             Self { any_silence: true, .. } => UnresolvedKind::Unreachable,
+            Self { any_unreachable: true, .. } => UnresolvedKind::Network,
             Self { .. } => UnresolvedKind::Refused,
         };
-        Unresolved { why: why.into(), kind }
+        Unresolved { said: self.said, ..Unresolved::new(why.into(), kind) }
     }
 }

@@ -14,14 +14,15 @@ use super::bootstrap::Bootstrap;
 use super::check;
 use super::health::Health;
 use super::lanes::{Lanes, MULTIPLEXED_QUESTIONS_MAX, Room, STREAM_QUESTIONS_MAX};
-use super::message::{query_of, request};
+use super::message::{query_of, request, said};
 use super::options::UpstreamOptions;
 use super::pool::Whose;
+use super::tls::is_clock_set;
 use super::udp::{self, Heard};
 use super::way::{Way, is_stream};
 use super::{Question, UpstreamStatus};
 use crate::clock::Clock;
-use crate::wire::Stored;
+use crate::wire::{Said, Stored};
 
 /// The first packet of a question, if it seems lost, is sent again after this long. An upstream that can't be reached is asked
 /// again at the earliest then: it may be starting anew.
@@ -41,6 +42,8 @@ const CASE_LOST_MAX: u32 = 3;
 /// Too many open files, in this process or on this machine (errno(3)).
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
+/// There is no way to where a packet should go: no network, or none that leads there.
+const ENETUNREACH: i32 = 101;
 
 pub(super) struct Upstream {
     pub(super) label: Arc<str>,
@@ -63,8 +66,8 @@ pub(super) enum TryError {
     Untrusted(Arc<str>),
     #[error("{0}")]
     NoAddress(Arc<str>),
-    #[error("it answered {0}")]
-    Rcode(ResponseCode),
+    #[error("it answered {rcode}")]
+    Rcode { rcode: ResponseCode, said: Option<Arc<Said>> },
     #[error("its answer is not about the question")]
     NotAboutIt,
     #[error("its answer is cut short even over TCP")]
@@ -161,14 +164,15 @@ impl Upstream {
             return Err(TryError::CutShort);
         }
         let rcode = answer.metadata.response_code;
+        let said = said(&answer, &self.label);
         if !check::is_about_the_name(rcode) {
-            return Err(TryError::Rcode(rcode));
+            return Err(TryError::Rcode { rcode, said: said.map(Arc::new) });
         }
         let asked = query_of(question)?;
         let answer =
             check::keep_what_answers(answer, &asked, question.dnssec_ok).ok_or(TryError::NotAboutIt)?;
         let message = answer.to_vec().map_err(|_| TryError::Malformed)?;
-        Stored::new(message, rcode.into()).map_err(|_| TryError::Malformed)
+        Ok(Stored::new(message, rcode.into()).map_err(|_| TryError::Malformed)?.saying(said))
     }
 
     async fn send_over(&self, question: &Question, edns: bool, room: &Room<'_>) -> Result<Message, TryError> {
@@ -217,6 +221,17 @@ impl Upstream {
         }
     }
 
+    /// Whether a try failed because this machine is not as far yet, after a start without network or clock: nothing ever answered here.
+    pub(super) fn is_out_of_reach_yet(&self, error: &TryError) -> bool {
+        let is_too_early = match error {
+            TryError::NoAddress(_) => true,
+            TryError::Untrusted(_) => !is_clock_set(self.clock.now()),
+            TryError::Network(NetError::Io(error)) => error.raw_os_error() == Some(ENETUNREACH),
+            _ => false,
+        };
+        is_too_early && self.health.status().answered == 0
+    }
+
     pub(super) fn status(&self, whose: &Whose) -> UpstreamStatus {
         let health = self.health.status();
         let connections = self.lanes.opened();
@@ -250,7 +265,7 @@ impl TryError {
             Self::Network(NetError::Io(error)) => !matches!(error.raw_os_error(), Some(EMFILE | ENFILE)),
             Self::Network(NetError::Proto(_)) => false,
             Self::Network(_) => true,
-            Self::Rcode(_)
+            Self::Rcode { .. }
             | Self::NotAboutIt
             | Self::CutShort
             | Self::Malformed

@@ -294,7 +294,7 @@ impl Responder {
             Some(in_flight) => AtOnce::Later(in_flight),
             None => {
                 let why = format!("{IN_FLIGHT_MAX} questions wait for upstreams already").into();
-                let unresolved = Unresolved { why, kind: UnresolvedKind::Overload };
+                let unresolved = Unresolved::new(why, UnresolvedKind::Overload);
                 let outcome = turn.fail(decisive, &unresolved, out);
                 self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
                 AtOnce::Done
@@ -600,7 +600,7 @@ impl<'a> Turn<'a> {
         let answer = cached.answer();
         let is_negative = answer.rcode() == Rcode::NxDomain as u16;
         let code = if is_negative { Ede::STALE_NXDOMAIN } else { Ede::STALE };
-        let ede = Ede { code, text: &"no upstream answers; this is what one said before" };
+        let ede = Ede::new(code, &"no upstream answers; this is what one said before");
         let (age_secs, size_max) = (cached.age_secs(), self.size_max());
         let ede = matches!(answered, AnsweredBy::Stale).then_some(ede);
         answer.serve(self.query, Served { age_secs, size_max, ede }, out);
@@ -627,8 +627,14 @@ impl<'a> Turn<'a> {
         let code = match unresolved.kind {
             UnresolvedKind::Refused | UnresolvedKind::Overload => Ede::OTHER,
             UnresolvedKind::Unreachable => Ede::NO_REACHABLE_AUTHORITY,
+            UnresolvedKind::Network => Ede::NETWORK_ERROR,
+            UnresolvedKind::NotReady => Ede::NOT_READY,
         };
-        let ede = Ede { code, text: &unresolved.why };
+        let ede = match &unresolved.said {
+            Some(said) => said.as_ede(),
+            None => Ede::new(code, &unresolved.why),
+        };
+        let ede = Ede { besides: unresolved.is_kept.then_some(Ede::CACHED_ERROR), ..ede };
         wire::compose_error(self.query, Rcode::ServFail, Some(ede), out);
         Outcome::by(decisive, AnsweredBy::Nobody, Rcode::ServFail as u16)
     }
@@ -644,7 +650,7 @@ fn from_cache(cached: &Cached) -> AnsweredBy<'static> {
 
 /// Refuses a query because of a limit.
 fn refuse(query: &Query<'_>, why: fmt::Arguments<'_>, out: &mut Vec<u8>) -> AtOnce {
-    let ede = Ede { code: Ede::PROHIBITED, text: &why };
+    let ede = Ede::new(Ede::PROHIBITED, &why);
     wire::compose_error(query, Rcode::Refused, Some(ede), out);
     AtOnce::Done
 }

@@ -234,7 +234,9 @@ fn an_upstream_that_can_not_be_found_is_named() {
     let home = Home::new();
     let upstream = "servers = [\"tls://dns.example\"]\nbootstrap = [\"127.0.0.1:9\"]";
     let daemon = daemon_with(&home, upstream, "");
-    assert_eq!(rcode(&daemon, "www.example"), ResponseCode::ServFail);
+    let answer = Ask::new("www.example", RecordType::A).of(daemon.dns);
+    assert_eq!(answer.message.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(answer.ede().unwrap().0, 14, "nothing ever answered: not ready");
     assert!(problem(&daemon).contains("`dns.example` can't be looked up"), "{}", problem(&daemon));
 }
 
