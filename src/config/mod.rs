@@ -233,7 +233,18 @@ impl Config {
                  their victims with its answers, in your name (RFC 5358); name the prefixes of your own devices instead; {bound}"
             )
         };
-        open.map(warning).collect()
+        open.map(warning).chain(self.rules_at_odds()).collect()
+    }
+
+    /// Rules that stand in both of the person's lists.
+    fn rules_at_odds(&self) -> impl Iterator<Item = String> {
+        let of = |wanted: Action| self.own_rules.iter().filter(move |(action, ..)| *action == wanted);
+        of(Action::Block).filter_map(move |(_, rule, line)| {
+            let (.., allowed) = of(Action::Allow).find(|(_, other, _)| other == rule)?;
+            Some(format!(
+                "rules: `{rule}` stands in `block` (line {line}) and in `allow` (line {allowed}), and is let through; take one of them out"
+            ))
+        })
     }
 
     /// The name under which the person's own rules of this file are shown.

@@ -325,7 +325,7 @@ fn groups_are_read_with_their_upstreams() {
     assert!(kids.number != guests.number && kids.number != 0 && guests.number != 0);
     for (text, told) in [
         ("[[groups]]\nname = \"kids\"\n".to_owned(), "expected `name`, `devices` and `upstream.servers`"),
-        (group("kids", ""), "expected a MAC address, an IP address"),
+        (group("kids", ""), "expected at least one: a MAC address"),
         (group("kids", "\"192.168.1.0/33\""), "`192.168.1.0/33` is neither an address nor a prefix"),
         (group("kids", "\"192.168.1.256\""), "`192.168.1.256` is neither"),
         (group("kids", "\"aa:bb:cc:dd:ee\""), "`aa:bb:cc:dd:ee` is neither"),
@@ -366,6 +366,65 @@ fn private_networks_are_of_the_house() {
             assert!(crate::server::is_of_the_house(address, &[]), "{address}");
         }
     }
+}
+
+#[test]
+fn addresses_of_lists_are_addresses() {
+    for (url, told) in [
+        ("http://[::1", "has no `]` behind it"),
+        ("http://[::1]x/", "`x` is no port"),
+        ("https://[fritz]/", "`fritz` is not an IPv6 address"),
+        ("https://", "there is no host in it"),
+        ("https:///list.txt", "there is no host in it"),
+        ("https://:8080/", "there is no host in it"),
+        ("https://lists.example:port/", "`:port` is no port"),
+        ("https://lists.example:99999/", "`:99999` is no port"),
+        ("https://lists.example/a b", "is not a URL"),
+        ("ftp://lists.example/", "is not a URL"),
+    ] {
+        let told_of = problems(&format!("[[lists]]\nname = \"a\"\nurl = \"{url}\"\n"));
+        assert!(told_of.contains(told), "{url}: {told_of}");
+    }
+    for url in [
+        "https://lists.example",
+        "http://[2001:db8::1]:8080/a?b=[c]#d",
+        "http://me:secret@192.0.2.1:80/list.txt",
+        "https://lists.example?x",
+    ] {
+        assert_eq!(problems(&format!("[[lists]]\nname = \"a\"\nurl = \"{url}\"\n")), "nothing is wrong");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let told = problems(&format!("[[lists]]\nname = \"a\"\npath = \"{}\"\n", directory.path().display()));
+    assert!(told.contains("is a directory"), "{told}");
+}
+
+#[test]
+fn a_device_has_a_name_and_addresses_that_no_other_has() {
+    let device = |name: &str, keys: &str| format!("[[devices]]\nname = \"{name}\"\n{keys}\n");
+    let tv = device("TV", "macs = [\"aa:bb:cc:dd:ee:ff\"]\naddresses = [\"192.168.1.20\"]");
+    for (second, told) in [
+        (
+            device("PC", "addresses = [\"192.168.1.20\"]"),
+            "`192.168.1.20` is the device `TV` (line 1) already",
+        ),
+        (device("PC", "addresses = [\"::ffff:192.168.1.20\"]"), "is the device `TV`"),
+        (device("PC", "macs = [\"AA:BB:CC:DD:EE:FF\"]"), "`aa:bb:cc:dd:ee:ff` is the device `TV`"),
+        (device("", "addresses = [\"192.168.1.21\"]"), "has nothing in it that can be seen"),
+        (device("PC", ""), "expected `macs` or `addresses`"),
+        (device("PC", "addresses = [\"192.168.1.21\"]"), "nothing is wrong"),
+    ] {
+        let said = problems(&format!("{tv}{second}"));
+        assert!(said.contains(told) && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn a_rule_that_blocks_and_allows_one_name_is_warned_of() {
+    let text = "[rules]\nblock = [\"a.example\", \"b.example\"]\nallow = [\"B.example\", \"=a.example\"]\n";
+    let warnings = Config::parse(text, file()).unwrap().warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("`b.example`") || warnings[0].contains("`||b.example^`"), "{warnings:?}");
+    assert!(warnings[0].contains("(line 2)") && warnings[0].contains("(line 3)"), "{warnings:?}");
 }
 
 #[test]
