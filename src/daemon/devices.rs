@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::changed_file::{Seen, read_if_changed};
+use super::presence::Presences;
 use crate::command::{Done, Refused};
 use crate::config::{BookFile, Config};
 use crate::device::{
     Book, DeviceGroup, DeviceKey, DeviceKind, DeviceTable, FoundName, Knowledge, KnownDevice, LiveDevices,
-    Mac, Member, NameSource, NamedDevice, tidy_name,
+    Mac, Member, NameSource, NamedDevice, Presence, tidy_name,
 };
 use crate::discovery::hostnames::{ask_device, ask_router};
 use crate::discovery::leases::{self, Lease};
@@ -62,6 +63,7 @@ struct State {
     config_file: Arc<str>,
     options: DiscoveryOptions,
     observed: Observed,
+    presences: Presences,
     /// MACs that forwarders told.
     told: HashSet<Mac>,
     /// Where the book is kept; `None`: in memory.
@@ -156,15 +158,21 @@ impl Devices {
         self.lock().observed.clone()
     }
 
+    /// When the kernel was sure that a device with these keys is there.
+    pub(super) fn presence(&self, keys: &[DeviceKey]) -> Option<Presence> {
+        self.lock().presences.of(keys, Instant::now())
+    }
+
     /// Keeps the table as the kernel's neighbour table has it; `told` hears of each change.
     pub(super) async fn watch_neighbours(self: Arc<Self>, told: impl Fn(&Observed) + Clone) {
         loop {
             let (devices, told) = (Arc::downgrade(&self), told.clone());
-            let error = discovery::watch(move |observed| {
+            let error = discovery::watch(move |mut observed| {
                 told(&observed);
                 let Some(devices) = devices.upgrade() else { return };
                 let mut state = devices.lock();
                 state.discovery_problem = None;
+                state.presences.note(std::mem::take(&mut observed.reachable), Instant::now());
                 if state.observed != observed {
                     state.observed = observed;
                     devices.publish(&state);

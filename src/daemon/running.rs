@@ -26,7 +26,7 @@ use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
 use super::local::LocalNames;
-use super::{access, counters, data_dir, erase, heap, socket, trackers, watchdog};
+use super::{access, counters, data_dir, erase, heap, presence, socket, trackers, watchdog};
 use crate::access::Access;
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
@@ -183,7 +183,7 @@ impl Running {
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
             let (cached, asked) = (Arc::clone(&resolver), Arc::clone(&resolver));
-            let counted = Arc::clone(&responder);
+            let (counted, there) = (Arc::clone(&responder), Arc::clone(&devices));
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
@@ -201,6 +201,7 @@ impl Running {
                 host_names: Arc::clone(&page_names),
                 access: Arc::clone(&access),
                 monitoring_from: Arc::clone(&monitoring_from),
+                presence: Arc::new(move |keys| there.presence(keys)),
                 cache: Arc::new(move || cache::status(&cached)),
                 metrics: Arc::new(move || {
                     gathered.gather();
@@ -271,6 +272,11 @@ impl Running {
         tokio::spawn(Arc::clone(&self.devices).watch_leases());
         tokio::spawn(Arc::clone(&self.local).watch(Arc::clone(&self.devices)));
         tokio::spawn(Arc::clone(&self.devices).find_names());
+        tokio::spawn(presence::look_for_silent(
+            Arc::clone(&self.devices),
+            self.history.clone(),
+            Arc::new(SystemClock),
+        ));
     }
 
     /// Writes the answers that are kept down now and then, where they are to last.

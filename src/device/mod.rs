@@ -31,6 +31,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The hardware address of a network interface (IEEE 802 MAC, 48 bits).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -139,6 +140,15 @@ pub struct Device {
     pub key: DeviceKey,
     /// The name shown to people.
     pub name: Arc<str>,
+}
+
+/// That a device is on the network, as the kernel was sure of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Presence {
+    /// For how long it was there, as far as is known.
+    pub lasting: Duration,
+    /// How long ago it was last seen there.
+    pub ago: Duration,
 }
 
 /// A device that a person has named in the configuration.

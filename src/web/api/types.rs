@@ -354,6 +354,9 @@ pub struct DeviceCount {
     pub first_seen: String,
     /// When it asked last.
     pub last_seen: String,
+    /// For how many seconds it has asked nothing though it is on the network and is not wont to be silent; null where nothing is strange.
+    #[serde(default)]
+    pub silent_secs: Option<u64>,
 }
 
 impl DeviceCount {
@@ -379,6 +382,7 @@ impl DeviceCount {
             trackers: count.trackers,
             first_seen: timestamp(count.first_seen),
             last_seen: timestamp(count.last_seen),
+            silent_secs: None,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::web::errors::Failure;
 use crate::web::format;
 use crate::web::heat::{Heat, Rhythm};
 use crate::web::period::{Period, PeriodLink};
+use crate::web::silence;
 use crate::web::view::{EventRow, Frame, Moment, NameLink, RuleButton, Tab, Times, Who};
 
 /// How many companies are shown.
@@ -58,6 +59,8 @@ pub(super) struct DevicePage {
     pub(super) resolvers: Vec<NameLink>,
     /// Whether these names are blocked for all.
     pub(super) resolvers_blocked: bool,
+    /// For how long it has asked nothing though it is there, where that is strange.
+    pub(super) silence: Option<String>,
     pub(super) hits_today: String,
     pub(super) queries_today: String,
     pub(super) share_today: String,
@@ -119,6 +122,8 @@ pub(super) async fn show(
         (None, Some(on_network)) => on_network,
         (None, None) => return Err(unknown()),
     };
+    let silent = silence::silent(&web, count.as_slice()).await?;
+    let silence = silent.into_values().next().map(silence::words);
     let group = web.parts.devices.current().find_key(key).and_then(|known| known.group.clone());
     let frame = Frame::new(&web, &uri, Tab::Devices);
     let policy = web.parts.policy.current();
@@ -161,6 +166,7 @@ pub(super) async fn show(
         headline,
         resolvers,
         resolvers_blocked,
+        silence,
         hits_today: format::count(today.hits),
         queries_today: format::counted(today.queries, "question", "questions"),
         share_today: format::share(today.hits, today.queries),

@@ -201,7 +201,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
     check(&devices::Devices {
         frame: frame(),
         columns: Vec::new(),
-        devices: vec![count(None), count(Some(&known))],
+        devices: vec![count(None), devices::DeviceRow { silence: Some(text()), ..count(Some(&known)) }],
         silent: vec![devices::SilentDevice {
             device: (&device()).into(),
             icon: KindIcon { kind: None },
@@ -257,6 +257,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         headline: text(),
         resolvers: vec![(&hostile_name()).into()],
         resolvers_blocked: false,
+        silence: Some(text()),
         periods: Period::Day.links(HOSTILE),
         period: Period::Day,
         chart: chart(),
