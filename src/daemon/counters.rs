@@ -53,7 +53,8 @@ pub(super) fn of_cache(cache: &CacheStatus) -> Vec<Sample> {
     ]
 }
 
-/// Each upstream, labelled with its address as it is configured and the names that it is for.
+/// Each upstream, labelled with its address as it is configured, and with the names and the group that it is for, if not
+/// for all.
 pub(super) fn of_upstreams(upstreams: &[UpstreamStatus]) -> Vec<Sample> {
     type Number = (&'static str, &'static str, fn(&UpstreamStatus) -> Value);
     const NUMBERS: [Number; 6] = [
@@ -73,9 +74,12 @@ pub(super) fn of_upstreams(upstreams: &[UpstreamStatus]) -> Vec<Sample> {
         }),
     ];
     let sample = |(name, help, value): Number, upstream: &UpstreamStatus| {
-        Sample::new(name, help, value(upstream))
-            .with("upstream", upstream.address.to_string())
-            .with("route", upstream.route.to_string())
+        let whose = [("route", &upstream.route), ("group", &upstream.group)];
+        let sample = Sample::new(name, help, value(upstream)).with("upstream", upstream.address.to_string());
+        whose
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .fold(sample, |sample, (label, value)| sample.with(label, value.to_string()))
     };
     let of_number = |number| upstreams.iter().map(move |upstream| sample(number, upstream));
     NUMBERS.into_iter().flat_map(of_number).collect()

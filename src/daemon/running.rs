@@ -26,7 +26,7 @@ use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
 use super::local::LocalNames;
-use super::{access, counters, data_dir, erase, socket, trackers, watchdog};
+use super::{access, counters, data_dir, erase, presence, socket, trackers, watchdog};
 use crate::access::Access;
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
@@ -184,7 +184,7 @@ impl Running {
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
-            let cached = Arc::clone(&resolver);
+            let (cached, there) = (Arc::clone(&resolver), Arc::clone(&devices));
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
@@ -202,6 +202,7 @@ impl Running {
                 host_names: Arc::clone(&page_names),
                 access: Arc::clone(&access),
                 monitoring_from: Arc::clone(&monitoring_from),
+                presence: Arc::new(move |keys| there.presence(keys)),
                 cache: Arc::new(move || cache::status(&cached)),
             });
             api = web::control_router(Arc::clone(&parts));
@@ -269,6 +270,11 @@ impl Running {
         tokio::spawn(Arc::clone(&self.devices).watch_leases());
         tokio::spawn(Arc::clone(&self.local).watch(Arc::clone(&self.devices)));
         tokio::spawn(Arc::clone(&self.devices).find_names());
+        tokio::spawn(presence::look_for_silent(
+            Arc::clone(&self.devices),
+            self.history.clone(),
+            Arc::new(SystemClock),
+        ));
     }
 
     /// Writes the answers that are kept down now and then, where they are to last.
@@ -621,7 +627,7 @@ impl Running {
 /// to plain ones what encrypted ones were to answer.
 fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
     let mut problems = Vec::new();
-    for pool in upstreams.chunk_by(|one, other| one.route == other.route) {
+    for pool in upstreams.chunk_by(|one, other| (&one.route, &one.group) == (&other.route, &other.group)) {
         let failing: Vec<&UpstreamStatus> =
             pool.iter().filter(|upstream| upstream.problem.is_some()).collect();
         let list = || {
@@ -630,12 +636,15 @@ fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
             };
             failing.iter().map(told).collect::<Vec<_>>().join(", ")
         };
-        let route = pool.first().map(|upstream| upstream.route.as_ref()).unwrap_or_default();
+        let whose = pool.first().map(|upstream| (&*upstream.route, &*upstream.group));
+        let (route, group) = whose.unwrap_or_default();
         let is_plain_only = pool
             .iter()
             .filter(|upstream| upstream.problem.is_none())
             .all(|upstream| !upstream.transport.is_encrypted());
-        if failing.len() == pool.len() && route.is_empty() {
+        if failing.len() == pool.len() && !group.is_empty() {
+            problems.push(format!("No upstream answers for the group `{group}`: {}. Nobody else is asked for its devices. Check them, or name others in groups.upstream.", list()));
+        } else if failing.len() == pool.len() && route.is_empty() {
             problems.push(format!("No upstream answers: {}. What is not blocked does not resolve. Check the network, or name others in upstream.servers.", list()));
         } else if failing.len() == pool.len() {
             problems.push(format!("No upstream answers for {route}: {}. Nobody else is asked for these names. Check them, or name others in upstream.routes.", list()));
@@ -655,12 +664,22 @@ fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
 /// An upstream, as the page tells of it.
 fn upstream_status(status: UpstreamStatus) -> web::Upstream {
     let UpstreamStatus {
-        address, route, answered, failed, latency_us, connections, resumed, problem, ..
+        address,
+        route,
+        group,
+        answered,
+        failed,
+        latency_us,
+        connections,
+        resumed,
+        problem,
+        ..
     } = status;
     web::Upstream {
         address: address.to_string(),
         transport: status.transport.scheme(),
         route: (!route.is_empty()).then(|| route.to_string()),
+        group: (!group.is_empty()).then(|| group.to_string()),
         answered,
         failed,
         latency_us,

@@ -112,7 +112,8 @@ impl Health {
         }
     }
 
-    pub(super) fn note_failure(&self, error: &TryError) {
+    /// A try that gave no answer, after as long as so many tries take.
+    pub(super) fn note_failure(&self, error: &TryError, tries: u32) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         // An error that it tells is an answer, and our own lack of sockets is not its fault.
         if !error.is_silence() {
@@ -120,7 +121,8 @@ impl Health {
         }
         let before = self.failures.load(Ordering::Relaxed);
         // A wrong certificate is no accident: once is enough.
-        let failures = if error.is_lasting() { (before + 1).max(FAILURES_TO_BE_DOWN) } else { before + 1 };
+        let failures = before.saturating_add(tries.max(1));
+        let failures = if error.is_lasting() { failures.max(FAILURES_TO_BE_DOWN) } else { failures };
         self.failures.store(failures, Ordering::Relaxed);
         let down = DOWN_FIRST.saturating_mul(1 << (failures - 1).min(8)).min(DOWN_MAX);
         self.leave_alone(down);
@@ -220,7 +222,7 @@ mod tests {
     fn a_failing_upstream_is_left_alone_ever_longer_until_it_answers() {
         let (health, clock) = health();
         for expected in [2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
-            health.note_failure(&TryError::TimedOut);
+            health.note_failure(&TryError::TimedOut, 1);
             assert_eq!(health.down_for_ms(), expected);
             clock.pass(Duration::from_millis(expected));
             assert!(health.is_failing(), "until it answers");
@@ -249,7 +251,7 @@ mod tests {
     #[test]
     fn a_wrong_certificate_is_told_at_once() {
         let (health, _clock) = health();
-        health.note_failure(&TryError::Untrusted("its certificate is for another".into()));
+        health.note_failure(&TryError::Untrusted("its certificate is for another".into()), 1);
         assert!(health.status().problem.is_some_and(|problem| problem.contains("another")));
     }
 }

@@ -31,11 +31,13 @@ mod period;
 mod problems;
 mod report;
 mod serve;
+mod silence;
 mod tls;
 mod view;
 mod without;
 
 pub use serve::{serve, serve_unix};
+pub use silence::{SILENCE_LOOKED_BACK, SILENCE_MIN};
 pub use tls::{Loaded, Tls, TlsError, TlsFiles};
 
 use std::future::Future;
@@ -64,7 +66,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
-use crate::device::LiveDevices;
+use crate::device::{DeviceKey, LiveDevices, Presence};
 use crate::event::Heard;
 use crate::feed::{Catalogues, Feed, OwnRuleStatus};
 use crate::history::History;
@@ -130,6 +132,8 @@ pub struct Parts {
     pub access: Arc<Access>,
     /// [`WebOptions::monitoring_from`]; replaced at a reload.
     pub monitoring_from: Arc<ArcSwap<Vec<IpNet>>>,
+    /// When the kernel was sure that a device with these keys is there; asked anew each time.
+    pub presence: Arc<dyn Fn(&[DeviceKey]) -> Option<Presence> + Send + Sync>,
     /// How the cache is; asked anew each time.
     pub cache: Arc<dyn Fn() -> api::CacheStatus + Send + Sync>,
 }
@@ -168,6 +172,8 @@ pub struct Upstream {
     pub transport: &'static str,
     /// The names that it is asked for; `None` where it is asked for all that have no route.
     pub route: Option<String>,
+    /// The group whose devices it is asked for; `None` where it is asked for all that are in none.
+    pub group: Option<String>,
     /// How many questions it answered since the start.
     pub answered: u64,
     /// How many tries failed.

@@ -95,6 +95,7 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         time_zone: TimeZone::UTC,
         about: Arc::new(About::default),
         host_names: Arc::new(ArcSwap::from_pointee(vec!["pi.example.net".to_owned()])),
+        presence: Arc::new(|_| None),
         cache: Arc::new(api::CacheStatus::default),
     })
 }
