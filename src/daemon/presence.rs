@@ -114,7 +114,11 @@ mod tests {
         presences.note([MAC], begun + minutes(240));
         assert_eq!(of(&presences, 240), Some(Presence { lasting: minutes(0), ago: minutes(0) }));
         let both = [DeviceKey::Mac(OTHER), DeviceKey::Mac(MAC), DeviceKey::Address([192, 0, 2, 1].into())];
-        assert_eq!(presences.of(&both, begun + minutes(250)).unwrap().ago, minutes(10), "whichever was seen last");
+        assert_eq!(
+            presences.of(&both, begun + minutes(250)).unwrap().ago,
+            minutes(10),
+            "whichever was seen last"
+        );
     }
 
     #[test]

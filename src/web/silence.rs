@@ -72,7 +72,8 @@ pub(super) async fn silent(
         }
         let known = web.parts.devices.current().find_key(device.key).cloned();
         // A router that hands out this machine's address, as it should, has nothing to ask any more.
-        let Some(known) = known.filter(|known| !known.addresses.iter().any(|it| gateways.contains(it))) else {
+        let Some(known) = known.filter(|known| !known.addresses.iter().any(|it| gateways.contains(it)))
+        else {
             continue;
         };
         let Some(presence) = (web.parts.presence)(&known.keys) else { continue };
@@ -98,7 +99,8 @@ mod tests {
     use super::*;
     use crate::history::Totals;
 
-    const THERE: Presence = Presence { lasting: Duration::from_secs(4 * 3_600), ago: Duration::from_secs(20 * 60) };
+    const THERE: Presence =
+        Presence { lasting: Duration::from_secs(4 * 3_600), ago: Duration::from_secs(20 * 60) };
 
     /// What is said of a device that asked so much in hours of the day (of the last `days` days) for which `asks` holds, and then nothing for
     /// `silent` hours.
