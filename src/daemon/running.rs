@@ -16,7 +16,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::cache::{self, KeptAnswers};
@@ -26,7 +26,7 @@ use super::hosts::Hosts;
 use super::listeners::Listeners;
 use super::lists::Added;
 use super::local::LocalNames;
-use super::{access, counters, data_dir, erase, heap, presence, socket, trackers, watchdog};
+use super::{access, counters, data_dir, erase, presence, socket, trackers, watchdog};
 use crate::access::Access;
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
@@ -48,6 +48,8 @@ use crate::web;
 const LIVE_EVENTS_MAX: usize = 1024;
 /// How long queries in flight may take when the daemon stops.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// How long `/metrics` waits for the history.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(1);
 /// The history's file, in the data directory.
 const HISTORY_FILE: &str = "history.sqlite3";
 
@@ -69,6 +71,7 @@ pub(super) struct Running {
     responder: Arc<Responder>,
     history: History,
     events: Events,
+    metrics: Arc<Metrics>,
     pub(super) feed: Feed,
     pub(super) catalogues: Catalogues,
     listeners: Listeners,
@@ -178,12 +181,10 @@ impl Running {
         let tls = Arc::<web::Tls>::default();
         tls.put_in_force(web::Tls::load(config.web.tls.as_ref())?);
         tokio::spawn(Arc::clone(&tls).watch());
-        let gathered = events.source();
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
-            let (cached, asked) = (Arc::clone(&resolver), Arc::clone(&resolver));
-            let (counted, there) = (Arc::clone(&responder), Arc::clone(&devices));
+            let (cached, there) = (Arc::clone(&resolver), Arc::clone(&devices));
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
@@ -203,10 +204,6 @@ impl Running {
                 monitoring_from: Arc::clone(&monitoring_from),
                 presence: Arc::new(move |keys| there.presence(keys)),
                 cache: Arc::new(move || cache::status(&cached)),
-                metrics: Arc::new(move || {
-                    gathered.gather();
-                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status(), &asked.upstreams()))
-                }),
             });
             api = web::control_router(Arc::clone(&parts));
             Self {
@@ -223,6 +220,7 @@ impl Running {
                 responder,
                 history,
                 events,
+                metrics,
                 feed,
                 catalogues,
                 page_names,
@@ -496,10 +494,25 @@ impl Running {
             web_listen: self.listeners.page_addresses(),
             gateways: self.devices.observed().gateways,
             upstreams: upstreams.into_iter().map(upstream_status).collect(),
-            memory_bytes: heap::resident(),
+            memory_bytes: counters::resident(),
             refused: counters::refused(&self.responder),
             problems,
         }
+    }
+
+    /// What `/metrics` shows.
+    async fn metrics(&self) -> String {
+        self.events.source().gather();
+        let mut samples = counters::of_server(&self.responder);
+        samples.extend(counters::of_cache(&self.resolver.cache_status()));
+        samples.extend(counters::of_upstreams(&self.resolver.upstreams()));
+        samples.extend(counters::of_lists(&self.feed.status()));
+        // The history may wait for a disk that has stalled, which is when somebody looks at the other numbers.
+        if let Ok(Ok(health)) = timeout(HISTORY_PATIENCE, self.history.health()).await {
+            samples.extend(counters::of_history(&health));
+        }
+        samples.extend(counters::of_process());
+        self.metrics.text(samples)
     }
 
     /// Where devices can ask: for a wildcard address, each address of this machine.
@@ -694,6 +707,15 @@ impl web::Control for Grants {
                 return Err(Refused::Failed("the daemon is stopping".to_owned()));
             };
             running.execute(command).await
+        })
+    }
+
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        Box::pin(async move {
+            match self.0.upgrade() {
+                Some(running) => running.metrics().await,
+                None => "# EOF\n".to_owned(),
+            }
         })
     }
 }

@@ -163,7 +163,7 @@ async fn ask(server: SocketAddr, name: &DomainName, qtype: u16) -> Option<Vec<(I
         checking_disabled: false,
         set: UpstreamSet::EVERYBODY,
     };
-    let heard = udp::ask(server, &question, true, &[RESEND_AFTER], false).await.ok()?;
+    let heard = udp::Sockets::default().ask(server, &question, true, &[RESEND_AFTER], false).await.ok()?;
     let Heard::Answer(answer) = heard else { return None };
     if !check::is_about_the_name(answer.metadata.response_code) {
         return None;

@@ -30,6 +30,7 @@ mod way;
 
 pub use address::{Host, Transport, UpstreamAddress, UpstreamAddressError};
 pub use cache::{CacheOptions, CacheStatus, Cached, Flush, Freshness, Known};
+pub use health::UPSTREAM_LATENCY_BOUNDS_US;
 pub use kept::KeptError;
 pub use options::{GroupOptions, Pin, ResolveOptions, RouteOptions, Strategy, UpstreamOptions};
 pub use question::{Asked, Question, UpstreamSet};
@@ -127,6 +128,8 @@ pub struct UpstreamStatus {
     pub latency_us: Option<u32>,
     /// The times to all answers, added up, in microseconds.
     pub latency_sum_us: u64,
+    /// How many of those times lie in each bucket of [`UPSTREAM_LATENCY_BOUNDS_US`], the longest behind.
+    pub latencies: [u64; UPSTREAM_LATENCY_BOUNDS_US.len() + 1],
     /// How many connections were opened to it.
     pub connections: u64,
     /// How many of them took up the session of an earlier one.

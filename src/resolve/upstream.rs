@@ -18,7 +18,7 @@ use super::message::{query_of, request, said};
 use super::options::UpstreamOptions;
 use super::pool::Whose;
 use super::tls::is_clock_set;
-use super::udp::{self, Heard};
+use super::udp::{Heard, Sockets};
 use super::way::{Way, is_stream};
 use super::{Question, UpstreamStatus};
 use crate::clock::Clock;
@@ -53,6 +53,7 @@ pub(super) struct Upstream {
     clock: Arc<dyn Clock>,
     /// How many answers in a row came in another case than the question.
     case_lost: AtomicU32,
+    sockets: Sockets,
 }
 
 /// Why a try gave no answer.
@@ -95,6 +96,7 @@ impl Upstream {
             lanes: Lanes::new(questions_max, Arc::clone(clock)),
             clock: Arc::clone(clock),
             case_lost: AtomicU32::new(0),
+            sockets: Sockets::default(),
         }
     }
 
@@ -197,7 +199,7 @@ impl Upstream {
     ) -> Result<Message, TryError> {
         let address = self.way.address().await?;
         let mixed = self.case_lost.load(Ordering::Relaxed) < CASE_LOST_MAX;
-        let heard = udp::ask(address, question, edns, resends, mixed).await;
+        let heard = self.sockets.ask(address, question, edns, resends, mixed).await;
         match heard.inspect_err(|_| self.way.avoid_address())? {
             Heard::Answer(answer) => {
                 if mixed {
@@ -206,7 +208,8 @@ impl Upstream {
                 Ok(answer)
             }
             Heard::OtherCase => {
-                let Heard::Answer(answer) = udp::ask(address, question, edns, &[], false).await? else {
+                let Heard::Answer(answer) = self.sockets.ask(address, question, edns, &[], false).await?
+                else {
                     return Err(TryError::NotAboutIt);
                 };
                 if self.case_lost.fetch_add(1, Ordering::Relaxed) + 1 == CASE_LOST_MAX {
@@ -250,6 +253,7 @@ impl Upstream {
             failed: health.failed,
             latency_us: health.latency_us,
             latency_sum_us: health.latency_sum_us,
+            latencies: health.latencies,
             connections,
             resumed,
             problem: health.problem,

@@ -136,8 +136,6 @@ pub struct Parts {
     pub presence: Arc<dyn Fn(&[DeviceKey]) -> Option<Presence> + Send + Sync>,
     /// How the cache is; asked anew each time.
     pub cache: Arc<dyn Fn() -> api::CacheStatus + Send + Sync>,
-    /// The text of `/metrics`.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// The daemon, as the page tells of it.
@@ -197,10 +195,13 @@ impl Upstream {
     }
 }
 
-/// Grants wishes; the daemon implements it.
+/// Grants wishes and tells numbers; the daemon implements it.
 pub trait Control: Send + Sync {
     /// Does what `command` says and tells what came of it. A list refresh may take as long as its downloads.
     fn execute(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Done, Refused>> + Send + '_>>;
+
+    /// The text of `/metrics`.
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>>;
 }
 
 /// What all handlers share.
@@ -296,7 +297,8 @@ fn operations() -> Router<Arc<Web>> {
     let metrics = |state: axum::extract::State<Arc<Web>>| async move {
         // The text ends with `# EOF`, as OpenMetrics has it.
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], (state.parts.metrics)()).into_response()
+        ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], state.parts.control.metrics().await)
+            .into_response()
     };
     let health = || async { ([(CACHE_CONTROL, "no-store")], "ok\n") };
     Router::new().route("/healthz", get(health)).route("/metrics", get(metrics))
