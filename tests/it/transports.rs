@@ -182,6 +182,17 @@ impl Ways {
     }
 }
 
+/// An answer without the word that a failure is remembered (EDE 13), which only those hear who ask after the first one.
+fn without_memory(answer: Vec<u8>) -> Vec<u8> {
+    let Some(rest) = answer.strip_suffix(&[0, 15, 0, 2, 0, 13]) else { return answer };
+    let mut rest = rest.to_vec();
+    // The OPT record is the last one; the length of its data stands nine octets behind its root.
+    let opt = rest.windows(3).rposition(|octets| octets == [0, 0, 41]).unwrap();
+    let length = u16::from_be_bytes([rest[opt + 9], rest[opt + 10]]) - 6;
+    rest[opt + 9..opt + 11].copy_from_slice(&length.to_be_bytes());
+    rest
+}
+
 #[test]
 fn ten_thousand_questions_have_one_answer_on_every_way() {
     let upstream = upstream();
@@ -192,9 +203,9 @@ fn ten_thousand_questions_have_one_answer_on_every_way() {
         let mut differing = None;
         for attempt in 0..ATTEMPTS {
             let packet = packet(number, attempt);
-            let first = ways.over_udp(&packet);
-            let again = ways.over_udp(&packet);
-            let tcp = ways.over_tcp(&packet);
+            let first = without_memory(ways.over_udp(&packet));
+            let again = without_memory(ways.over_udp(&packet));
+            let tcp = without_memory(ways.over_tcp(&packet));
             if first == again && again == tcp {
                 let kind = format!("rcode {} answers {}", first[3] & 15, first[7].min(1));
                 *kinds.entry(kind).or_default() += 1;
