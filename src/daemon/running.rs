@@ -23,7 +23,7 @@ use super::cache::{self, KeptAnswers};
 use super::devices::Devices;
 use super::events::Events;
 use super::hosts::Hosts;
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Unavailable};
 use super::lists::Added;
 use super::local::LocalNames;
 use super::{access, counters, data_dir, erase, heap, socket, trackers, watchdog};
@@ -46,6 +46,8 @@ use crate::web;
 
 /// Live views that lag further behind than this many events are told that they missed some.
 const LIVE_EVENTS_MAX: usize = 1024;
+/// How often an address that could not be had is tried again.
+const SEEK_PAUSE: Duration = Duration::from_secs(5);
 /// How long queries in flight may take when the daemon stops.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// The history's file, in the data directory.
@@ -112,7 +114,9 @@ impl Running {
     pub(super) async fn start(options: Options, config: Config) -> anyhow::Result<Arc<Self>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data = data_dir::prepare(&config)?;
-        if let Some(problem) = &data.problem {
+        let mut start_problems: Vec<String> = data.problem.into_iter().collect();
+        start_problems.extend(data.path.as_deref().map(data_dir::restore_emptied).unwrap_or_default());
+        for problem in &start_problems {
             error!("{problem}");
         }
         let (built_in, mistakes) = Part::parse(tracker::BUILT_IN);
@@ -176,7 +180,7 @@ impl Running {
         let access = Access::open(data.path.as_deref(), Arc::clone(&clock));
         let monitoring_from = Arc::new(ArcSwap::from_pointee(config.web.monitoring_from.clone()));
         let tls = Arc::<web::Tls>::default();
-        tls.put_in_force(web::Tls::load(config.web.tls.as_ref())?);
+        tls.begin(config.web.tls.as_ref());
         tokio::spawn(Arc::clone(&tls).watch());
         let gathered = events.source();
         let mut api = axum::Router::new();
@@ -229,7 +233,7 @@ impl Running {
                 tls,
                 monitoring_from,
                 socket: ArcSwap::default(),
-                start_problems: data.problem.into_iter().collect(),
+                start_problems,
                 reload_problem: ArcSwap::default(),
                 config: tokio::sync::Mutex::new(config),
                 added_problem: ArcSwap::from_pointee(added.problem()),
@@ -254,8 +258,9 @@ impl Running {
         self.watch_devices();
         self.keep_answers();
         let config = self.config.lock().await;
-        let bound = self.listeners.bind(&config).await?;
+        let bound = self.listeners.bind(&config, Unavailable::Missing).await?;
         self.listeners.commit(bound, &config);
+        self.seek_missing_addresses();
         access::tell_code(&self.access, &config);
         Ok(())
     }
@@ -271,6 +276,20 @@ impl Running {
         tokio::spawn(Arc::clone(&self.devices).watch_leases());
         tokio::spawn(Arc::clone(&self.local).watch(Arc::clone(&self.devices)));
         tokio::spawn(Arc::clone(&self.devices).find_names());
+    }
+
+    /// Looks now and then whether an address that was missing at the start is there: a network that comes up after us, a port
+    /// that was taken.
+    fn seek_missing_addresses(self: &Arc<Self>) {
+        let running = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                sleep(SEEK_PAUSE).await;
+                let Some(running) = running.upgrade() else { return };
+                let config = running.config.lock().await;
+                running.listeners.seek_missing(&config).await;
+            }
+        });
     }
 
     /// Writes the answers that are kept down now and then, where they are to last.
@@ -423,7 +442,7 @@ impl Running {
     async fn put_in_force(&self, config: Config) -> anyhow::Result<Config> {
         // First what can fail; until everything is bound nothing has changed.
         let certificate = web::Tls::load(config.web.tls.as_ref())?;
-        let bound = self.listeners.bind(&config).await?;
+        let bound = self.listeners.bind(&config, Unavailable::Refused).await?;
         self.monitoring_from.store(Arc::new(config.web.monitoring_from.clone()));
         self.tls.put_in_force(certificate);
         self.listeners.commit(bound, &config);
@@ -465,6 +484,7 @@ impl Running {
     fn about(&self) -> web::About {
         let upstreams = self.resolver.upstreams();
         let mut problems = self.start_problems.clone();
+        problems.extend(self.listeners.problems());
         problems.extend(self.feed.own_problem());
         problems.extend(self.feed.accepted_problem());
         problems.extend(self.feed.unkept_problem());
@@ -559,7 +579,6 @@ impl Running {
         }
     }
 
-    /// Has the history forget, and the cache what it knows of the name.
     /// Forgets a device: first what happened to it, while the book still says which others it is; then what was said of it.
     async fn forget_device(&self, device: DeviceKey) -> Result<Done, Refused> {
         let device = self.devices.may_forget(device)?;
@@ -568,6 +587,7 @@ impl Running {
         Ok(Done(format!("{forgotten} {erased}")))
     }
 
+    /// Has the history forget, and the cache what it knows of the name.
     async fn erase(&self, wish: Erasure) -> Result<Done, Refused> {
         let what = erase::told(&wish, &self.devices.live().current());
         let Erasure { device, name, from, until } = wish;

@@ -39,6 +39,38 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<Replaced> {
     })
 }
 
+/// Where a copy of a file is kept that a person may edit, as it was when it could last be read.
+pub(super) fn last_good(path: &Path) -> PathBuf {
+    beside(path, ".last-good")
+}
+
+/// Brings a file back from its [copy](last_good) when there is nothing at all in it, as a power cut leaves a file on some file
+/// systems. What was done, in whole sentences; `None`: there was nothing to do.
+pub(super) fn restore_emptied(path: &Path) -> Option<String> {
+    let size = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+    let copy = last_good(path);
+    if size(path)? != 0 || size(&copy)? == 0 {
+        return None;
+    }
+    let content = fs::read(&copy).ok()?;
+    // A full disk has room for another name.
+    let restored = replace(path, &content).map(drop).or_else(|_| fs::rename(&copy, path));
+    Some(match restored {
+        Ok(()) => format!(
+            "{} was empty, as a power cut leaves a file; what it said before was brought back from {}. To take all of it back, \
+             delete both files.",
+            path.display(),
+            copy.display()
+        ),
+        Err(error) => format!(
+            "{} is empty, as a power cut leaves a file, and could not be brought back from {} ({error}); copy it by hand, and \
+             restart.",
+            path.display(),
+            copy.display()
+        ),
+    })
+}
+
 /// Writes a file and waits until it is on the disk.
 pub(super) fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;

@@ -327,5 +327,16 @@ pub fn replace_file(path: &std::path::Path, content: &[u8]) -> std::io::Result<(
     Ok(())
 }
 
+/// Where a copy of a file is kept that a person may edit, as it was when it could last be read.
+pub fn last_good(path: &std::path::Path) -> std::path::PathBuf {
+    disk::last_good(path)
+}
+
+/// Brings a file back from its [copy](last_good) when there is nothing at all in it, as a power cut leaves a file on some file
+/// systems. What was done, in whole sentences; `None`: there was nothing to do.
+pub fn restore_emptied(path: &std::path::Path) -> Option<String> {
+    disk::restore_emptied(path)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,195 @@
+//! Every file that is kept in the data directory, damaged in every way that disks and power cuts know: the daemon starts, says
+//! which file it was and what was done, and nothing is lost that the file did not take with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hickory_proto::rr::RecordType;
+use serde_json::Value;
+
+use crate::access::{log_in, set_password};
+use crate::support::client::Ask;
+use crate::support::daemon::{Daemon, Home};
+use crate::support::eventually;
+use crate::support::upstream::Upstream;
+
+const PASSWORD: &str = "correct horse battery";
+
+/// Files and their content, by their path in the data directory.
+type Kept = BTreeMap<PathBuf, Vec<u8>>;
+
+fn blocks(daemon: &Daemon, name: &str) -> bool {
+    Ask::new(name, RecordType::A).of(daemon.dns).addresses() == ["0.0.0.0"]
+}
+
+fn status(daemon: &Daemon) -> Value {
+    serde_json::from_str(&daemon.run(&["status", "--output", "json"])).unwrap()
+}
+
+/// All that a person is told: what the page shows as problems, and the log.
+fn told(daemon: &Daemon) -> String {
+    let status = status(daemon);
+    format!("{}\n{}\n{}\n{}", status["problems"], status["history"], daemon.run(&["lists"]), daemon.log())
+}
+
+/// A household in which every file has something in it, killed so that the history's log is there too.
+fn household(upstream: &Upstream) -> (Home, Kept) {
+    let home = Home::new();
+    for (file, names) in [("listed.txt", "listed.example\n"), ("added.txt", "added.example\ncom\n")] {
+        std::fs::write(home.path().join(file), names).unwrap();
+    }
+    let list = format!(
+        "builtin.levels = []\ncache.keep = true\n[[lists]]\nname = \"listed\"\npath = \"{}\"\n",
+        home.path().join("listed.txt").display()
+    );
+    home.configure(upstream.address, &list);
+    let daemon = home.start();
+    assert!(Ask::new("kept.example", RecordType::A).of(daemon.dns).addresses() == ["198.51.100.1"]);
+    assert!(daemon.stop().success());
+    let daemon = home.start();
+    daemon.run(&["block", "own.example"]);
+    daemon.run(&["lists", "add", home.path().join("added.txt").to_str().unwrap()]);
+    eventually("the added list is in force", || blocks(&daemon, "added.example").then_some(()));
+    daemon.run(&["lists", "accept", "added", "com"]);
+    assert!(blocks(&daemon, "own.example") && blocks(&daemon, "listed.example"));
+    daemon.run(&["devices", "rename", "127.0.0.1", "desk"]);
+    assert!(set_password(&home, PASSWORD).contains("The password is set"));
+    log_in(&daemon, 1, PASSWORD, "").cookie();
+    eventually("the history is written", || (status(&daemon)["history"]["unflushed"] == 0).then_some(()));
+    daemon.kill();
+    let kept = read(&home.path().join("data"));
+    (home, kept)
+}
+
+/// Every file below a directory but the lock and sockets.
+fn read(directory: &Path) -> Kept {
+    let mut kept = Kept::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
+        for entry in std::fs::read_dir(next).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                directories.push(path);
+            } else if entry.file_type().unwrap().is_file() {
+                let content = std::fs::read(&path).unwrap();
+                kept.insert(path.strip_prefix(directory).unwrap().to_owned(), content);
+            }
+        }
+    }
+    kept
+}
+
+/// Makes the data directory as it was.
+fn write(home: &Home, kept: &Kept) {
+    let data = home.path().join("data");
+    std::fs::remove_dir_all(&data).unwrap();
+    for (path, content) in kept {
+        let path = data.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+}
+
+/// How a file is damaged.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    /// Power cuts leave files empty, cut short, or full of zeros, as long as they were.
+    Emptied,
+    Cut,
+    Zeros,
+    /// Cards that wear out change bits.
+    Flipped,
+}
+
+const DAMAGES: [Damage; 4] = [Damage::Emptied, Damage::Cut, Damage::Zeros, Damage::Flipped];
+
+impl Damage {
+    fn done_to(self, content: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Emptied => Vec::new(),
+            Self::Cut => content[..content.len() / 2].to_vec(),
+            Self::Zeros => vec![0; content.len()],
+            Self::Flipped => {
+                let mut content = content.to_vec();
+                // In the middle of all that is kept; in a text of a person's it makes no character any more.
+                if let Some(octet) = content.get_mut(content.len() / 2) {
+                    *octet ^= 0x80;
+                }
+                content
+            }
+        }
+    }
+}
+
+/// Starts with these files damaged; checks what is answered, and gives back the daemon and what it tells.
+#[track_caller]
+fn start_damaged(home: &Home, kept: &Kept, damaged: &[&Path], damage: Damage) -> (Daemon, String) {
+    write(home, kept);
+    for path in damaged {
+        std::fs::write(home.path().join("data").join(path), damage.done_to(&kept[*path])).unwrap();
+    }
+    let daemon = home.start();
+    let case = format!("{damage:?}: {damaged:?}");
+    assert!(blocks(&daemon, "own.example"), "{case}: the person's own rule went away\n{}", daemon.log());
+    assert!(!blocks(&daemon, "free.example"), "{case}");
+    for name in ["listed.example", "added.example"] {
+        eventually(&format!("{case}: {name} is blocked"), || blocks(&daemon, name).then_some(()));
+    }
+    assert!(daemon.run(&["devices"]).contains("desk"), "{case}: the device's name went away");
+    let told = told(&daemon);
+    (daemon, told)
+}
+
+/// Whether what became of a damaged file has to be told; what can be made anew without a loss need not be.
+fn is_to_be_told(path: &str, damage: Damage, told: &str) -> bool {
+    match (path, damage) {
+        ("lock", _) => true,
+        // The copy is only looked at when what it is a copy of is broken.
+        (copy, _) if copy.ends_with(".last-good") => true,
+        // SQLite's log ends where its checksums do; what it says of shared memory is made anew.
+        ("history.sqlite3-wal" | "history.sqlite3-shm", _) => true,
+        // The middle of a database may be a page without use.
+        ("history.sqlite3", Damage::Flipped) => true,
+        // Which revision it was is found out from what came from the list itself.
+        (path, _) => told.contains(Path::new(path).file_name().unwrap().to_str().unwrap()),
+    }
+}
+
+#[test]
+fn every_state_file_may_be_damaged_and_all_else_goes_on() {
+    let upstream = Upstream::generous();
+    let (home, kept) = household(&upstream);
+    let names: Vec<&str> = kept.keys().map(|path| path.to_str().unwrap()).collect();
+    for expected in [
+        "accepted.toml",
+        "access.json",
+        "cache.bin",
+        "devices.toml",
+        "history.sqlite3",
+        "history.sqlite3-wal",
+        "lists.toml",
+        "lists/added/revisions.json",
+        "lock",
+        "rules.toml",
+        "ruleset.bin",
+        "sessions.json",
+    ] {
+        assert!(names.contains(&expected), "{expected} is not among {names:?}");
+    }
+    let mut untold = Vec::new();
+    for path in kept.keys() {
+        for damage in DAMAGES {
+            let (daemon, told) = start_damaged(&home, &kept, &[path], damage);
+            let path = path.to_str().unwrap();
+            if !is_to_be_told(path, damage, &told) {
+                untold.push(format!("{path}: {damage:?}\n{told}"));
+            }
+            assert!(daemon.stop().success(), "{damage:?}: {path}");
+            let left = read(&home.path().join("data"));
+            let half_written = left.keys().filter(|path| path.to_str().unwrap().ends_with(".new"));
+            assert_eq!(half_written.count(), 0, "{damage:?}: {path}");
+        }
+    }
+    assert!(untold.is_empty(), "nothing is told of {}", untold.join("\n"));
+}
