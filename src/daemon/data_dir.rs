@@ -52,9 +52,9 @@ pub(super) fn prepare(config: &Config) -> anyhow::Result<DataDir> {
 /// The files that a person may edit. Nothing but a copy brings them back.
 const OF_A_PERSON: [&str; 5] = ["rules.toml", "lists.toml", "devices.toml", "accepted.toml", "trackers.toml"];
 
-/// Brings back those of a person's files that a power cut left empty; what was done.
-pub(super) fn restore_emptied(directory: &Path) -> Vec<String> {
-    OF_A_PERSON.iter().filter_map(|name| feed::restore_emptied(&directory.join(name))).collect()
+/// Brings back those of a person's files that a power cut left empty or cut short; what was done.
+pub(super) fn restore_cut(directory: &Path) -> Vec<String> {
+    OF_A_PERSON.iter().filter_map(|name| feed::restore_cut(&directory.join(name))).collect()
 }
 
 fn locked(path: PathBuf) -> anyhow::Result<DataDir> {

@@ -115,7 +115,7 @@ impl Running {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data = data_dir::prepare(&config)?;
         let mut start_problems: Vec<String> = data.problem.into_iter().collect();
-        start_problems.extend(data.path.as_deref().map(data_dir::restore_emptied).unwrap_or_default());
+        start_problems.extend(data.path.as_deref().map(data_dir::restore_cut).unwrap_or_default());
         for problem in &start_problems {
             error!("{problem}");
         }

@@ -332,10 +332,10 @@ pub fn last_good(path: &std::path::Path) -> std::path::PathBuf {
     disk::last_good(path)
 }
 
-/// Brings a file back from its [copy](last_good) when there is nothing at all in it, as a power cut leaves a file on some file
-/// systems. What was done, in whole sentences; `None`: there was nothing to do.
-pub fn restore_emptied(path: &std::path::Path) -> Option<String> {
-    disk::restore_emptied(path)
+/// Brings a file back from its [copy](last_good) when only its beginning is there, or nothing at all, as a power cut leaves a file
+/// on some file systems. What was done, in whole sentences; `None`: there was nothing to do.
+pub fn restore_cut(path: &std::path::Path) -> Option<String> {
+    disk::restore_cut(path)
 }
 
 #[cfg(test)]

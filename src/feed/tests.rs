@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
@@ -38,6 +40,10 @@ enum Answer {
     },
     Redirect(String),
     Endless,
+    /// Says that it is of this length, and never sends it whole.
+    OfLength(u64),
+    /// An octet now and then.
+    Drip,
     Hang,
 }
 
@@ -89,7 +95,9 @@ async fn respond(State((answer, asked)): State<Shared>, request: Request) -> Res
             StatusCode::NOT_MODIFIED.into_response()
         }
         Answer::Tagged(tag, text) => ([(ETAG, tag)], text).into_response(),
-        Answer::Encoded(encoding, body) => ([(CONTENT_ENCODING, encoding)], body).into_response(),
+        Answer::Encoded(encoding, body) => {
+            ([(CONTENT_ENCODING, CONTENT_LENGTH, encoding)], body).into_response()
+        }
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Answer::Busy { seconds } => {
             (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, seconds.to_string())]).into_response()
@@ -103,6 +111,18 @@ async fn respond(State((answer, asked)): State<Shared>, request: Request) -> Res
             let line = Bytes::from_static(b"pixel.example\n");
             let lines = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(line.clone()));
             Body::from_stream(lines).into_response()
+        }
+        Answer::OfLength(length) => {
+            let line = Bytes::from_static(b"pixel.example\n");
+            let lines = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(line.clone()));
+            ([(CONTENT_LENGTH, length.to_string())], Body::from_stream(lines)).into_response()
+        }
+        Answer::Drip => {
+            let octets = futures_util::stream::unfold((), |()| async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b"a")), ()))
+            });
+            Body::from_stream(octets).into_response()
         }
         Answer::Hang => std::future::pending().await,
     }
@@ -325,6 +345,9 @@ async fn whatever_the_server_does_the_last_good_list_stays_and_the_reason_is_tol
         (Answer::Text("bad.example\n\0\0\0".into()), "not text but binary"),
         (Answer::Text("this is no list\n".repeat(40)), "40 of 40 lines make no sense"),
         (Answer::Endless, "larger than the 64 KiB allowed"),
+        (Answer::OfLength(10_000_000_000), "larger than the 64 KiB allowed"),
+        // An octet a second never ends, however patient one is with each.
+        (Answer::Drip, "did not arrive within 2s"),
         (Answer::Encoded("gzip", include_bytes!("testdata/bomb.txt.gz").into()), "larger than the 64 KiB"),
         (Answer::Encoded("zstd", zstd(&vec![b'\n'; 1 << 22])), "larger than the 64 KiB allowed"),
         (Answer::Encoded("gzip", b"this is not gzip".into()), "came incomplete or garbled"),

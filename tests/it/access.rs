@@ -546,7 +546,8 @@ fn the_page_is_served_over_tls_and_takes_over_a_new_certificate() {
     let daemon = home.start();
     let told = daemon.run(&["status"]);
     assert!(told.contains("The page is closed") && told.contains("page.key.pem"), "{told}");
-    let port = daemon.log().split("https://127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+    let port =
+        daemon.log().split("https://127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
     let mut refused = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     let _ = refused.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut said = Vec::new();

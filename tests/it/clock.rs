@@ -14,7 +14,8 @@ use crate::support::upstream::Upstream;
 /// The library that faketime puts before the system's; `None` where it is not installed.
 fn faketime() -> Option<PathBuf> {
     let directories = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    let found = directories.map(|directory| directory.join("faketime/libfaketimeMT.so.1")).find(|file| file.exists());
+    let found =
+        directories.map(|directory| directory.join("faketime/libfaketimeMT.so.1")).find(|file| file.exists());
     if found.is_none() {
         assert!(std::env::var_os("CI").is_none(), "faketime is needed");
         eprintln!("not tested: it needs faketime");
@@ -46,11 +47,11 @@ fn set(home: &Home, time: &str) {
 /// Blocked, kept and fresh names are answered, and no time to live is anything but what it should be.
 #[track_caller]
 fn check_answers(daemon: &Daemon, fresh: &str) {
-    let words = |name: &str| Ask::new(name, RecordType::A).of(daemon.dns).words();
-    assert_eq!(words("pixel.example"), ["NOERROR", "A 0.0.0.0 300"]);
-    for name in ["kept.example", fresh] {
+    for (name, address) in
+        [("pixel.example", "0.0.0.0"), ("kept.example", "198.51.100.1"), (fresh, "198.51.100.1")]
+    {
         let answer = Ask::new(name, RecordType::A).of(daemon.dns);
-        assert_eq!(answer.addresses(), ["198.51.100.1"], "{name}");
+        assert_eq!(answer.addresses(), [address], "{name}");
         let ttl = answer.message.answers[0].ttl;
         assert!((200..=300).contains(&ttl), "{name}: {ttl}");
     }
@@ -68,7 +69,9 @@ fn a_clock_that_was_never_set_and_one_that_jumps_change_no_answer() {
     eventually("a hit is on the page", || daemon.get("/log").contains("pixel.example").then_some(()));
     // It is set, runs far ahead, and is set back.
     for (number, time) in
-        ["@2026-11-28 12:00:00", "@2056-01-01 00:00:00", "@2026-11-28 12:01:00", "@1970-01-01 00:10:00"].iter().enumerate()
+        ["@2026-11-28 12:00:00", "@2056-01-01 00:00:00", "@2026-11-28 12:01:00", "@1970-01-01 00:10:00"]
+            .iter()
+            .enumerate()
     {
         set(&home, time);
         check_answers(&daemon, &format!("after-jump-{number}.example"));

@@ -92,7 +92,9 @@ fn try_all(daemon: &Daemon, case: &str) -> Vec<bool> {
     assert!(granted[3] || said.contains("could not be kept"), "{case}: {said}");
     // A text of a list that can't be kept is in force all the same.
     std::fs::write(home.path().join("listed.txt"), "listed.example\nnewer.example\n").unwrap();
-    eventually(&format!("{case}: the newer text is in force"), || blocks(daemon, "newer.example").then_some(()));
+    eventually(&format!("{case}: the newer text is in force"), || {
+        blocks(daemon, "newer.example").then_some(())
+    });
     assert!(blocks(daemon, "listed.example") && blocks(daemon, "own.example"), "{case}");
     for number in 0..40 {
         assert!(blocks(daemon, &format!("n{number}.own.example")), "{case}");
@@ -121,7 +123,9 @@ fn check_whole(home: &Home, case: &str) {
 }
 
 /// One disk from beginning to end: full, killed or with room again, and started anew.
-fn check_disk(home: &Home, case: &str, is_killed: bool, set_full: impl Fn(&Daemon, bool)) {
+///
+/// `refuses` says that small files can't be written either, so that wishes are refused.
+fn check_disk(home: &Home, case: &str, is_killed: bool, refuses: bool, set_full: impl Fn(&Daemon, bool)) {
     let daemon = start_bounded(home);
     daemon.run(&["block", "own.example"]);
     assert!(blocks(&daemon, "own.example"));
@@ -130,6 +134,7 @@ fn check_disk(home: &Home, case: &str, is_killed: bool, set_full: impl Fn(&Daemo
     let hits_before = hits();
     set_full(&daemon, true);
     let granted = try_all(&daemon, case);
+    assert_eq!(granted.contains(&false), refuses, "{case}: {granted:?}");
     if is_killed {
         daemon.kill();
     } else {
@@ -142,7 +147,9 @@ fn check_disk(home: &Home, case: &str, is_killed: bool, set_full: impl Fn(&Daemo
         assert!(hits_before + 40 <= hits(), "{case}: {} hits of {hits_before} + 40", hits());
         for (arguments, name) in wishes(home) {
             let _ = home.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-            eventually(&format!("{case}: {arguments:?} with room again"), || is_done(&daemon, name).then_some(()));
+            eventually(&format!("{case}: {arguments:?} with room again"), || {
+                is_done(&daemon, name).then_some(())
+            });
         }
         assert!(set_password(home, "correct horse battery").contains("The password is set"), "{case}");
         let status = daemon.stop();
@@ -158,13 +165,17 @@ fn check_disk(home: &Home, case: &str, is_killed: bool, set_full: impl Fn(&Daemo
     for ((arguments, name), was_granted) in wishes(home).into_iter().zip(granted) {
         let is_granted = was_granted || !is_killed;
         if is_granted {
-            eventually(&format!("{case}: {arguments:?} after a start"), || is_done(&daemon, name).then_some(()));
+            eventually(&format!("{case}: {arguments:?} after a start"), || {
+                is_done(&daemon, name).then_some(())
+            });
         } else {
             assert!(!is_done(&daemon, name), "{case}: {arguments:?} was refused, and is done after a start");
         }
     }
     assert!(hits_before <= daemon_hits(&daemon), "{case}: what was flushed is lost");
-    eventually(&format!("{case}: nothing is wrong any more"), || (problems(&daemon) == "[] null").then_some(()));
+    eventually(&format!("{case}: nothing is wrong any more"), || {
+        (problems(&daemon) == "[] null").then_some(())
+    });
     assert!(daemon.stop().success());
     check_whole(home, case);
 }
@@ -198,7 +209,9 @@ fn writes_that_fail_or_end_half_way_lose_nothing() {
             let home = Home::new();
             configure(&home, &upstream);
             let case = format!("files of {size} octets, {}", if is_killed { "killed" } else { "healed" });
-            check_disk(&home, &case, is_killed, |daemon, is_full| bound_files(daemon, is_full.then_some(size)));
+            check_disk(&home, &case, is_killed, size < 4_096, |daemon, is_full| {
+                bound_files(daemon, is_full.then_some(size))
+            });
         }
     }
 }
@@ -211,9 +224,80 @@ fn a_disk_that_is_full_while_it_runs_loses_nothing() {
         let Some(disk) = SmallDisk::mount(&home, "size=4m") else { return };
         configure(&home, &upstream);
         let case = if is_killed { "a full disk, killed" } else { "a full disk, healed" };
-        check_disk(&home, case, is_killed, |_, is_full| {
+        check_disk(&home, case, is_killed, true, |_, is_full| {
             if is_full { fill(&ballast(&home)) } else { set_room(&home) }
         });
         drop(disk);
+    }
+}
+
+/// Has calls of a running daemon on its files fail, as strace can.
+struct Failing(std::process::Child);
+
+impl Failing {
+    /// `None` where strace is not installed or may not look into another process.
+    fn start(home: &Home, daemon: &Daemon, calls: &str) -> Option<Self> {
+        let data = home.path().join("data");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null"]).arg("-p").arg(daemon.pid().to_string());
+        let files = ["rules.toml", "lists.toml", "devices.toml"];
+        let files = files.iter().flat_map(|file| [format!("{file}.new"), format!("{file}.last-good.new")]);
+        let files = files.chain(["access.json", "sessions.json"].map(|file| format!("{file}.new")));
+        let files = files.chain(["cache.new", "ruleset.new"].map(str::to_owned));
+        let files = files.chain(["", "-wal"].map(|part| format!("history.sqlite3{part}")));
+        let lists = ["listed", "added"].into_iter().flat_map(|list| {
+            let texts = (0..40).map(move |number| format!("lists/{list}/next-{number}.zst"));
+            texts.chain([format!("lists/{list}/revisions.json.new")])
+        });
+        for file in files.chain(lists) {
+            strace.arg("-P").arg(data.join(file));
+        }
+        strace.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:error=EIO")]);
+        let mut child = strace.stderr(std::process::Stdio::piped()).spawn().ok()?;
+        let is_traced = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+            !status.contains("TracerPid:\t0")
+        };
+        while child.try_wait().unwrap().is_none() {
+            if is_traced() {
+                // Its other threads follow within a moment.
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                return Some(Self(child));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        // It lets go of the daemon when it is asked to end.
+        let pid = Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn calls_that_fail_lose_nothing() {
+    let upstream = Upstream::generous();
+    let home = Home::new();
+    configure(&home, &upstream);
+    if Failing::start(&home, &home.start(), "fsync").is_none() {
+        assert!(std::env::var_os("CI").is_none(), "strace is needed, and the right to use it");
+        eprintln!("not tested: it needs strace, and the right to use it");
+        return;
+    }
+    for (calls, is_killed) in
+        [("write,pwrite64", false), ("fsync,fdatasync", true), ("fsync,fdatasync", false), ("rename", false)]
+    {
+        let home = Home::new();
+        configure(&home, &upstream);
+        let failing = std::cell::RefCell::new(None);
+        let case = format!("{calls} fail, killed: {is_killed}");
+        check_disk(&home, &case, is_killed, true, |daemon, is_full| {
+            *failing.borrow_mut() = is_full.then(|| Failing::start(&home, daemon, calls).unwrap());
+        });
     }
 }

@@ -16,6 +16,7 @@ mod faults;
 mod heavy_lists;
 mod history;
 mod kept;
+mod kills;
 mod lists;
 mod local;
 mod naive;

@@ -90,5 +90,7 @@ fn a_port_of_the_page_that_is_taken_costs_the_page_only() {
     eventually("the page is there when its port is free", || {
         std::net::TcpStream::connect(&address).is_ok().then_some(())
     });
-    eventually("nothing is wrong any more", || (!daemon.run(&["status"]).contains("web.listen")).then_some(()));
+    eventually("nothing is wrong any more", || {
+        (!daemon.run(&["status"]).contains("web.listen")).then_some(())
+    });
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use hickory_proto::rr::RecordType;
 use serde_json::Value;
@@ -36,7 +35,7 @@ fn told(daemon: &Daemon) -> String {
 /// A household in which every file has something in it, killed so that the history's log is there too.
 fn household(upstream: &Upstream) -> (Home, Kept) {
     let home = Home::new();
-    for (file, names) in [("listed.txt", "listed.example\n"), ("added.txt", "added.example\ncom\n")] {
+    for (file, names) in [("listed.txt", "listed.example\n"), ("added.txt", "||added.example^\n||com^\n")] {
         std::fs::write(home.path().join(file), names).unwrap();
     }
     let list = format!(
@@ -51,7 +50,7 @@ fn household(upstream: &Upstream) -> (Home, Kept) {
     daemon.run(&["block", "own.example"]);
     daemon.run(&["lists", "add", home.path().join("added.txt").to_str().unwrap()]);
     eventually("the added list is in force", || blocks(&daemon, "added.example").then_some(()));
-    daemon.run(&["lists", "accept", "added", "com"]);
+    daemon.run(&["lists", "accept", "added", "||com^"]);
     assert!(blocks(&daemon, "own.example") && blocks(&daemon, "listed.example"));
     daemon.run(&["devices", "rename", "127.0.0.1", "desk"]);
     assert!(set_password(&home, PASSWORD).contains("The password is set"));
@@ -111,12 +110,10 @@ impl Damage {
             Self::Cut => content[..content.len() / 2].to_vec(),
             Self::Zeros => vec![0; content.len()],
             Self::Flipped => {
-                let mut content = content.to_vec();
                 // In the middle of all that is kept; in a text of a person's it makes no character any more.
-                if let Some(octet) = content.get_mut(content.len() / 2) {
-                    *octet ^= 0x80;
-                }
-                content
+                let middle = content.len() / 2;
+                let flip = |(at, octet): (usize, &u8)| if at == middle { octet ^ 0x80 } else { *octet };
+                content.iter().enumerate().map(flip).collect()
             }
         }
     }
@@ -192,4 +189,85 @@ fn every_state_file_may_be_damaged_and_all_else_goes_on() {
         }
     }
     assert!(untold.is_empty(), "nothing is told of {}", untold.join("\n"));
+}
+
+#[test]
+fn what_a_power_cut_emptied_is_brought_back_from_its_copy() {
+    let upstream = Upstream::generous();
+    let (home, kept) = household(&upstream);
+    let of_a_person = ["rules.toml", "lists.toml", "devices.toml", "accepted.toml"].map(Path::new);
+    let (daemon, told) = start_damaged(&home, &kept, &of_a_person, Damage::Emptied);
+    for file in of_a_person {
+        assert!(
+            told.contains(&format!(
+                "{} was empty or cut short",
+                home.path().join("data").join(file).display()
+            )),
+            "{told}"
+        );
+        assert_eq!(std::fs::read(home.path().join("data").join(file)).unwrap(), kept[file]);
+    }
+    daemon.run(&["block", "later.example"]);
+    assert!(daemon.stop().success());
+    let daemon = home.start();
+    assert!(blocks(&daemon, "own.example") && blocks(&daemon, "later.example"));
+    assert!(!told_as_problems(&daemon).contains("was empty or cut short"), "it is told once");
+    // Who deletes both files takes all of it back.
+    assert!(daemon.stop().success());
+    for file in ["rules.toml", "rules.toml.last-good"] {
+        std::fs::remove_file(home.path().join("data").join(file)).unwrap();
+    }
+    assert!(!blocks(&home.start(), "own.example"));
+}
+
+fn told_as_problems(daemon: &Daemon) -> String {
+    status(daemon)["problems"].to_string()
+}
+
+#[test]
+fn all_state_files_may_be_damaged_at_once() {
+    let upstream = Upstream::generous();
+    let (home, kept) = household(&upstream);
+    for damage in [Damage::Zeros, Damage::Cut, Damage::Emptied] {
+        let all = kept.keys().map(PathBuf::as_path);
+        let all_but_copies: Vec<&Path> =
+            all.filter(|path| path.extension().is_none_or(|it| it != "last-good")).collect();
+        let (daemon, _) = start_damaged(&home, &kept, &all_but_copies, damage);
+        assert!(daemon.stop().success());
+    }
+    // With the copies too, what stands in the configuration still counts.
+    write(&home, &kept);
+    for path in kept.keys() {
+        std::fs::write(home.path().join("data").join(path), [0xff; 100]).unwrap();
+    }
+    let daemon = home.start();
+    eventually("the list of the configuration is in force", || {
+        blocks(&daemon, "listed.example").then_some(())
+    });
+    let told = told(&daemon);
+    for file in [
+        "rules.toml",
+        "lists.toml",
+        "devices.toml",
+        "accepted.toml",
+        "access.json",
+        "history.sqlite3.damaged-",
+    ] {
+        assert!(told.contains(file), "{file} is not told: {told}");
+    }
+}
+
+#[test]
+fn a_lock_that_can_not_be_opened_is_told_and_all_else_goes_on() {
+    let upstream = Upstream::generous();
+    let home = Home::new();
+    home.configure(upstream.address, "rules.block = [\"pixel.example\"]\n");
+    let data = home.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    // As another user's is for who is not root.
+    std::os::unix::fs::symlink("nowhere/lock", data.join("lock")).unwrap();
+    let daemon = home.start();
+    assert!(blocks(&daemon, "pixel.example"));
+    let told = told_as_problems(&daemon);
+    assert!(told.contains("lock can't be opened") && told.contains("Give all that is in it"), "{told}");
 }

@@ -34,6 +34,8 @@ fn ask_meanwhile(
                 assert_eq!(Ask::new(name, RecordType::A).of(dns).addresses(), [*address], "{name}");
                 answers += 1;
             }
+            // So slowly that each question is listed.
+            std::thread::sleep(Duration::from_millis(3));
         }
         answers
     })
@@ -46,7 +48,10 @@ fn a_storm_of_reloads_ends_with_the_last_configuration_and_nothing_left_over() {
     let home = Home::new();
     let configure = |number: usize| {
         let rules = format!("\"always.example\", \"only-in-{number}.example\"");
-        home.configure(upstream.address, &format!("rules.block = [{rules}]\n"));
+        home.configure(
+            upstream.address,
+            &format!("limits.queries_per_second = 0\nrules.block = [{rules}]\n"),
+        );
     };
     configure(0);
     let daemon = home.start();
@@ -100,7 +105,7 @@ fn rules_that_change_all_the_time_never_show_half_of_them() {
     };
     write(0);
     let list = format!(
-        "builtin.levels = []\nrules.block = [\"own.example\"]\n[[lists]]\nname = \"file\"\npath = \"{}\"\n",
+        "limits.queries_per_second = 0\nbuiltin.levels = []\nrules.block = [\"own.example\"]\n[[lists]]\nname = \"file\"\npath = \"{}\"\n",
         path.display()
     );
     home.configure(upstream.address, &list);
@@ -129,7 +134,8 @@ fn rules_that_change_all_the_time_never_show_half_of_them() {
 #[test]
 fn connections_that_take_all_descriptors_leave_udp_alone() {
     let upstream = Upstream::generous();
-    let daemon = Daemon::start(upstream.address, "rules.block = [\"pixel.example\"]\nlimits.tcp_connections = 2000\n");
+    let daemon =
+        Daemon::start(upstream.address, "rules.block = [\"pixel.example\"]\nlimits.tcp_connections = 2000\n");
     assert_eq!(Ask::new("cached.example", RecordType::A).of(daemon.dns).addresses(), ["198.51.100.1"]);
     let before = daemon.limit_files(Some(u64::try_from(daemon.count_of("fd")).unwrap() + 20));
     let mut held = Vec::new();
@@ -141,7 +147,9 @@ fn connections_that_take_all_descriptors_leave_udp_alone() {
         let _ = socket.connect(&daemon.dns.into());
         held.push(TcpStream::from(socket));
     }
-    eventually("it is told", || daemon.log().contains("a TCP connection could not be accepted").then_some(()));
+    eventually("it is told", || {
+        daemon.log().contains("a TCP connection could not be accepted").then_some(())
+    });
     for _ in 0..50 {
         assert!(blocks(&daemon, "pixel.example"));
         assert_eq!(Ask::new("cached.example", RecordType::A).of(daemon.dns).addresses(), ["198.51.100.1"]);
@@ -153,7 +161,8 @@ fn connections_that_take_all_descriptors_leave_udp_alone() {
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     drop(held);
     eventually("names resolve again", || {
-        (Ask::new("again.example", RecordType::A).of(daemon.dns).addresses() == ["198.51.100.1"]).then_some(())
+        (Ask::new("again.example", RecordType::A).of(daemon.dns).addresses() == ["198.51.100.1"])
+            .then_some(())
     });
     let mut over_tcp = Ask::new("pixel.example", RecordType::A);
     over_tcp.tcp = true;
@@ -256,10 +265,16 @@ fn a_flood_of_random_names_costs_bounded_memory_and_leaves_others_alone() {
         let answer = Ask::new(&format!("fresh{others}.other.example"), RecordType::A).of(daemon.dns);
         assert_eq!(answer.words()[0], "NXDOMAIN", "another client is told its answer: {answer:?}");
         others += 1;
+        // Fewer than a client may ask.
+        std::thread::sleep(Duration::from_millis(10));
     }
     floods.into_iter().for_each(|flood| flood.join().unwrap());
     let (sent, asked, after) = (sent.load(Ordering::Relaxed), upstream.asked() as u64, daemon.memory());
-    eprintln!("{sent} random names became {asked} questions; {} MiB, then {} MiB; {others} others", before >> 20, after >> 20);
+    eprintln!(
+        "{sent} random names became {asked} questions; {} MiB, then {} MiB; {others} others",
+        before >> 20,
+        after >> 20
+    );
     assert!(asked <= 3 * sent + 3 * others, "{asked} of {sent}");
     assert!(after < before + (48 << 20), "{before} {after}");
     eventually("nothing waits any more", || {
