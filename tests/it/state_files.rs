@@ -107,7 +107,11 @@ impl Damage {
     fn done_to(self, content: &[u8]) -> Vec<u8> {
         match self {
             Self::Emptied => Vec::new(),
-            Self::Cut => content[..content.len() / 2].to_vec(),
+            Self::Cut => {
+                let half = &content[..content.len() / 2];
+                // Within a line: one that was taken away as a whole may have been taken away by a person.
+                half.strip_suffix(b"\n").unwrap_or(half).to_vec()
+            }
             Self::Zeros => vec![0; content.len()],
             Self::Flipped => {
                 // In the middle of all that is kept; in a text of a person's it makes no character any more.
@@ -138,18 +142,17 @@ fn start_damaged(home: &Home, kept: &Kept, damaged: &[&Path], damage: Damage) ->
     (daemon, told)
 }
 
-/// Whether what became of a damaged file has to be told; what can be made anew without a loss need not be.
-fn is_to_be_told(path: &str, damage: Damage, told: &str) -> bool {
+/// Whether what became of a damaged file has to be told; what is made anew without a loss need not be.
+fn is_to_be_told(path: &str, damage: Damage) -> bool {
     match (path, damage) {
-        ("lock", _) => true,
+        ("lock", _) => false,
         // The copy is only looked at when what it is a copy of is broken.
-        (copy, _) if copy.ends_with(".last-good") => true,
+        (copy, _) if copy.ends_with(".last-good") => false,
         // SQLite's log ends where its checksums do; what it says of shared memory is made anew.
-        ("history.sqlite3-wal" | "history.sqlite3-shm", _) => true,
+        ("history.sqlite3-wal" | "history.sqlite3-shm", _) => false,
         // The middle of a database may be a page without use.
-        ("history.sqlite3", Damage::Flipped) => true,
-        // Which revision it was is found out from what came from the list itself.
-        (path, _) => told.contains(Path::new(path).file_name().unwrap().to_str().unwrap()),
+        ("history.sqlite3", Damage::Flipped) => false,
+        _ => true,
     }
 }
 
@@ -174,13 +177,19 @@ fn every_state_file_may_be_damaged_and_all_else_goes_on() {
     ] {
         assert!(names.contains(&expected), "{expected} is not among {names:?}");
     }
-    let mut untold = Vec::new();
-    for path in kept.keys() {
-        for damage in DAMAGES {
-            let (daemon, told) = start_damaged(&home, &kept, &[path], damage);
-            let path = path.to_str().unwrap();
-            if !is_to_be_told(path, damage, &told) {
-                untold.push(format!("{path}: {damage:?}\n{told}"));
+    for (path, content) in &kept {
+        // What is only a copy or a lock is looked at once.
+        let is_aside = ["lock", "-shm", ".last-good"].iter().any(|end| path.to_str().unwrap().ends_with(end));
+        for damage in DAMAGES.into_iter().skip(if is_aside { DAMAGES.len() - 1 } else { 0 }) {
+            let (daemon, _) = start_damaged(&home, &kept, &[path], damage);
+            let (name, path) = (path.file_name().unwrap().to_str().unwrap(), path.to_str().unwrap());
+            if is_to_be_told(path, damage) {
+                // A list's text is found damaged when it is read, which is later, unless it has come anew before.
+                let file = home.path().join("data").join(path);
+                let is_whole =
+                    || path.ends_with(".zst") && std::fs::read(&file).ok().as_ref() == Some(content);
+                let is_told = || (told(&daemon).contains(name) || is_whole()).then_some(());
+                eventually(&format!("{damage:?}: {path} is told"), is_told);
             }
             assert!(daemon.stop().success(), "{damage:?}: {path}");
             let left = read(&home.path().join("data"));
@@ -188,7 +197,6 @@ fn every_state_file_may_be_damaged_and_all_else_goes_on() {
             assert_eq!(half_written.count(), 0, "{damage:?}: {path}");
         }
     }
-    assert!(untold.is_empty(), "nothing is told of {}", untold.join("\n"));
 }
 
 #[test]
