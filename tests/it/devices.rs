@@ -297,11 +297,22 @@ impl House {
         daemon
     }
 
+    /// What a program on the device gets from the page with this token.
+    fn page(&self, path: &str, token: &str) -> String {
+        let bearer = format!("authorization: Bearer {token}");
+        self.device_runs(&["curl", "-s", "-H", &bearer, &format!("http://10.77.0.1{path}")])
+    }
+
     /// Runs a command in the namespace of the device.
     pub(crate) fn device_runs(&self, command: &[&str]) -> String {
         let output = Command::new("ip").args(["netns", "exec", &self.device]).args(command).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// A token that may read, made on the daemon's machine.
+fn token(home: &Home) -> String {
+    String::from_utf8(home.run(&["tokens", "add", "device"]).stdout).unwrap().trim().to_owned()
 }
 
 impl Drop for House {
@@ -329,8 +340,11 @@ fn all_addresses_of_a_device_are_one_device_from_its_first_question_on() {
         ]);
         assert_eq!(answer.trim(), "0.0.0.0", "{server}");
     }
+    let token = token(&home);
+    // Only this machine itself is let in without one.
+    assert!(house.page("/api/v1/devices", "none").starts_with("{\"error\""));
     let known = eventually("both questions are remembered", || {
-        let page = house.device_runs(&["curl", "-s", "http://10.77.0.1/api/v1/devices"]);
+        let page = house.page("/api/v1/devices", &token);
         let devices: Value = serde_json::from_str(&page).ok()?;
         let total: u64 = devices.as_array()?.iter().filter_map(|device| device["queries"].as_u64()).sum();
         // Its neighbour entry may just be looked at anew.
@@ -375,7 +389,7 @@ fn a_device_tells_its_name_when_it_is_asked() {
     });
     assert_eq!((&told["device"]["name"], &told["kind"]), (&json!("TV <img src=x>"), &json!("television")));
     // The way out of this network leads over it.
-    let page = house.device_runs(&["curl", "-s", "http://10.77.0.1/devices"]);
+    let page = house.page("/devices", &token(&home));
     assert!(page.contains("TV &#60;img src=x&#62;</a> <span class=\"tag\">router</span>"), "{page}");
     daemon.kill().unwrap();
     daemon.wait().unwrap();
