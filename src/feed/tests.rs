@@ -95,9 +95,7 @@ async fn respond(State((answer, asked)): State<Shared>, request: Request) -> Res
             StatusCode::NOT_MODIFIED.into_response()
         }
         Answer::Tagged(tag, text) => ([(ETAG, tag)], text).into_response(),
-        Answer::Encoded(encoding, body) => {
-            ([(CONTENT_ENCODING, CONTENT_LENGTH, encoding)], body).into_response()
-        }
+        Answer::Encoded(encoding, body) => ([(CONTENT_ENCODING, encoding)], body).into_response(),
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Answer::Busy { seconds } => {
             (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, seconds.to_string())]).into_response()

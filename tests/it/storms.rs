@@ -12,7 +12,7 @@ use hickory_proto::rr::RecordType;
 
 use crate::devices::{House, ip};
 use crate::support::client::Ask;
-use crate::support::daemon::{Daemon, Home};
+use crate::support::daemon::{BINARY, Daemon, Ended, Home};
 use crate::support::eventually;
 use crate::support::upstream::{Upstream, with_rcode};
 
@@ -281,4 +281,52 @@ fn a_flood_of_random_names_costs_bounded_memory_and_leaves_others_alone() {
         let refused = daemon.api("status");
         (refused["upstreams"].is_array() && blocks(&daemon, "pixel.example")).then_some(())
     });
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let upstream = Upstream::generous();
+    let home = Home::new();
+    home.configure(upstream.address, "rules.block = [\"pixel.example\"]\n");
+    let dns = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    let text = text.replace("dns.listen = [\"127.0.0.1:0\"]", &format!("dns.listen = [\"{dns}\"]"));
+    std::fs::write(home.config(), text).unwrap();
+    // A pipe that is full from the beginning, and stays so.
+    let (unread, mut full) = std::io::pipe().unwrap();
+    let log = full.try_clone().unwrap();
+    let written = Arc::new(AtomicU64::new(0));
+    let filled = Arc::clone(&written);
+    std::thread::spawn(move || {
+        while std::io::Write::write_all(&mut full, &[b'x'; 64]).is_ok() {
+            filled.fetch_add(64, Ordering::Relaxed);
+        }
+    });
+    eventually("the pipe is full", || {
+        let before = written.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(200));
+        (0 < before && before == written.load(Ordering::Relaxed)).then_some(())
+    });
+    let mut command = std::process::Command::new(BINARY);
+    let mut daemon = Ended(command.args(["run", "--config"]).arg(home.config()).stderr(log).spawn().unwrap());
+    let pid = daemon.0.id().to_string();
+    let is_answered = |name: &str, tcp, address: &str| {
+        if tcp && TcpStream::connect(dns).is_err() {
+            return None;
+        }
+        let ask = Ask { tcp, patience: Duration::from_secs(1), ..Ask::new(name, RecordType::A) };
+        ask.try_of(dns).filter(|answer| answer.addresses() == [address]).map(drop)
+    };
+    eventually("it answers", || is_answered("pixel.example", false, "0.0.0.0"));
+    // Each of them is a line in the log.
+    for number in 0..40 {
+        assert!(std::process::Command::new("kill").args(["-s", "HUP", &pid]).status().unwrap().success());
+        eventually("it answers", || is_answered(&format!("fresh{number}.example"), false, "198.51.100.1"));
+    }
+    eventually("it answers over TCP", || is_answered("pixel.example", true, "0.0.0.0"));
+    assert!(home.run(&["block", "own.example"]).status.success());
+    eventually("the rule is in force", || is_answered("own.example", false, "0.0.0.0"));
+    assert!(std::process::Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    eventually("it stops", || daemon.0.try_wait().unwrap());
+    drop(unread);
 }

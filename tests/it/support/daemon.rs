@@ -240,7 +240,7 @@ impl Daemon {
 }
 
 /// A process that does not outlive its test, whatever comes of that.
-struct Ended(Child);
+pub(crate) struct Ended(pub(crate) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
