@@ -25,6 +25,7 @@ mod meter;
 mod options;
 mod own;
 mod quarantine;
+mod reach;
 mod refresh;
 mod revision;
 mod rules_file;

@@ -146,6 +146,9 @@ impl HostLookup for Hosts {
         Box::pin(async move {
             match &*host {
                 "lists.example" => Ok(vec![[127, 0, 0, 1].into()]),
+                // Not only of this machine, so that it counts as one outside.
+                "outside.example" => Ok(vec![[127, 0, 0, 1].into(), [203, 0, 113, 7].into()]),
+                "router.example" => Ok(vec![[127, 0, 0, 1].into()]),
                 _ => Err("NXDOMAIN".to_owned()),
             }
         })
@@ -439,6 +442,32 @@ async fn redirects_are_followed_but_not_for_ever() {
     server.set(Answer::Redirect("{path}/0123456789012345678901234567890".to_owned()));
     assert_eq!(home.refresh().await.problem, None);
     home.check("redirected.example", "block net");
+}
+
+#[tokio::test]
+async fn a_list_from_outside_is_not_led_into_the_house() {
+    let server = Server::start("good.example\n").await;
+    let url = server.url.replace("127.0.0.1", "outside.example");
+    let home = Home::new().with("net", Origin::Url(url)).started().await;
+    home.refresh().await;
+    home.check("good.example", "block net");
+    let asked = server.asked();
+    let inside = server.url.clone();
+    for (to, expected) in [
+        (inside.clone(), "a redirect into your network"),
+        (inside.replace("127.0.0.1", "[::1]"), "a redirect into your network"),
+        (inside.replace("127.0.0.1", "router.example"), "it is in your network"),
+    ] {
+        server.set(Answer::Redirect(to.clone()));
+        let problem = home.refresh().await.problem.unwrap_or_default();
+        assert!(problem.contains(expected), "{to}: {problem}");
+        home.check("good.example", "block net");
+    }
+    assert_eq!(server.asked(), asked + 3, "none of them was followed");
+    server.set(Answer::Redirect(
+        inside.replace("127.0.0.1", "outside.example") + "{path}012345678901234567890123456789",
+    ));
+    assert_eq!(home.refresh().await.problem, None, "to itself it may");
 }
 
 #[tokio::test]
