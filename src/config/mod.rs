@@ -194,6 +194,20 @@ impl Config {
         Self::parse(&text, file)
     }
 
+    /// Reads a file again that is in force. One with nothing in it is refused: so many an editor leaves it while it saves, and the
+    /// defaults would take the place of all that was said.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn reload(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+        if text.trim().is_empty() {
+            let empty = "there is nothing in it, as while it is being saved; to have all defaults, leave a comment in it";
+            return Err(ConfigError::unreadable(file, &std::io::Error::other(empty)));
+        }
+        Self::parse(&text, file)
+    }
+
     /// Reads a file for what can be read of it: enough to find a daemon that runs with an earlier state of the file.
     pub fn load_leniently(file: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(file).ok()?;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -408,7 +408,10 @@ impl Running {
         let mut current = self.config.lock().await;
         // A file that was there and is gone for a moment is not a wish for the defaults.
         let loaded = match &current.file {
-            Some(file) => Config::load(file),
+            Some(file) => {
+                settled(file).await;
+                Config::reload(file)
+            }
             None => load_config(&self.options),
         };
         let reloaded = match loaded {
@@ -624,6 +627,20 @@ impl Running {
     }
 }
 
+/// Waits for whoever is saving a file: one that was written a moment ago may be there in part.
+async fn settled(file: &Path) {
+    const SETTLED: Duration = Duration::from_millis(100);
+    const LOOKS: u32 = 20;
+    for _ in 0..LOOKS {
+        let modified = std::fs::metadata(file).and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        if age.is_none_or(|age| SETTLED <= age) {
+            return;
+        }
+        sleep(SETTLED / 2).await;
+    }
+}
+
 /// What is wrong with upstreams, as far as somebody has to know of it: when all fail that are asked for some names, and when it is left
 /// to plain ones what encrypted ones were to answer.
 fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
@@ -726,7 +743,7 @@ fn needs_restart(before: &Config, after: &Config) -> bool {
     history != after.history || before.data_dir != after.data_dir
 }
 
-fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> HistoryOptions {
+fn history_options(config: &Config, data_dir: Option<&Path>) -> HistoryOptions {
     let history = config.history;
     HistoryOptions {
         file: data_dir.map(|directory| directory.join(HISTORY_FILE)),
