@@ -202,8 +202,7 @@ impl Config {
     pub fn reload(file: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
         if text.trim().is_empty() {
-            let empty = "there is nothing in it, as while it is being saved; to have all defaults, leave a comment in it";
-            return Err(ConfigError::unreadable(file, &std::io::Error::other(empty)));
+            return Err(ConfigError::emptied(file));
         }
         Self::parse(&text, file)
     }

@@ -733,7 +733,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 fn default_file() -> Option<String> {
-    let file = std::path::Path::new(crate::config::DEFAULT_FILE);
+    let file = Path::new(crate::config::DEFAULT_FILE);
     file.exists().then(|| file.display().to_string())
 }
 
