@@ -37,9 +37,9 @@ pub(super) fn start() -> Option<WorkerGuard> {
         .with_ansi(std::io::stderr().is_terminal());
     // The journal stamps each line itself.
     if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().init()
+        log.without_time().init();
     } else {
-        log.init()
+        log.init();
     }
     Some(written)
 }
