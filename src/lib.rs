@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 pub mod clock;
+pub mod task;
 pub mod name;
 pub mod wire;
 pub mod list;

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::cache::{Entry, Known};
 use super::question::Question;
 use super::{Inner, Unresolved, UnresolvedKind};
+use crate::task;
 
 /// How many may be on their way at once: as many as the upstreams take, and those that are just being refused.
 const FLIGHTS_MAX: usize = 8_192;
@@ -74,9 +75,9 @@ impl Inner {
         let flight = Arc::new(flight);
         flights.insert(question.clone(), Arc::clone(&flight));
         drop(flights);
-        // A task of its own: it lands for those who wait even when the one who began it is gone.
+        // A task of its own: it lands for those who wait even when the one who began it is gone. It takes off right here.
         let flying = Flying { inner: Arc::clone(self), question, flight, _ahead: ahead };
-        self.runtime.spawn(flying.fly());
+        task::begin(&self.runtime, flying.fly());
         Ok(Boarded::Waits { landing: Landing(landing), began: true })
     }
 }

@@ -8,11 +8,12 @@
 //! that went out (sections 4.2 to 4.5). Whatever else comes is passed over: a forged packet ends no wait.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use hickory_net::NetError;
 use hickory_proto::op::Message;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -74,14 +75,10 @@ pub(super) async fn ask(
 fn open(upstream: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
     // The kernel picks an ephemeral port at random, one of 28,232 as Linux comes. Others, down to 1024, would be a bit more to
     // guess; but one of those may be a service's that starts meanwhile.
-    let any = match upstream {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    };
-    let socket = UdpSocket::bind(any)?;
+    let socket = Socket::new(Domain::for_address(upstream), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     // Connected: the kernel drops what others send, and tells when the upstream's port is closed.
-    socket.connect(upstream)?;
-    socket.set_nonblocking(true)?;
+    socket.connect(&upstream.into())?;
+    let socket = UdpSocket::from(socket);
     // Watched for packets and errors only: to be told of each packet that has left would cost as much as to send one.
     #[expect(
         deprecated,

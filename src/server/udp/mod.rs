@@ -21,9 +21,10 @@ use tokio::runtime::Handle;
 use tracing::{debug, error, warn};
 
 use super::responder::{AtOnce, InFlight, Responder, Transport};
+use crate::task;
 
 /// Buffers for packets and their answers, and the calls that fill and empty them.
-trait Packets: Sized {
+trait Packets: Sized + 'static {
     /// Whom an answer goes to.
     type Peer: Peer;
 
@@ -72,6 +73,9 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Where a thread that waits can't be woken, it looks up so often whether it should end.
 #[cfg(not(target_os = "linux"))]
 const WAIT_MAX: Duration = Duration::from_millis(500);
+
+const MISTAKE: &str =
+    "a packet could not be answered because of a mistake in pixelsink; please report the panic";
 
 /// More threads at one address bring nothing in a home, and each takes buffers.
 const THREADS_USUAL_MAX: usize = 4;
@@ -202,9 +206,7 @@ impl Thread {
             }));
             if answered.is_err() {
                 // The panic itself is in the log. Whoever asked asks again; the others must not wait for that.
-                error!(
-                    "a packet could not be answered because of a mistake in pixelsink; please report the panic"
-                );
+                error!("{MISTAKE}");
             }
             let failed = packets.send(&self.socket, count);
             if 0 < failed {
@@ -216,25 +218,22 @@ impl Thread {
         }
     }
 
-    /// Has packets answered that must wait: one wake-up for all of them.
+    /// Has packets answered that must wait. One that came alone is begun with right here, so that its question to an upstream
+    /// leaves before another thread wakes; many would hold up those that come next, and are handed over with one wake-up.
     fn hand_over<P: Packets>(&self, waiting: Vec<Waiting<P::Peer>>) {
         let (socket, responder) = (Arc::clone(&self.socket), Arc::clone(&self.responder));
-        self.runtime.spawn(async move {
-            for waiting in waiting {
-                let (socket, responder) = (Arc::clone(&socket), Arc::clone(&responder));
-                tokio::spawn(async move {
-                    let Waiting { packet, peer, client, in_flight } = waiting;
-                    let answer = responder.answer_later(&packet, client.ip(), Transport::Udp).await;
-                    if let Some(mut answer) = answer
-                        && let Err(error) = P::send_one(&socket, &mut answer, &peer)
-                    {
-                        debug!(%error, %client, "an answer could not be sent");
-                        responder.unsent(1);
-                    }
-                    drop(in_flight);
-                });
+        let mut tasks = waiting
+            .into_iter()
+            .map(move |waiting| answer_later::<P>(Arc::clone(&socket), Arc::clone(&responder), waiting));
+        if tasks.len() == 1
+            && let Some(task) = tasks.next()
+        {
+            if catch_unwind(AssertUnwindSafe(|| task::begin(&self.runtime, task))).is_err() {
+                error!("{MISTAKE}");
             }
-        });
+        } else {
+            self.runtime.spawn(async move { tasks.for_each(|task| drop(tokio::spawn(task))) });
+        }
     }
 
     fn take_note(&self, error: &io::Error) {
@@ -247,6 +246,23 @@ impl Thread {
             }
         }
     }
+}
+
+/// Answers a packet when an upstream has been asked.
+async fn answer_later<P: Packets>(
+    socket: Arc<UdpSocket>,
+    responder: Arc<Responder>,
+    waiting: Waiting<P::Peer>,
+) {
+    let Waiting { packet, peer, client, in_flight } = waiting;
+    let answer = responder.answer_later(&packet, client.ip(), Transport::Udp).await;
+    if let Some(mut answer) = answer
+        && let Err(error) = P::send_one(&socket, &mut answer, &peer)
+    {
+        debug!(%error, %client, "an answer could not be sent");
+        responder.unsent(1);
+    }
+    drop(in_flight);
 }
 
 fn bound(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
