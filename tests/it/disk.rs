@@ -210,7 +210,7 @@ fn writes_that_fail_or_end_half_way_lose_nothing() {
             configure(&home, &upstream);
             let case = format!("files of {size} octets, {}", if is_killed { "killed" } else { "healed" });
             check_disk(&home, &case, is_killed, size < 4_096, |daemon, is_full| {
-                bound_files(daemon, is_full.then_some(size))
+                bound_files(daemon, is_full.then_some(size));
             });
         }
     }
