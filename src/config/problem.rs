@@ -34,7 +34,8 @@ impl ConfigError {
     }
 
     pub(super) fn emptied(file: &Path) -> Self {
-        let message = "there is nothing in it, as while it is being saved; to have all defaults, leave a comment in it";
+        let message =
+            "there is nothing in it, as while it is being saved; to have all defaults, leave a comment in it";
         Self::of_the_whole(file, message.to_owned())
     }
 

@@ -301,3 +301,38 @@ fn calls_that_fail_lose_nothing() {
         });
     }
 }
+
+/// A bad sector under a mapping would be the end of the process; it is found by reading, at the start and in the background.
+#[test]
+fn compiled_rules_on_a_bad_sector_are_compiled_anew() {
+    let upstream = Upstream::generous();
+    let home = Home::new();
+    configure(&home, &upstream);
+    let daemon = home.start();
+    eventually("the list is in force", || blocks(&daemon, "listed.example").then_some(()));
+    if Failing::start(&home, &daemon, "fsync").is_none() {
+        assert!(std::env::var_os("CI").is_none(), "strace is needed, and the right to use it");
+        eprintln!("not tested: it needs strace, and the right to use it");
+        return;
+    }
+    assert!(daemon.stop().success());
+    let file = home.path().join("data/ruleset.bin");
+    for (call, told) in [("pread64", "the kept ruleset is not used"), ("read", "the kept ruleset is removed")]
+    {
+        let mut strace = Command::new("strace");
+        // It stands aside, so that the daemon is our own child.
+        strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-P"]).arg(&file);
+        strace.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error=EIO"), BINARY]);
+        let daemon = home.start_as(strace);
+        eventually(&format!("{call}: the list is in force"), || {
+            blocks(&daemon, "listed.example").then_some(())
+        });
+        eventually(&format!("{call}: it is told"), || daemon.log().contains(told).then_some(()));
+        assert!(blocks(&daemon, "listed.example"));
+        assert!(daemon.stop().success());
+        let daemon = home.start();
+        assert!(blocks(&daemon, "listed.example"));
+        assert!(daemon.stop().success());
+        pixelsink::ruleset::Ruleset::verify(&file).unwrap();
+    }
+}
