@@ -27,7 +27,9 @@ use pixelsink::list::{Action, ParseOptions, Rule, Scope, parse};
 use pixelsink::local::{self, Bypass, LiveLocal, WrittenRecord};
 use pixelsink::name::DomainName;
 use pixelsink::policy::{LivePolicy, Rules};
-use pixelsink::resolve::{CacheOptions, Known, Question, ResolveOptions, Resolver, UpstreamAddress};
+use pixelsink::resolve::{
+    CacheOptions, Known, Question, ResolveOptions, Resolver, UpstreamAddress, UpstreamSet,
+};
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
 use pixelsink::server::{Access, Limits, Listener, Responder};
 use tokio_util::sync::CancellationToken;
@@ -113,7 +115,8 @@ fn upstream() -> SocketAddr {
 
 fn question(number: usize) -> Question {
     let name = DomainName::parse(&format!("n{number}.t{}.example", number % 50)).unwrap();
-    Question { name, qtype: 1, qclass: 1, dnssec_ok: false, checking_disabled: false }
+    let set = UpstreamSet::EVERYBODY;
+    Question { name, qtype: 1, qclass: 1, dnssec_ok: false, checking_disabled: false, set }
 }
 
 /// A resolver whose cache has room for so many octets.

@@ -107,6 +107,7 @@ fn warnings(config: &Config) -> Vec<String> {
             warnings.push(format!("list `{}`: {} can't be read: {error}", list.name, path.display()));
         }
     }
+    warnings.extend(config.unusable_authorities());
     for path in &config.local.hosts {
         match readable(path).and_then(|()| std::fs::read(path)) {
             Err(error) => warnings.push(format!("local.hosts: {} can't be read: {error}", path.display())),

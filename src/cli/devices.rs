@@ -116,5 +116,18 @@ fn show(devices: &[DeviceCount], output: Output) -> Result<(), CliError> {
         ]);
     }
     print_table(&mut rows);
+    for note in devices.iter().filter_map(silence) {
+        print(&note);
+    }
     Ok(())
+}
+
+/// That a device is there and asks nothing.
+fn silence(device: &DeviceCount) -> Option<String> {
+    let hours = device.silent_secs? / 3_600;
+    Some(format!(
+        "note: {} is on the network and has asked nothing here for {hours} hours, longer than is its way: it may use another DNS server \
+         (private DNS, DNS over HTTPS, a VPN), or sleep",
+        device.device.name
+    ))
 }

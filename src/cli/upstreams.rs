@@ -6,6 +6,15 @@ use super::{CliError, Output};
 use crate::config::Config;
 use crate::web::api::UpstreamHealth;
 
+/// What it is asked for.
+fn whose(upstream: &UpstreamHealth) -> String {
+    match (&upstream.route, &upstream.group) {
+        (Some(names), _) => names.clone(),
+        (None, Some(group)) => format!("the group {group}"),
+        (None, None) => "everything else".to_owned(),
+    }
+}
+
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError> {
     let upstreams: Vec<UpstreamHealth> = Daemon::find(config)?.get("upstreams", &[]).await?;
     if output == Output::Json {
@@ -17,7 +26,7 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError>
         let latency = upstream.latency_us.map(|us| format!("{}.{} ms", us / 1_000, us / 100 % 10));
         rows.add_row([
             &upstream.address,
-            upstream.route.as_deref().unwrap_or("everything else"),
+            &whose(upstream),
             &upstream.state,
             latency.as_deref().unwrap_or("-"),
             &number(upstream.answered),

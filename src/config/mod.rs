@@ -5,6 +5,7 @@
 
 mod added;
 mod book;
+mod group;
 mod house;
 mod problem;
 mod quantity;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::device::NamedDevice;
+use crate::device::{DeviceGroup, NamedDevice};
 use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
 use crate::feed::{PublicSource, SourceOptions};
@@ -89,6 +90,8 @@ pub struct Config {
     pub own_rules: Vec<(Action, OwnRule, u32)>,
     /// The devices that have a name.
     pub devices: Vec<NamedDevice>,
+    /// The groups of devices.
+    pub groups: Vec<Arc<DeviceGroup>>,
     /// Where else names of devices are looked for.
     pub discovery: DiscoveryOptions,
     /// How the history is kept.
@@ -143,6 +146,7 @@ impl Default for Config {
                 strategy: Strategy::default(),
                 bootstrap: quad9.into_iter().chain([quad9_ipv6]).map(|ip| SocketAddr::new(ip, 53)).collect(),
                 routes: Vec::new(),
+                groups: Vec::new(),
                 cache: CacheOptions::default(),
             },
             blocking: Blocking::default(),
@@ -165,6 +169,7 @@ impl Default for Config {
             catalogue_download: Vec::new(),
             own_rules: Vec::new(),
             devices: Vec::new(),
+            groups: Vec::new(),
             discovery: DiscoveryOptions::default(),
             history: HistorySection {
                 flush: Duration::from_secs(60),
@@ -241,7 +246,18 @@ impl Config {
                  their victims with its answers, in your name (RFC 5358); name the prefixes of your own devices instead; {bound}"
             )
         };
-        open.map(warning).collect()
+        open.map(warning).chain(self.rules_at_odds()).collect()
+    }
+
+    /// Rules that stand in both of the person's lists.
+    fn rules_at_odds(&self) -> impl Iterator<Item = String> {
+        let of = |wanted: Action| self.own_rules.iter().filter(move |(action, ..)| *action == wanted);
+        of(Action::Block).filter_map(move |(_, rule, line)| {
+            let (.., allowed) = of(Action::Allow).find(|(_, other, _)| other == rule)?;
+            Some(format!(
+                "rules: `{rule}` stands in `block` (line {line}) and in `allow` (line {allowed}), and is let through; take one of them out"
+            ))
+        })
     }
 
     /// The name under which the person's own rules of this file are shown.

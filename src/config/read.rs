@@ -10,13 +10,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
+use super::group::read_group;
 use super::house::{read_answers, read_bypass, read_local};
 use super::problem::Problem;
 use super::quantity::{duration, size};
 use super::reader::{Findings, Section, Value};
 use super::upstream::read_upstream;
 use super::{BUILT_IN_LIST, Config, DOH_LIST, HistorySection};
-use crate::device::{DeviceKind, Mac, NamedDevice, TAGS, tidy_name};
+use crate::device::{DeviceKey, DeviceKind, Mac, NamedDevice, TAGS, tidy_name};
 use crate::discovery::DiscoveryOptions;
 use crate::event::Privacy;
 use crate::feed::{Origin, PublicSource, SourceKind, SourceOptions};
@@ -131,7 +132,11 @@ impl Config {
         self.read_trackers(root.section("trackers"));
         self.read_rules(root.section("rules"), line_of);
         for section in root.sections("devices") {
-            self.devices.extend(read_device(section, line_of));
+            let device = read_device(section, &self.devices, line_of);
+            self.devices.extend(device);
+        }
+        for section in root.sections("groups") {
+            read_group(section, &self.server.listen, &mut self.groups, &mut self.resolve);
         }
         self.discovery = read_discovery(root.section("discovery"), std::mem::take(&mut self.discovery));
         self.history = read_history(root.section("history"), self.history);
@@ -298,6 +303,15 @@ pub(super) fn absolute_path(text: &str) -> Result<std::path::PathBuf, String> {
     if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` is not absolute; begin it with `/`")) }
 }
 
+/// The file of a list. That there is none yet is no mistake; a directory will never be one.
+fn list_file(text: &str) -> Result<std::path::PathBuf, String> {
+    let path = absolute_path(text)?;
+    if path.is_dir() {
+        return Err(format!("`{text}` is a directory; name the file with the list, one for each list"));
+    }
+    Ok(path)
+}
+
 fn addresses(value: &Value<'_>) -> Vec<SocketAddr> {
     value.list("an address and a port such as `0.0.0.0:53` or `[::]:53`", |text| {
         let advice =
@@ -456,7 +470,7 @@ pub(super) fn read_list(mut section: Section<'_>, lists: &mut Vec<SourceOptions>
             None
         }
         (Some(url), None, None) => url.parse("a URL", read_url).map(Origin::Url),
-        (None, Some(path), None) => path.parse("a file", absolute_path).map(Origin::File),
+        (None, Some(path), None) => path.parse("a file", list_file).map(Origin::File),
         (None, None, Some(rules)) => {
             let lines: Vec<String> = rules.list("a line of a list", |text| Ok::<_, String>(text.to_owned()));
             Some(Origin::Inline(lines.join("\n").into()))
@@ -508,11 +522,32 @@ fn read_format(text: &str) -> Result<Option<Format>, String> {
 fn read_url(text: &str) -> Result<String, String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match rest {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !text.contains(char::is_whitespace) => {
+        Some(rest) if !text.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            read_host(host).map_err(|problem| format!("`{text}` is not a URL: {problem}"))?;
             Ok(text.to_owned())
         }
         _ => Err(format!("`{text}` is not a URL; expected one that begins with `https://` or `http://`")),
     }
+}
+
+/// The host of a URL and its port (RFC 3986 section 3.2).
+fn read_host(host: &str) -> Result<(), String> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (ip, port) =
+                rest.split_once(']').ok_or("the `[` before an IPv6 address has no `]` behind it")?;
+            ip.parse::<std::net::Ipv6Addr>().map_err(|_| format!("`{ip}` is not an IPv6 address"))?;
+            (ip, port)
+        }
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    if name.is_empty() || name.contains(['[', ']', '\\']) {
+        return Err("there is no host in it".to_owned());
+    }
+    let number = port.strip_prefix(':').unwrap_or(if port.is_empty() { "443" } else { port });
+    number.parse::<u16>().map_err(|_| format!("`{port}` is no port")).map(|_| ())
 }
 
 fn read_list_name(text: &str, taken: &[&str]) -> Result<Arc<str>, String> {
@@ -577,19 +612,31 @@ fn read_discovery(mut section: Section<'_>, mut discovery: DiscoveryOptions) -> 
     discovery
 }
 
-fn read_device(mut section: Section<'_>, line_of: &dyn Fn(usize) -> u32) -> Option<NamedDevice> {
-    let name = section.get("name").and_then(|value| value.parse("a name", read_device_name)).map(Arc::from);
+fn read_device(
+    mut section: Section<'_>,
+    others: &[NamedDevice],
+    line_of: &dyn Fn(usize) -> u32,
+) -> Option<NamedDevice> {
+    let name = section.get("name");
     let kind = section.get("kind").and_then(|value| value.parse("a kind of device", read_kind));
+    let is_free = |key: DeviceKey| {
+        let owner = others.iter().find(|other| other.keys().any(|known| known == key));
+        owner.map_or(Ok(()), |owner| {
+            Err(format!("`{key}` is the device `{}` (line {}) already", owner.name, owner.line))
+        })
+    };
     let macs = section.get("macs").map(|value| {
         value.list("a MAC address such as `aa:bb:cc:dd:ee:ff`", |text| {
-            Mac::from_str(text).map_err(|_| {
+            let mac = Mac::from_str(text).map_err(|_| {
                 format!("`{text}` is not a MAC address; expected one such as `aa:bb:cc:dd:ee:ff`")
-            })
+            })?;
+            is_free(DeviceKey::Mac(mac)).map(|()| mac)
         })
     });
     let addresses = section.get("addresses").map(|value| {
         value.list("an IP address", |text| {
-            text.parse::<IpAddr>().map_err(|_| format!("`{text}` is not an IP address"))
+            let address = text.parse::<IpAddr>().map_err(|_| format!("`{text}` is not an IP address"))?;
+            is_free(DeviceKey::Address(address.to_canonical())).map(|()| address)
         })
     });
     let tags = section.get("tags").map(|value| {
@@ -607,11 +654,15 @@ fn read_device(mut section: Section<'_>, line_of: &dyn Fn(usize) -> u32) -> Opti
         section.complain("expected `name`: what you call the device");
         return None;
     };
+    let is_named = macs.is_some() || addresses.is_some();
     let (macs, addresses) = (macs.unwrap_or_default(), addresses.unwrap_or_default());
-    if macs.is_empty() && addresses.is_empty() {
+    if !is_named {
         section.complain("expected `macs` or `addresses`: by which the device is known");
+    }
+    if macs.is_empty() && addresses.is_empty() {
         return None;
     }
+    let name: Arc<str> = name.parse("a name", read_device_name)?.into();
     let line = line_of(section.span.start);
     Some(NamedDevice { name, macs, addresses, kind, tags: tags.unwrap_or_default().into(), line })
 }

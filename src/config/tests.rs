@@ -1,7 +1,7 @@
 //! Configurations that are right, and what is said of those that are not.
 
 use super::*;
-use crate::device::DeviceKind;
+use crate::device::{DeviceKind, Member};
 
 const SHIPPED: &str = include_str!("../../config/pixelsink.toml");
 
@@ -34,7 +34,7 @@ fn the_shipped_file_has_every_key() {
     let text = SHIPPED.lines().map(uncommented).collect::<Vec<_>>().join("\n");
     let (config, problems, known) = read::read(&text, file());
     assert_eq!(problems, []);
-    assert_eq!((config.lists.len(), config.devices.len()), (3, 1));
+    assert_eq!((config.lists.len(), config.devices.len(), config.groups.len()), (3, 1, 1));
     let mut section = String::new();
     let mut present = std::collections::BTreeSet::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
@@ -62,6 +62,7 @@ fn the_shipped_file_has_every_key() {
         "lists",
         "rules",
         "devices",
+        "groups",
         "discovery",
         "history",
         "trackers",
@@ -69,7 +70,7 @@ fn the_shipped_file_has_every_key() {
     let keys: std::collections::BTreeSet<String> = known
         .into_iter()
         .filter(|key| !sections.contains(&key.as_str()) && !key.starts_with("blocking.mode."))
-        .filter(|key| !key.starts_with("web.tls."))
+        .filter(|key| !key.starts_with("web.tls.") && !key.starts_with("groups[].upstream."))
         .collect();
     assert_eq!(present, keys);
 }
@@ -300,6 +301,47 @@ fn upstreams_are_read_with_all_that_is_said_of_them() {
 }
 
 #[test]
+fn groups_are_read_with_their_upstreams() {
+    let group = |name: &str, devices: &str| {
+        format!("[[groups]]\nname = \"{name}\"\ndevices = [{devices}]\nupstream.servers = [\"9.9.9.11\"]\n")
+    };
+    let text = format!(
+        "upstream.strategy = \"race\"\n{}upstream.strategy = \"spread\"\n{}",
+        group("kids", "\"AA:bb:cc:dd:ee:ff\", \"Anna's tablet\", \"192.168.20.7/24\", \"192.168.1.7\""),
+        group("guests", "\"fd00::/64\"")
+    );
+    let config = Config::parse(&text, file()).unwrap();
+    let [kids, guests] = &config.groups[..] else { panic!("{:?}", config.groups) };
+    let members = [
+        Member::Key("aa:bb:cc:dd:ee:ff".parse().unwrap()),
+        Member::Name("Anna's tablet".into()),
+        Member::Network("192.168.20.0/24".parse().unwrap()),
+        Member::Key("192.168.1.7".parse().unwrap()),
+    ];
+    assert_eq!((&*kids.name, &kids.members[..], guests.members.len()), ("kids", &members[..], 1));
+    let [of_kids, of_guests] = &config.resolve.groups[..] else { panic!("{:?}", config.resolve.groups) };
+    assert_eq!((of_kids.strategy, of_guests.strategy), (Strategy::Spread, Strategy::Race));
+    assert_eq!((of_kids.set().0, of_guests.set().0), (kids.number, guests.number));
+    assert!(kids.number != guests.number && kids.number != 0 && guests.number != 0);
+    for (text, told) in [
+        ("[[groups]]\nname = \"kids\"\n".to_owned(), "expected `name`, `devices` and `upstream.servers`"),
+        (group("kids", ""), "expected at least one: a MAC address"),
+        (group("kids", "\"192.168.1.0/33\""), "`192.168.1.0/33` is neither an address nor a prefix"),
+        (group("kids", "\"192.168.1.256\""), "`192.168.1.256` is neither"),
+        (group("kids", "\"aa:bb:cc:dd:ee\""), "`aa:bb:cc:dd:ee` is neither"),
+        (group("kids", "\"TV\", \"TV\""), "this stands here already"),
+        (group("", "\"TV\""), "can't be a group's name"),
+        (group("kids", "\"TV\"") + &group("kids", "\"PC\""), "a group is called `kids`"),
+        (group("kids", "\"TV\"") + &group("old", "\"TV\""), "this is in the group `kids` already"),
+        (group("kids", "\"TV\"").replace("9.9.9.11", "ftp://192.0.2.1"), "is not a way to speak"),
+        (group("kids", "\"TV\"").replace("\"9.9.9.11\"", ""), "nothing would resolve"),
+    ] {
+        let error = problems(&text);
+        assert!(error.contains(told), "{text}\n{error}");
+    }
+}
+
+#[test]
 fn an_open_resolver_is_warned_of() {
     let warnings = |prefixes: &str, more: &str| {
         let text = format!("dns.allow_from = [{prefixes}]\n{more}");
@@ -324,6 +366,65 @@ fn private_networks_are_of_the_house() {
             assert!(crate::server::is_of_the_house(address, &[]), "{address}");
         }
     }
+}
+
+#[test]
+fn addresses_of_lists_are_addresses() {
+    for (url, told) in [
+        ("http://[::1", "has no `]` behind it"),
+        ("http://[::1]x/", "`x` is no port"),
+        ("https://[fritz]/", "`fritz` is not an IPv6 address"),
+        ("https://", "there is no host in it"),
+        ("https:///list.txt", "there is no host in it"),
+        ("https://:8080/", "there is no host in it"),
+        ("https://lists.example:port/", "`:port` is no port"),
+        ("https://lists.example:99999/", "`:99999` is no port"),
+        ("https://lists.example/a b", "is not a URL"),
+        ("ftp://lists.example/", "is not a URL"),
+    ] {
+        let told_of = problems(&format!("[[lists]]\nname = \"a\"\nurl = \"{url}\"\n"));
+        assert!(told_of.contains(told), "{url}: {told_of}");
+    }
+    for url in [
+        "https://lists.example",
+        "http://[2001:db8::1]:8080/a?b=[c]#d",
+        "http://me:secret@192.0.2.1:80/list.txt",
+        "https://lists.example?x",
+    ] {
+        assert_eq!(problems(&format!("[[lists]]\nname = \"a\"\nurl = \"{url}\"\n")), "nothing is wrong");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let told = problems(&format!("[[lists]]\nname = \"a\"\npath = \"{}\"\n", directory.path().display()));
+    assert!(told.contains("is a directory"), "{told}");
+}
+
+#[test]
+fn a_device_has_a_name_and_addresses_that_no_other_has() {
+    let device = |name: &str, keys: &str| format!("[[devices]]\nname = \"{name}\"\n{keys}\n");
+    let tv = device("TV", "macs = [\"aa:bb:cc:dd:ee:ff\"]\naddresses = [\"192.168.1.20\"]");
+    for (second, told) in [
+        (
+            device("PC", "addresses = [\"192.168.1.20\"]"),
+            "`192.168.1.20` is the device `TV` (line 1) already",
+        ),
+        (device("PC", "addresses = [\"::ffff:192.168.1.20\"]"), "is the device `TV`"),
+        (device("PC", "macs = [\"AA:BB:CC:DD:EE:FF\"]"), "`aa:bb:cc:dd:ee:ff` is the device `TV`"),
+        (device("", "addresses = [\"192.168.1.21\"]"), "has nothing in it that can be seen"),
+        (device("PC", ""), "expected `macs` or `addresses`"),
+        (device("PC", "addresses = [\"192.168.1.21\"]"), "nothing is wrong"),
+    ] {
+        let said = problems(&format!("{tv}{second}"));
+        assert!(said.contains(told) && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn a_rule_that_blocks_and_allows_one_name_is_warned_of() {
+    let text = "[rules]\nblock = [\"a.example\", \"b.example\"]\nallow = [\"B.example\", \"=a.example\"]\n";
+    let warnings = Config::parse(text, file()).unwrap().warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("`b.example`") || warnings[0].contains("`||b.example^`"), "{warnings:?}");
+    assert!(warnings[0].contains("(line 2)") && warnings[0].contains("(line 3)"), "{warnings:?}");
 }
 
 #[test]

@@ -4,10 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::Config;
 use super::read::{absolute_path, not_empty, set};
 use super::reader::{Section, Value};
 use crate::name::DomainName;
-use crate::resolve::{Host, Pin, ResolveOptions, RouteOptions, UpstreamAddress, UpstreamOptions};
+use crate::resolve::{
+    Host, Pin, ResolveOptions, RouteOptions, Strategy, UpstreamAddress, UpstreamOptions, check_authority,
+};
 
 const SERVER_EXPECTED: &str =
     "an upstream such as `udp://9.9.9.9` or { url = \"tls://dns.example\", addresses = [\"192.0.2.1\"] }";
@@ -22,7 +25,7 @@ pub(super) fn read_upstream(mut upstream: Section<'_>, listen: &[SocketAddr], op
         not_empty(&value, "an upstream; without one nothing resolves");
     }
     if let Some(value) = upstream.get("strategy") {
-        set(&mut options.strategy, value.parse("`ordered`, `fastest`, `race` or `spread`", str::parse));
+        set(&mut options.strategy, read_strategy(&value));
     }
     if let Some(value) = upstream.get("bootstrap") {
         options.bootstrap = value.list("an address such as `9.9.9.9`", |text| {
@@ -37,6 +40,10 @@ pub(super) fn read_upstream(mut upstream: Section<'_>, listen: &[SocketAddr], op
             options.routes.push(route);
         }
     }
+}
+
+pub(super) fn read_strategy(value: &Value<'_>) -> Option<Strategy> {
+    value.parse("`ordered`, `fastest`, `race` or `spread`", str::parse)
 }
 
 fn read_route(
@@ -98,7 +105,7 @@ fn reverse_zone(prefix: &IpNet) -> Result<DomainName, String> {
     DomainName::parse(&labels.join(".")).map_err(|error| error.to_string())
 }
 
-fn read_servers(value: &Value<'_>, listen: &[SocketAddr]) -> Vec<UpstreamOptions> {
+pub(super) fn read_servers(value: &Value<'_>, listen: &[SocketAddr]) -> Vec<UpstreamOptions> {
     let mut servers: Vec<UpstreamOptions> = Vec::new();
     for element in value.elements() {
         let server = match element.as_section() {
@@ -181,6 +188,24 @@ fn is_other(address: SocketAddr, listen: &[SocketAddr]) -> Result<(), String> {
         return Err("this is pixelsink itself; name another resolver".to_owned());
     }
     Ok(())
+}
+
+impl Config {
+    /// What is wrong with files of authorities: their upstreams would never be trusted. Reads the files.
+    pub fn unusable_authorities(&self) -> Vec<String> {
+        let of_routes = self.resolve.routes.iter().flat_map(|route| &route.servers);
+        let of_groups = self.resolve.groups.iter().flat_map(|group| &group.servers);
+        let all = self.resolve.servers.iter().chain(of_routes).chain(of_groups);
+        let problem = |upstream: &UpstreamOptions| {
+            let problem = check_authority(upstream.ca.as_ref()?).err()?;
+            Some(format!(
+                "upstream {}: its `ca` can't be used, so that it will not be trusted: {problem}. Name the file with the certificate of \
+                 its authority, or leave `ca` out if a public one signed it",
+                upstream.address
+            ))
+        };
+        all.filter_map(problem).collect()
+    }
 }
 
 #[cfg(test)]

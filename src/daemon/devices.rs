@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::changed_file::{Seen, read_if_changed};
+use super::presence::Presences;
 use crate::command::{Done, Refused};
 use crate::config::{BookFile, Config};
 use crate::device::{
-    Book, DeviceKey, DeviceKind, DeviceTable, FoundName, Knowledge, KnownDevice, LiveDevices, Mac,
-    NameSource, NamedDevice, tidy_name,
+    Book, DeviceGroup, DeviceKey, DeviceKind, DeviceTable, FoundName, Knowledge, KnownDevice, LiveDevices,
+    Mac, Member, NameSource, NamedDevice, Presence, tidy_name,
 };
 use crate::discovery::hostnames::{ask_device, ask_router};
 use crate::discovery::leases::{self, Lease};
@@ -57,10 +58,12 @@ pub(super) struct Devices {
 #[derive(Default)]
 struct State {
     named: Vec<NamedDevice>,
+    groups: Vec<Arc<DeviceGroup>>,
     /// The configuration's file, for who has to change something there.
     config_file: Arc<str>,
     options: DiscoveryOptions,
     observed: Observed,
+    presences: Presences,
     /// MACs that forwarders told.
     told: HashSet<Mac>,
     /// Where the book is kept; `None`: in memory.
@@ -147,7 +150,7 @@ impl Devices {
         let state = self.lock();
         let leases = state.leases.files.values().filter_map(|file| file.problem.clone());
         let others = [&state.book_problem, &state.discovery_problem].into_iter().flatten().cloned();
-        others.chain(leases).collect()
+        others.chain(leases).chain(state.unknown_members(&self.live.current())).collect()
     }
 
     /// What the kernel knows.
@@ -155,15 +158,21 @@ impl Devices {
         self.lock().observed.clone()
     }
 
+    /// When the kernel was sure that a device with these keys is there.
+    pub(super) fn presence(&self, keys: &[DeviceKey]) -> Option<Presence> {
+        self.lock().presences.of(keys, Instant::now())
+    }
+
     /// Keeps the table as the kernel's neighbour table has it; `told` hears of each change.
     pub(super) async fn watch_neighbours(self: Arc<Self>, told: impl Fn(&Observed) + Clone) {
         loop {
             let (devices, told) = (Arc::downgrade(&self), told.clone());
-            let error = discovery::watch(move |observed| {
+            let error = discovery::watch(move |mut observed| {
                 told(&observed);
                 let Some(devices) = devices.upgrade() else { return };
                 let mut state = devices.lock();
                 state.discovery_problem = None;
+                state.presences.note(std::mem::take(&mut observed.reachable), Instant::now());
                 if state.observed != observed {
                     state.observed = observed;
                     devices.publish(&state);
@@ -458,6 +467,7 @@ async fn ask(address: IpAddr, observed: &Observed, options: &DiscoveryOptions) -
 impl State {
     fn take_config(&mut self, config: &Config) {
         self.named = config.devices.clone();
+        self.groups.clone_from(&config.groups);
         self.options = config.discovery.clone();
         self.config_file = config.own_rules_name();
     }
@@ -484,9 +494,31 @@ impl State {
                 names.entry(*key).or_insert_with(|| found.clone());
             }
         }
-        let Self { named, book, observed, told, vendors, .. } = self;
-        Knowledge { named, book: book.book(), neighbours: &observed.neighbours, told, names: &names, vendors }
-            .table()
+        let Self { named, groups, book, observed, told, vendors, .. } = self;
+        let (book, neighbours) = (book.book(), &observed.neighbours);
+        Knowledge { named, book, neighbours, told, names: &names, vendors, groups }.table()
+    }
+
+    /// Names in groups that no device has: whoever is meant is asked for as if it were in no group.
+    fn unknown_members(&self, table: &DeviceTable) -> Vec<String> {
+        let said: HashSet<String> =
+            table.known().iter().map(|known| known.said_name().to_lowercase()).collect();
+        let names = self.groups.iter().flat_map(|group| {
+            group.members.iter().filter_map(move |member| match member {
+                Member::Name(name) => Some((group, name)),
+                Member::Key(_) | Member::Network(_) => None,
+            })
+        });
+        let unknown = names.filter(|(_, name)| !said.contains(&name.to_lowercase()));
+        unknown
+            .map(|(group, name)| {
+                format!(
+                    "The group `{}` names `{name}`, and no device has that name from you: it is in no group. Give a device the name, or \
+                     write its MAC address.",
+                    group.name
+                )
+            })
+            .collect()
     }
 
     /// Devices on the network that might tell a name, each with an address at which it can be asked.

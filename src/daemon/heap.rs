@@ -20,10 +20,3 @@ pub(super) fn share() {
 /// Other C libraries have one heap.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) const fn share() {}
-
-/// How much memory this process has now, in octets (proc_pid_status(5), VmRSS).
-pub(super) fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}

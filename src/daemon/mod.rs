@@ -18,6 +18,7 @@ mod lists;
 mod local;
 mod logging;
 mod own_rules;
+mod presence;
 mod running;
 mod socket;
 mod trackers;

@@ -16,7 +16,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::cache::{self, KeptAnswers};
@@ -26,7 +26,7 @@ use super::hosts::Hosts;
 use super::listeners::{Listeners, Unavailable};
 use super::lists::Added;
 use super::local::LocalNames;
-use super::{access, counters, data_dir, erase, heap, socket, trackers, watchdog};
+use super::{access, counters, data_dir, erase, presence, socket, trackers, watchdog};
 use crate::access::Access;
 use crate::cli::{Options, load_config};
 use crate::clock::{Clock, SystemClock};
@@ -50,6 +50,8 @@ const LIVE_EVENTS_MAX: usize = 1024;
 const SEEK_PAUSE: Duration = Duration::from_secs(5);
 /// How long queries in flight may take when the daemon stops.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// How long `/metrics` waits for the history.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(1);
 /// The history's file, in the data directory.
 const HISTORY_FILE: &str = "history.sqlite3";
 
@@ -71,6 +73,7 @@ pub(super) struct Running {
     responder: Arc<Responder>,
     history: History,
     events: Events,
+    metrics: Arc<Metrics>,
     pub(super) feed: Feed,
     pub(super) catalogues: Catalogues,
     listeners: Listeners,
@@ -182,12 +185,10 @@ impl Running {
         let tls = Arc::<web::Tls>::default();
         tls.begin(config.web.tls.as_ref());
         tokio::spawn(Arc::clone(&tls).watch());
-        let gathered = events.source();
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
             let about = running.clone();
-            let (cached, asked) = (Arc::clone(&resolver), Arc::clone(&resolver));
-            let counted = Arc::clone(&responder);
+            let (cached, there) = (Arc::clone(&resolver), Arc::clone(&devices));
             let parts = Arc::new(web::Parts {
                 history: history.clone(),
                 feed: feed.clone(),
@@ -205,11 +206,8 @@ impl Running {
                 host_names: Arc::clone(&page_names),
                 access: Arc::clone(&access),
                 monitoring_from: Arc::clone(&monitoring_from),
+                presence: Arc::new(move |keys| there.presence(keys)),
                 cache: Arc::new(move || cache::status(&cached)),
-                metrics: Arc::new(move || {
-                    gathered.gather();
-                    metrics.text(&counters::elsewhere(&counted, &asked.cache_status(), &asked.upstreams()))
-                }),
             });
             api = web::control_router(Arc::clone(&parts));
             Self {
@@ -226,6 +224,7 @@ impl Running {
                 responder,
                 history,
                 events,
+                metrics,
                 feed,
                 catalogues,
                 page_names,
@@ -276,6 +275,11 @@ impl Running {
         tokio::spawn(Arc::clone(&self.devices).watch_leases());
         tokio::spawn(Arc::clone(&self.local).watch(Arc::clone(&self.devices)));
         tokio::spawn(Arc::clone(&self.devices).find_names());
+        tokio::spawn(presence::look_for_silent(
+            Arc::clone(&self.devices),
+            self.history.clone(),
+            Arc::new(SystemClock),
+        ));
     }
 
     /// Looks now and then whether an address that was missing at the start is there: a network that comes up after us, a port
@@ -513,10 +517,25 @@ impl Running {
             web_listen: self.listeners.page_addresses(),
             gateways: self.devices.observed().gateways,
             upstreams: upstreams.into_iter().map(upstream_status).collect(),
-            memory_bytes: heap::resident(),
+            memory_bytes: counters::resident(),
             refused: counters::refused(&self.responder),
             problems,
         }
+    }
+
+    /// What `/metrics` shows.
+    async fn metrics(&self) -> String {
+        self.events.source().gather();
+        let mut samples = counters::of_server(&self.responder);
+        samples.extend(counters::of_cache(&self.resolver.cache_status()));
+        samples.extend(counters::of_upstreams(&self.resolver.upstreams()));
+        samples.extend(counters::of_lists(&self.feed.status()));
+        // The history may wait for a disk that has stalled, which is when somebody looks at the other numbers.
+        if let Ok(Ok(health)) = timeout(HISTORY_PATIENCE, self.history.health()).await {
+            samples.extend(counters::of_history(&health));
+        }
+        samples.extend(counters::of_process());
+        self.metrics.text(samples)
     }
 
     /// Where devices can ask: for a wildcard address, each address of this machine.
@@ -645,7 +664,7 @@ async fn settled(file: &Path) {
 /// to plain ones what encrypted ones were to answer.
 fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
     let mut problems = Vec::new();
-    for pool in upstreams.chunk_by(|one, other| one.route == other.route) {
+    for pool in upstreams.chunk_by(|one, other| (&one.route, &one.group) == (&other.route, &other.group)) {
         let failing: Vec<&UpstreamStatus> =
             pool.iter().filter(|upstream| upstream.problem.is_some()).collect();
         let list = || {
@@ -654,12 +673,15 @@ fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
             };
             failing.iter().map(told).collect::<Vec<_>>().join(", ")
         };
-        let route = pool.first().map(|upstream| upstream.route.as_ref()).unwrap_or_default();
+        let whose = pool.first().map(|upstream| (&*upstream.route, &*upstream.group));
+        let (route, group) = whose.unwrap_or_default();
         let is_plain_only = pool
             .iter()
             .filter(|upstream| upstream.problem.is_none())
             .all(|upstream| !upstream.transport.is_encrypted());
-        if failing.len() == pool.len() && route.is_empty() {
+        if failing.len() == pool.len() && !group.is_empty() {
+            problems.push(format!("No upstream answers for the group `{group}`: {}. Nobody else is asked for its devices. Check them, or name others in groups.upstream.", list()));
+        } else if failing.len() == pool.len() && route.is_empty() {
             problems.push(format!("No upstream answers: {}. What is not blocked does not resolve. Check the network, or name others in upstream.servers.", list()));
         } else if failing.len() == pool.len() {
             problems.push(format!("No upstream answers for {route}: {}. Nobody else is asked for these names. Check them, or name others in upstream.routes.", list()));
@@ -679,12 +701,22 @@ fn upstream_problems(upstreams: &[UpstreamStatus]) -> Vec<String> {
 /// An upstream, as the page tells of it.
 fn upstream_status(status: UpstreamStatus) -> web::Upstream {
     let UpstreamStatus {
-        address, route, answered, failed, latency_us, connections, resumed, problem, ..
+        address,
+        route,
+        group,
+        answered,
+        failed,
+        latency_us,
+        connections,
+        resumed,
+        problem,
+        ..
     } = status;
     web::Upstream {
         address: address.to_string(),
         transport: status.transport.scheme(),
         route: (!route.is_empty()).then(|| route.to_string()),
+        group: (!group.is_empty()).then(|| group.to_string()),
         answered,
         failed,
         latency_us,
@@ -712,6 +744,15 @@ impl web::Control for Grants {
                 return Err(Refused::Failed("the daemon is stopping".to_owned()));
             };
             running.execute(command).await
+        })
+    }
+
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        Box::pin(async move {
+            match self.0.upgrade() {
+                Some(running) => running.metrics().await,
+                None => "# EOF\n".to_owned(),
+            }
         })
     }
 }

@@ -4,6 +4,7 @@
 //! looks anything up itself. [`DeviceTable`] puts all of that together, replaced whole when any of it changes.
 
 mod book;
+mod group;
 mod kind;
 mod name;
 mod table;
@@ -11,6 +12,8 @@ mod table;
 pub use book::Book;
 pub use book::BookEntry;
 pub use book::BookError;
+pub use group::DeviceGroup;
+pub use group::Member;
 pub use kind::DeviceKind;
 pub use name::HOST_NAME_LEN_MAX;
 pub use name::NAME_LEN_MAX;
@@ -28,6 +31,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The hardware address of a network interface (IEEE 802 MAC, 48 bits).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -136,6 +140,15 @@ pub struct Device {
     pub key: DeviceKey,
     /// The name shown to people.
     pub name: Arc<str>,
+}
+
+/// That a device is on the network, as the kernel was sure of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Presence {
+    /// For how long it was there, as far as is known.
+    pub lasting: Duration,
+    /// How long ago it was last seen there.
+    pub ago: Duration,
 }
 
 /// A device that a person has named in the configuration.

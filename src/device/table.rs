@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashMap;
 
+use super::group::{DeviceGroup, Membership};
 use super::{Book, Device, DeviceKey, DeviceKind, Mac, NamedDevice};
 
 /// Where the name of a device is from. What stands first wins.
@@ -81,6 +82,8 @@ pub struct Knowledge<'a> {
     pub names: &'a Map<DeviceKey, FoundName>,
     /// Who made the interface with this MAC.
     pub vendors: &'a Map<Mac, Arc<str>>,
+    /// The groups of the configuration.
+    pub groups: &'a [Arc<DeviceGroup>],
 }
 
 /// A device that the table knows.
@@ -92,6 +95,8 @@ pub struct KnownDevice {
     pub name_from: NameSource,
     /// What kinds of device it is for lists: some of [`super::TAGS`].
     pub tags: Arc<[Box<str>]>,
+    /// The group that it is in.
+    pub group: Option<Arc<DeviceGroup>>,
     /// What it is.
     pub kind: Option<DeviceKind>,
     /// Whether nobody said what it is.
@@ -122,6 +127,7 @@ pub struct DeviceTable {
     devices: Vec<KnownDevice>,
     by_address: HashMap<IpAddr, u32>,
     by_key: HashMap<DeviceKey, u32>,
+    membership: Membership,
 }
 
 /// A device as far as it is put together.
@@ -138,6 +144,7 @@ struct Draft<'a> {
 impl Knowledge<'_> {
     /// Puts it together. What the configuration says wins over the book, and both over the network.
     pub fn table(&self) -> DeviceTable {
+        let membership = Membership::new(self.groups);
         let mut drafts = Vec::new();
         let mut by_key: HashMap<DeviceKey, usize> = HashMap::with_capacity(self.neighbours.len());
         for device in self.named {
@@ -201,13 +208,14 @@ impl Knowledge<'_> {
         let mut drafts: Vec<Option<Draft<'_>>> = drafts.into_iter().map(Some).collect();
         let in_order = order.iter().filter_map(|&index| drafts.get_mut(index)?.take());
         DeviceTable {
-            devices: in_order.map(|draft| self.known(draft)).collect(),
+            devices: in_order.map(|draft| self.known(draft, &membership)).collect(),
             by_address: by_address.into_iter().map(|(address, index)| (address, place(index))).collect(),
             by_key: by_key.into_iter().map(|(key, index)| (key, place(index))).collect(),
+            membership,
         }
     }
 
-    fn known(&self, draft: Draft<'_>) -> KnownDevice {
+    fn known(&self, draft: Draft<'_>, membership: &Membership) -> KnownDevice {
         let Draft { keys, mut addresses, said, kind, tags, line } = draft;
         // The lowest IPv4 address names a device that has no other name.
         addresses.sort_by_key(|address| (address.is_ipv6(), *address));
@@ -245,7 +253,10 @@ impl Knowledge<'_> {
         let tells =
             !matches!(name_from, NameSource::PrivateAddress | NameSource::Address | NameSource::Vendor);
         let guess = || DeviceKind::guess(tells.then_some(&*name), vendor.as_deref());
+        let said_name = said.map(|(name, _)| &**name).unwrap_or_default();
+        let group = membership.of(&keys, said_name, &addresses);
         KnownDevice {
+            group,
             kind: kind.or_else(guess),
             kind_is_guess: kind.is_none(),
             device: Device { key: main, name },
@@ -303,7 +314,16 @@ impl DeviceTable {
     pub fn build(named: &[NamedDevice], neighbours: &[(IpAddr, Mac)]) -> Self {
         let (book, told) = (Book::default(), HashSet::new());
         let (names, vendors) = (Map::new(), Map::new());
-        Knowledge { named, book: &book, neighbours, told: &told, names: &names, vendors: &vendors }.table()
+        Knowledge {
+            named,
+            book: &book,
+            neighbours,
+            told: &told,
+            names: &names,
+            vendors: &vendors,
+            groups: &[],
+        }
+        .table()
     }
 
     fn at(&self, index: Option<&u32>) -> Option<&KnownDevice> {
@@ -365,6 +385,11 @@ impl DeviceTable {
     /// What the device that a key belongs to is called now; `None` when the table knows nothing of it.
     pub fn name_of(&self, key: DeviceKey) -> Option<Arc<str>> {
         self.find_key(key).map(|known| Arc::clone(&known.device.name))
+    }
+
+    /// The group of a device that the table does not know. Never allocates.
+    pub fn group_of_stranger(&self, key: DeviceKey) -> Option<&Arc<DeviceGroup>> {
+        self.membership.of_stranger(key)
     }
 
     /// Whether the table has an entry for `source`.
@@ -478,6 +503,7 @@ mod tests {
             told: &HashSet::new(),
             names: &names,
             vendors: &vendors,
+            groups: &[],
         };
         let table = knowledge.table();
         let known = table.find("192.168.1.5".parse().unwrap()).unwrap();
@@ -527,6 +553,7 @@ mod tests {
             told: &told,
             names: &names,
             vendors: &vendors,
+            groups: &[],
         };
         let table = knowledge.table();
         assert_eq!((table.same(other), table.same(main), table.same(third)), (main, main, third));
@@ -552,6 +579,7 @@ mod tests {
             told: &told,
             names: &names,
             vendors: &vendors,
+            groups: &[],
         };
         let table = knowledge.table();
         assert_eq!(&*table.identify_key(DeviceKey::Mac(MAC)).name, "Apple device (…00:01)");
@@ -570,6 +598,7 @@ mod tests {
             told: &told,
             names: &names,
             vendors: &vendors,
+            groups: &[],
         };
         let table = knowledge.table();
         assert_eq!(&*table.identify("::1".parse().unwrap()).name, "Pi");

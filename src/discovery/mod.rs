@@ -2,10 +2,11 @@
 //!
 //! [`watch`] has the kernel's neighbour table, by netlink (rtnetlink(7)): it needs no privilege and sends nothing into the
 //! network, and the kernel has learnt an address's MAC before the first query of that address is read. [`leases`] reads what
-//! DHCP servers wrote, [`hostnames`] asks devices and the router, [`vendors`] knows who made a MAC. What a person calls a device
+//! DHCP servers wrote, [`hostnames`] asks devices and the router, [`knock`] has the kernel find out whether one is there, [`vendors`] knows who made a MAC. What a person calls a device
 //! is none of its business.
 
 pub mod hostnames;
+pub mod knock;
 pub mod leases;
 pub mod vendors;
 
@@ -17,7 +18,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -35,6 +38,8 @@ pub struct Observed {
     pub gateways: Vec<IpAddr>,
     /// The interface of each neighbour that has a link-local address, by which alone it can be reached.
     pub links: Vec<(IpAddr, u32)>,
+    /// The neighbours of which the kernel is sure that they are there: they answered it within the last half minute or so.
+    pub reachable: Vec<Mac>,
 }
 
 /// Where else names of devices are looked for.
@@ -103,7 +108,7 @@ pub async fn watch(mut observed: impl FnMut(Observed)) -> DiscoveryError {
 async fn read(handle: &Handle) -> Result<Observed, rtnetlink::Error> {
     let messages =
         handle.neighbours().get().execute().try_filter_map(async |message| Ok(neighbour(&message)));
-    let messages: Vec<(IpAddr, Mac, u32)> = messages.try_collect().await?;
+    let messages: Vec<Neighbour> = messages.try_collect().await?;
     let networks = handle.address().get().execute().try_filter_map(async |message| Ok(network(&message)));
     let networks = networks.try_collect().await?;
     let mut gateways = Vec::new();
@@ -116,10 +121,14 @@ async fn read(handle: &Handle) -> Result<Observed, rtnetlink::Error> {
     }
     gateways.sort_unstable();
     gateways.dedup();
-    let links = messages.iter().filter(|(address, ..)| is_link_local(*address));
-    let links = links.map(|&(address, _, interface)| (address, interface)).collect();
-    let neighbours = messages.into_iter().map(|(address, mac, _)| (address, mac)).collect();
-    Ok(Observed { neighbours, networks, gateways, links })
+    let links = messages.iter().filter(|neighbour| is_link_local(neighbour.address));
+    let links = links.map(|neighbour| (neighbour.address, neighbour.interface)).collect();
+    let mut reachable: Vec<Mac> =
+        messages.iter().filter(|neighbour| neighbour.is_reachable).map(|neighbour| neighbour.mac).collect();
+    reachable.sort_unstable();
+    reachable.dedup();
+    let neighbours = messages.into_iter().map(|neighbour| (neighbour.address, neighbour.mac)).collect();
+    Ok(Observed { neighbours, networks, gateways, links, reachable })
 }
 
 const fn is_link_local(address: IpAddr) -> bool {
@@ -138,7 +147,16 @@ fn gateway(message: &RouteMessage) -> Option<IpAddr> {
     message.attributes.iter().find_map(of_attribute).filter(|_| is_default)
 }
 
-fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, Mac, u32)> {
+/// A row of the neighbour table.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Neighbour {
+    address: IpAddr,
+    mac: Mac,
+    interface: u32,
+    is_reachable: bool,
+}
+
+fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     let address = message.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(IpAddr::from(*address)),
         NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(IpAddr::from(*address)),
@@ -149,7 +167,14 @@ fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, Mac, u32)> {
         _ => None,
     })?;
     // Multicast and loopback entries carry no device's MAC.
-    (!address.is_multicast() && mac != [0; 6]).then_some((address, Mac(mac), message.header.ifindex))
+    let is_reachable = message.header.state == NeighbourState::Reachable;
+    let interface = message.header.ifindex;
+    (!address.is_multicast() && mac != [0; 6]).then_some(Neighbour {
+        address,
+        mac: Mac(mac),
+        interface,
+        is_reachable,
+    })
 }
 
 fn network(message: &AddressMessage) -> Option<IpNet> {
@@ -165,6 +190,25 @@ fn network(message: &AddressMessage) -> Option<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_neighbour_is_reachable_while_the_kernel_is_sure_of_it() {
+        let address = NeighbourAddress::Inet(Ipv4Addr::new(192, 0, 2, 1));
+        for (state, sure) in [
+            (NeighbourState::Reachable, true),
+            (NeighbourState::Stale, false),
+            (NeighbourState::Failed, false),
+            (NeighbourState::Permanent, false),
+        ] {
+            let mut message = NeighbourMessage::default();
+            message.header.state = state;
+            message.attributes = vec![
+                NeighbourAttribute::Destination(address.clone()),
+                NeighbourAttribute::LinkLayerAddress(vec![0, 0x1b, 0x63, 0, 0, 1]),
+            ];
+            assert_eq!(neighbour(&message).map(|neighbour| neighbour.is_reachable), Some(sure), "{state:?}");
+        }
+    }
 
     #[tokio::test]
     async fn this_machine_is_on_its_own_loopback_network() {

@@ -52,6 +52,13 @@ const EVENTS_MAX: usize = 1 << 15;
 pub const LATENCY_BOUNDS_US: [u32; 9] =
     [50, 200, 1_000, 5_000, 20_000, 100_000, 500_000, 2_000_000, 5_000_000];
 
+/// The types that are counted apart, with their names (IANA's registry of DNS parameters): what devices of a home ask for.
+pub const QTYPES_COUNTED: [(u16, &str); 8] =
+    [(1, "A"), (28, "AAAA"), (65, "HTTPS"), (64, "SVCB"), (12, "PTR"), (33, "SRV"), (16, "TXT"), (15, "MX")];
+/// The RCODEs that are counted apart, with their names.
+pub const RCODES_COUNTED: [(u16, &str); 4] =
+    [(0, "NOERROR"), (2, "SERVFAIL"), (3, "NXDOMAIN"), (5, "REFUSED")];
+
 /// What was gathered and nobody has taken yet.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -78,10 +85,16 @@ impl Batch {
 pub struct Sums {
     /// Queries by [`VerdictKind`] and [`AnsweredKind`].
     pub queries: [[u64; AnsweredKind::ALL.len()]; VerdictKind::ALL.len()],
-    /// Queries by the first of [`LATENCY_BOUNDS_US`] that they did not exceed, the last ones above all.
-    pub latencies: [u64; LATENCY_BOUNDS_US.len() + 1],
-    /// All latencies.
-    pub latency_sum_us: u64,
+    /// Queries by their QTYPE, in the order of [`QTYPES_COUNTED`]; all others behind.
+    pub qtypes: [u64; QTYPES_COUNTED.len() + 1],
+    /// Answers by their RCODE, in the order of [`RCODES_COUNTED`]; all others behind.
+    pub rcodes: [u64; RCODES_COUNTED.len() + 1],
+    /// By [`AnsweredKind`], queries by the first of [`LATENCY_BOUNDS_US`] that they did not exceed, the last ones above all.
+    pub latencies: [[u64; LATENCY_BOUNDS_US.len() + 1]; AnsweredKind::ALL.len()],
+    /// By [`AnsweredKind`], all latencies.
+    pub latency_sums_us: [u64; AnsweredKind::ALL.len()],
+    /// Blocked queries that were told one by one, by the list that decided.
+    pub lists: HashMap<String, u64>,
     /// Queries that were not told one by one.
     pub unlisted: u64,
 }
@@ -294,15 +307,44 @@ fn count(asker: &mut Asker, batch: &mut Batch, sums: &mut Sums, privacy: Privacy
 
 impl Sums {
     fn add(&mut self, record: &Record<'_>) {
+        let answered = usize::from(record.answered);
         let by_verdict = self.queries.get_mut(record.kind.verdict() as usize);
-        if let Some(queries) = by_verdict.and_then(|queries| queries.get_mut(usize::from(record.answered))) {
-            *queries += 1;
-        }
+        bump(by_verdict.and_then(|queries| queries.get_mut(answered)), 1);
+        let place = |counted: &[(u16, &str)], number| {
+            counted.iter().position(|(other, _)| *other == number).unwrap_or(counted.len())
+        };
+        bump(self.qtypes.get_mut(place(&QTYPES_COUNTED, record.qtype)), 1);
+        bump(self.rcodes.get_mut(place(&RCODES_COUNTED, record.rcode)), 1);
         let bucket = LATENCY_BOUNDS_US.iter().filter(|&&bound| bound < record.latency_us).count();
-        if let Some(latencies) = self.latencies.get_mut(bucket) {
-            *latencies += 1;
+        bump(self.latencies.get_mut(answered).and_then(|latencies| latencies.get_mut(bucket)), 1);
+        bump(self.latency_sums_us.get_mut(answered), u64::from(record.latency_us));
+        if let Some(detail) = &record.detail
+            && record.kind.verdict() == VerdictKind::Block
+        {
+            *self.lists.entry_ref(detail.list).or_default() += 1;
         }
-        self.latency_sum_us += u64::from(record.latency_us);
+    }
+
+    /// Adds those of a further time.
+    pub fn add_all(&mut self, later: &Self) {
+        let add = |sums: &mut [u64], later: &[u64]| {
+            sums.iter_mut().zip(later).for_each(|(sum, later)| *sum += later);
+        };
+        add(self.queries.as_flattened_mut(), later.queries.as_flattened());
+        add(&mut self.qtypes, &later.qtypes);
+        add(&mut self.rcodes, &later.rcodes);
+        add(self.latencies.as_flattened_mut(), later.latencies.as_flattened());
+        add(&mut self.latency_sums_us, &later.latency_sums_us);
+        self.unlisted += later.unlisted;
+        for (list, blocked) in &later.lists {
+            *self.lists.entry_ref(&**list).or_default() += blocked;
+        }
+    }
+}
+
+fn bump(sum: Option<&mut u64>, by: u64) {
+    if let Some(sum) = sum {
+        *sum += by;
     }
 }
 
@@ -419,7 +461,14 @@ mod tests {
         assert_eq!(house.gatherer.announce().len(), 0, "it was told");
         let sums = house.gatherer.take_sums();
         assert_eq!(sums.queries[VerdictKind::Block as usize][AnsweredKind::Upstream as usize], 1);
-        assert_eq!((sums.latencies[1], sums.latency_sum_us, sums.unlisted), (1, 60, 0));
+        assert_eq!(
+            (
+                sums.latencies[AnsweredKind::Upstream as usize][1],
+                sums.latency_sums_us[AnsweredKind::Upstream as usize],
+                sums.unlisted
+            ),
+            (1, 60, 0)
+        );
         let batch = house.gatherer.take();
         let expected = QueryEvent {
             at: house.now(),
@@ -559,7 +608,7 @@ mod tests {
         );
         assert_eq!(sums.unlisted, batch.unlisted());
         assert_eq!((batch.counts.names().len(), batch.counts.queries()), (700, u64::from(5 * DETAILED_MAX)));
-        assert_eq!(sums.latencies.iter().sum::<u64>(), batch.counts.queries());
+        assert_eq!(sums.latencies.as_flattened().iter().sum::<u64>(), batch.counts.queries());
     }
 
     #[test]

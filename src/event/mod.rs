@@ -28,6 +28,8 @@ pub use self::gather::Batch;
 pub use self::gather::Gatherer;
 pub use self::gather::LATENCY_BOUNDS_US;
 pub use self::gather::Moment;
+pub use self::gather::QTYPES_COUNTED;
+pub use self::gather::RCODES_COUNTED;
 pub use self::gather::Sums;
 pub use self::privacy::Privacy;
 pub use self::ring::DETAILED_MAX;

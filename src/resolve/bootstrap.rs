@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::message::query_of;
 use super::udp::{self, Heard};
-use super::{Question, check};
+use super::{Question, UpstreamSet, check};
 use crate::clock::Clock;
 use crate::name::DomainName;
 use crate::wire::{CLASS_IN, qtype};
@@ -155,9 +155,15 @@ impl Bootstrap {
 
 /// The addresses of one kind with their TTLs; `None` when there is no answer that can be used.
 async fn ask(server: SocketAddr, name: &DomainName, qtype: u16) -> Option<Vec<(IpAddr, u32)>> {
-    let question =
-        Question { name: name.clone(), qtype, qclass: CLASS_IN, dnssec_ok: false, checking_disabled: false };
-    let heard = udp::ask(server, &question, true, Some(RESEND_AFTER), false).await.ok()?;
+    let question = Question {
+        name: name.clone(),
+        qtype,
+        qclass: CLASS_IN,
+        dnssec_ok: false,
+        checking_disabled: false,
+        set: UpstreamSet::EVERYBODY,
+    };
+    let heard = udp::Sockets::default().ask(server, &question, true, &[RESEND_AFTER], false).await.ok()?;
     let Heard::Answer(answer) = heard else { return None };
     if !check::is_about_the_name(answer.metadata.response_code) {
         return None;

@@ -69,7 +69,7 @@ impl Inner {
         }
         if FLIGHTS_MAX <= flights.len() {
             let why = format!("{FLIGHTS_MAX} questions wait for upstreams already").into();
-            return Err(Unresolved { why, kind: UnresolvedKind::Overload });
+            return Err(Unresolved::new(why, UnresolvedKind::Overload));
         }
         let (flight, landing) = watch::channel(None);
         let flight = Arc::new(flight);

@@ -18,6 +18,12 @@ const LOG_PAUSE: Duration = Duration::from_secs(60);
 const DOWN_FIRST: Duration = Duration::from_secs(2);
 const DOWN_MAX: Duration = Duration::from_secs(30);
 
+/// Where the buckets of latencies end, in microseconds: from a server in the house to a try that is given up.
+pub const UPSTREAM_LATENCY_BOUNDS_US: [u32; 11] =
+    [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000];
+/// How many latencies lie in each bucket; the last one has no end.
+type Latencies<N> = [N; UPSTREAM_LATENCY_BOUNDS_US.len() + 1];
+
 pub(super) struct Health {
     label: Arc<str>,
     clock: Arc<dyn Clock>,
@@ -25,6 +31,7 @@ pub(super) struct Health {
     answered: AtomicU64,
     failed: AtomicU64,
     latency_sum_us: AtomicU64,
+    latencies: Latencies<AtomicU64>,
     /// Smoothed; zero before the first answer.
     latency_us: AtomicU32,
     /// Failures since the last answer.
@@ -48,6 +55,7 @@ pub(super) struct HealthStatus {
     pub(super) failed: u64,
     pub(super) latency_us: Option<u32>,
     pub(super) latency_sum_us: u64,
+    pub(super) latencies: Latencies<u64>,
     pub(super) problem: Option<String>,
 }
 
@@ -60,6 +68,7 @@ impl Health {
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             latency_sum_us: AtomicU64::new(0),
+            latencies: Latencies::default(),
             latency_us: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             is_doubted: AtomicBool::new(false),
@@ -85,6 +94,10 @@ impl Health {
         self.answered.fetch_add(1, Ordering::Relaxed);
         let latency = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX).max(1);
         self.latency_sum_us.fetch_add(latency.into(), Ordering::Relaxed);
+        let bucket = UPSTREAM_LATENCY_BOUNDS_US.iter().filter(|&&bound| bound < latency).count();
+        if let Some(latencies) = self.latencies.get(bucket) {
+            latencies.fetch_add(1, Ordering::Relaxed);
+        }
         let smoothed = match self.latency_us.load(Ordering::Relaxed) {
             0 => latency,
             before => before - before / 8 + latency / 8,
@@ -99,7 +112,8 @@ impl Health {
         }
     }
 
-    pub(super) fn note_failure(&self, error: &TryError) {
+    /// A try that gave no answer, after as long as so many tries take.
+    pub(super) fn note_failure(&self, error: &TryError, tries: u32) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         // An error that it tells is an answer, and our own lack of sockets is not its fault.
         if !error.is_silence() {
@@ -107,7 +121,8 @@ impl Health {
         }
         let before = self.failures.load(Ordering::Relaxed);
         // A wrong certificate is no accident: once is enough.
-        let failures = if error.is_lasting() { (before + 1).max(FAILURES_TO_BE_DOWN) } else { before + 1 };
+        let failures = before.saturating_add(tries.max(1));
+        let failures = if error.is_lasting() { failures.max(FAILURES_TO_BE_DOWN) } else { failures };
         self.failures.store(failures, Ordering::Relaxed);
         let down = DOWN_FIRST.saturating_mul(1 << (failures - 1).min(8)).min(DOWN_MAX);
         self.leave_alone(down);
@@ -183,6 +198,7 @@ impl Health {
             failed: self.failed.load(Ordering::Relaxed),
             latency_us: (latency_us != 0).then_some(latency_us),
             latency_sum_us: self.latency_sum_us.load(Ordering::Relaxed),
+            latencies: self.latencies.each_ref().map(|latencies| latencies.load(Ordering::Relaxed)),
             problem: (FAILURES_TO_BE_DOWN <= self.failures.load(Ordering::Relaxed)).then_some(problem),
         }
     }
@@ -206,7 +222,7 @@ mod tests {
     fn a_failing_upstream_is_left_alone_ever_longer_until_it_answers() {
         let (health, clock) = health();
         for expected in [2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
-            health.note_failure(&TryError::TimedOut);
+            health.note_failure(&TryError::TimedOut, 1);
             assert_eq!(health.down_for_ms(), expected);
             clock.pass(Duration::from_millis(expected));
             assert!(health.is_failing(), "until it answers");
@@ -235,7 +251,7 @@ mod tests {
     #[test]
     fn a_wrong_certificate_is_told_at_once() {
         let (health, _clock) = health();
-        health.note_failure(&TryError::Untrusted("its certificate is for another".into()));
+        health.note_failure(&TryError::Untrusted("its certificate is for another".into()), 1);
         assert!(health.status().problem.is_some_and(|problem| problem.contains("another")));
     }
 }

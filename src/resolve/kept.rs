@@ -4,10 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::Resolver;
-use super::snapshot::{SIZE_MAX, Snapshot, SnapshotError};
+use super::snapshot::{Remembered, SIZE_MAX, Snapshot, SnapshotError};
 
 /// Why kept answers could not be read. They are asked for anew.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +40,7 @@ impl Resolver {
     }
 
     /// Takes over what [`save`](Self::save) wrote, as far as it is still of use: gives back how many answers. Those of
-    /// upstreams that are no longer asked are not.
+    /// upstreams that are no longer asked for these names and devices are not.
     ///
     /// # Errors
     /// When the file can't be used, except when there is none.
@@ -57,10 +56,13 @@ impl Resolver {
             return Err(SnapshotError::Foreign.into());
         }
         let answers = Snapshot::decode(&octets)?.aged(inner.clock.now())?;
-        let asked: Vec<Arc<str>> = self.upstreams().into_iter().map(|upstream| upstream.address).collect();
+        let routes = inner.routes.load_full();
+        let is_asked = |answer: &Remembered| {
+            answer.question().is_some_and(|question| routes.asks(&answer.upstream, &question))
+        };
         let _flights = inner.flights.lock();
         let now = inner.clock.instant();
-        let answers = answers.filter(|answer| asked.contains(&answer.upstream));
+        let answers = answers.filter(is_asked);
         Ok(answers.filter_map(|answer| inner.cache.remember(answer, now).then_some(())).count())
     }
 }

@@ -8,7 +8,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::Question;
 use super::upstream::TryError;
-use crate::wire::UDP_PAYLOAD_MAX;
+use crate::wire::{EDE_OPTION, Said, UDP_PAYLOAD_MAX};
 
 /// Encrypted questions are filled up to a multiple of this many octets, so that their length tells little (RFC 8467 section 4.1).
 const BLOCK_LEN: usize = 128;
@@ -45,6 +45,15 @@ pub(super) fn request(question: &Question, edns: bool, padded: bool) -> Result<D
         }
     }
     Ok(DnsRequest::new(message, DnsRequestOptions::default()))
+}
+
+/// What is said with an answer besides (RFC 8914); of several errors the first one.
+pub(super) fn said(answer: &Message, upstream: &str) -> Option<Said> {
+    let options = &answer.edns.as_ref()?.options().options;
+    options.iter().find_map(|(code, option)| match option {
+        EdnsOption::Unknown(_, data) if u16::from(*code) == EDE_OPTION => Said::read(data, upstream),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -30,10 +30,12 @@ mod way;
 
 pub use address::{Host, Transport, UpstreamAddress, UpstreamAddressError};
 pub use cache::{CacheOptions, CacheStatus, Cached, Flush, Freshness, Known};
+pub use health::UPSTREAM_LATENCY_BOUNDS_US;
 pub use kept::KeptError;
-pub use options::{Pin, ResolveOptions, RouteOptions, Strategy, UpstreamOptions};
-pub use question::{Asked, Question};
+pub use options::{GroupOptions, Pin, ResolveOptions, RouteOptions, Strategy, UpstreamOptions};
+pub use question::{Asked, Question, UpstreamSet};
 pub use snapshot::{Snapshot, SnapshotError};
+pub use tls::check_authority;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -46,7 +48,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::name::DomainName;
-use crate::wire::{CLASS_IN, qtype};
+use crate::wire::{CLASS_IN, Said, qtype};
 use cache::{Cache, Entry};
 use flight::{Boarded, Flights};
 use route::Routes;
@@ -79,6 +81,17 @@ pub struct Unresolved {
     pub why: Arc<str>,
     /// What the tries had in common.
     pub kind: UnresolvedKind,
+    /// What an upstream itself said of its failure.
+    pub said: Option<Arc<Said>>,
+    /// Whether it is remembered, and nobody was asked for whoever hears it.
+    pub is_kept: bool,
+}
+
+impl Unresolved {
+    /// That upstreams failed just now.
+    pub const fn new(why: Arc<str>, kind: UnresolvedKind) -> Self {
+        Self { why, kind, said: None, is_kept: false }
+    }
 }
 
 /// What failed tries had in common.
@@ -86,8 +99,12 @@ pub struct Unresolved {
 pub enum UnresolvedKind {
     /// Upstreams answered, and said that they could not tell.
     Refused,
-    /// An upstream could not be reached or said nothing.
+    /// An upstream said nothing.
     Unreachable,
+    /// Upstreams could not be reached, or not safely.
+    Network,
+    /// This machine can't ask anybody yet: it has no network, or does not know what time it is.
+    NotReady,
     /// There were too many questions at once.
     Overload,
 }
@@ -101,6 +118,8 @@ pub struct UpstreamStatus {
     pub transport: Transport,
     /// The names that it is asked for; empty where it is asked for all that no route has.
     pub route: Arc<str>,
+    /// The group whose devices it is asked for; empty where it is asked for all that are in none.
+    pub group: Arc<str>,
     /// How many questions it answered.
     pub answered: u64,
     /// How many tries failed.
@@ -109,6 +128,8 @@ pub struct UpstreamStatus {
     pub latency_us: Option<u32>,
     /// The times to all answers, added up, in microseconds.
     pub latency_sum_us: u64,
+    /// How many of those times lie in each bucket of [`UPSTREAM_LATENCY_BOUNDS_US`], the longest behind.
+    pub latencies: [u64; UPSTREAM_LATENCY_BOUNDS_US.len() + 1],
     /// How many connections were opened to it.
     pub connections: u64,
     /// How many of them took up the session of an earlier one.
@@ -212,7 +233,7 @@ impl Resolver {
             Some(Entry::Failure(failure)) => Err(failure.unresolved().clone()),
             None => {
                 let why = "the question was lost on its way".into();
-                Err(Unresolved { why, kind: UnresolvedKind::Overload })
+                Err(Unresolved::new(why, UnresolvedKind::Overload))
             }
         }
     }
@@ -257,6 +278,7 @@ impl Resolver {
             qclass: CLASS_IN,
             dnssec_ok: false,
             checking_disabled: false,
+            set: UpstreamSet::EVERYBODY,
         };
         let (ipv4, ipv6) = (question(qtype::A), question(qtype::AAAA));
         let (ipv4, ipv6) = tokio::join!(self.resolve(&ipv4), self.resolve(&ipv6));
@@ -274,7 +296,7 @@ impl Resolver {
         }
     }
 
-    /// How each upstream is, in the order of the configuration.
+    /// How each upstream is, in the order of the configuration: those of everybody, of routes, of groups.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         self.0.routes.load().status()
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,7 @@ use rustls::pki_types::ServerName;
 
 use super::address::{Host, Transport, UpstreamAddress};
 use super::cache::CacheOptions;
+use super::question::UpstreamSet;
 use crate::name::DomainName;
 
 /// How to resolve.
@@ -24,6 +26,8 @@ pub struct ResolveOptions {
     pub bootstrap: Vec<SocketAddr>,
     /// Names that others are asked for.
     pub routes: Vec<RouteOptions>,
+    /// Devices for which others are asked.
+    pub groups: Vec<GroupOptions>,
     /// How answers are kept.
     pub cache: CacheOptions,
 }
@@ -36,15 +40,16 @@ impl ResolveOptions {
             strategy: Strategy::default(),
             bootstrap: Vec::new(),
             routes: Vec::new(),
+            groups: Vec::new(),
             cache: CacheOptions::default(),
         }
     }
 
     /// Whether the same are asked in the same way.
     pub(super) fn asks_as(&self, other: &Self) -> bool {
-        let Self { servers, strategy, bootstrap, routes, cache: _ } = self;
-        (servers, strategy, bootstrap, routes)
-            == (&other.servers, &other.strategy, &other.bootstrap, &other.routes)
+        let Self { servers, strategy, bootstrap, routes, groups, cache: _ } = self;
+        (servers, strategy, bootstrap, routes, groups)
+            == (&other.servers, &other.strategy, &other.bootstrap, &other.routes, &other.groups)
     }
 }
 
@@ -130,6 +135,24 @@ pub struct RouteOptions {
     pub domains: Vec<DomainName>,
     /// Who is asked.
     pub servers: Vec<UpstreamOptions>,
+}
+
+/// Upstreams for the devices of a group; those alone, but for names that have a route.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GroupOptions {
+    /// What the group is called.
+    pub name: Arc<str>,
+    /// Who is asked.
+    pub servers: Vec<UpstreamOptions>,
+    /// Which of them.
+    pub strategy: Strategy,
+}
+
+impl GroupOptions {
+    /// The set of these upstreams.
+    pub fn set(&self) -> UpstreamSet {
+        UpstreamSet::named(&self.name)
+    }
 }
 
 /// Which upstream is asked.

@@ -15,15 +15,21 @@ use tracing::debug;
 
 use super::bootstrap::Bootstrap;
 use super::options::{Strategy, UpstreamOptions};
-use super::upstream::{RESEND_AFTER, TryError, Upstream};
+use super::upstream::{Patience, RESEND_AFTER, TryError, Upstream};
 use super::{Question, Unresolved, UnresolvedKind, UpstreamStatus, strategy};
 use crate::clock::Clock;
-use crate::wire::Stored;
+use crate::wire::{Said, Stored};
 
 /// How long one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+const FIRST_TRY: Patience = Patience { time: TRY_TIMEOUT, resends: &[RESEND_AFTER], weight: 1 };
+const TRY: Patience = Patience { time: TRY_TIMEOUT, resends: &[], weight: 1 };
 /// How long all tries may take. A client asks again after 5 seconds (glibc, Windows) and should have its answer before.
 const TRIES_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// Where nobody else could be asked, the answer is waited for to the end on the socket that asked: what takes long, as a name whose own
+/// servers are far or slow does, would be missed by whoever turned away from it to ask the same upstream anew.
+const LONE_TRY: Patience =
+    Patience { time: TRIES_TIMEOUT, resends: &[RESEND_AFTER, Duration::from_secs(2)], weight: 2 };
 /// How many tries a question gets over all upstreams, and from one of them, so that no outage multiplies the questions.
 const TRIES_MAX: usize = 3;
 const TRIES_OF_ONE_MAX: usize = 2;
@@ -40,12 +46,20 @@ pub(super) struct Answered {
     pub(super) upstream: Arc<str>,
 }
 
+/// What it is for, for people; empty: all the others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Whose {
+    /// The names.
+    pub(super) route: Arc<str>,
+    /// The group of devices.
+    pub(super) group: Arc<str>,
+}
+
 pub(super) struct Pool {
     upstreams: Vec<Arc<Upstream>>,
     strategy: Strategy,
     seed: u64,
-    /// The names that it is for, for people.
-    route: Arc<str>,
+    whose: Whose,
     asks: Semaphore,
 }
 
@@ -60,25 +74,30 @@ impl Pool {
     pub(super) fn new(
         servers: &[UpstreamOptions],
         strategy: Strategy,
-        route: Arc<str>,
+        whose: Whose,
         bootstrap: &Arc<Bootstrap>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
         let upstream = |options| Arc::new(Upstream::new(options, bootstrap, clock));
         let seed = if strategy == Strategy::Spread { strategy::seed() } else { 0 };
         let upstreams = servers.iter().map(upstream).collect();
-        Self { upstreams, strategy, seed, route, asks: Semaphore::new(ASKS_MAX) }
+        Self { upstreams, strategy, seed, whose, asks: Semaphore::new(ASKS_MAX) }
     }
 
     pub(super) fn status(&self) -> impl Iterator<Item = UpstreamStatus> {
-        self.upstreams.iter().map(|upstream| upstream.status(&self.route))
+        self.upstreams.iter().map(|upstream| upstream.status(&self.whose))
+    }
+
+    /// Whether an upstream of this label is one of them.
+    pub(super) fn asks(&self, label: &str) -> bool {
+        self.upstreams.iter().any(|upstream| *upstream.label == *label)
     }
 
     /// Asks one upstream after the other, those that work first, until one gives an answer.
     pub(super) async fn ask(&self, question: &Question) -> Result<Answered, Unresolved> {
         let Ok(_ask) = self.asks.try_acquire() else {
             let why = format!("{ASKS_MAX} questions wait for upstreams already").into();
-            return Err(Unresolved { why, kind: UnresolvedKind::Overload });
+            return Err(Unresolved::new(why, UnresolvedKind::Overload));
         };
         let mut waiting: VecDeque<_> = self.strategy.order(&self.upstreams, question, self.seed).into();
         self.probe(&waiting, question);
@@ -102,7 +121,8 @@ impl Pool {
                 }
                 begun = Instant::now();
                 newest = Some((Arc::clone(&upstream), upstream.health.now_ms()));
-                running.push(attempt(upstream, question.clone(), begun, deadline, tries == 0));
+                let patience = self.patience(tries);
+                running.push(attempt(upstream, question.clone(), begun, deadline, patience));
                 tries += 1;
             }
             let doubt_at = begun + RESEND_AFTER;
@@ -133,9 +153,9 @@ impl Pool {
                 Err(error) => error,
             };
             debug!(upstream = %upstream.label, name = %question.name, %error, "a try failed");
-            failures.add(&upstream.label, &error);
+            failures.add(&upstream, &error);
             // One that said no would say it again.
-            if !matches!(error, TryError::Rcode(_)) {
+            if !matches!(error, TryError::Rcode { .. }) {
                 let is_next_too = waiting.is_empty() && running.is_empty();
                 if is_next_too && error.is_silence() {
                     not_before = since + RESEND_AFTER;
@@ -144,6 +164,15 @@ impl Pool {
             }
         }
         Err(failures.into_unresolved())
+    }
+
+    /// How long an upstream is waited for, of whom so many were asked before.
+    fn patience(&self, tries: usize) -> Patience {
+        match self.upstreams.as_slice() {
+            [lone] if lone.is_udp() => LONE_TRY,
+            _ if tries == 0 => FIRST_TRY,
+            _ => TRY,
+        }
     }
 
     /// Asks those beside whose state is not known: those that failed, when they were left alone for long enough, and those that
@@ -165,7 +194,7 @@ impl Pool {
             let (upstream, question) = (Arc::clone(upstream), question.clone());
             tokio::spawn(async move {
                 let deadline = Instant::now() + TRY_TIMEOUT;
-                let _noted = upstream.ask(&question, TRY_TIMEOUT, deadline, false).await;
+                let _noted = upstream.ask(&question, TRY, deadline).await;
                 upstream.health.end_probe();
             });
         }
@@ -177,9 +206,9 @@ async fn attempt(
     question: Question,
     begun: Instant,
     deadline: Instant,
-    resend: bool,
+    patience: Patience,
 ) -> Tried {
-    let outcome = upstream.ask(&question, TRY_TIMEOUT, deadline, resend).await;
+    let outcome = upstream.ask(&question, patience, deadline).await;
     Tried { upstream, outcome, begun }
 }
 
@@ -188,14 +217,24 @@ async fn attempt(
 struct Failures {
     told: Vec<String>,
     any_silence: bool,
+    any_unreachable: bool,
     all_busy: bool,
+    all_not_ready: bool,
+    /// What the first upstream said that said something of its failure.
+    said: Option<Arc<Said>>,
 }
 
 impl Failures {
-    fn add(&mut self, upstream: &str, error: &TryError) {
-        self.all_busy = (self.told.is_empty() || self.all_busy) && matches!(error, TryError::Busy);
-        self.any_silence |= error.is_silence();
-        self.told.push(format!("{upstream}: {error}"));
+    fn add(&mut self, upstream: &Upstream, error: &TryError) {
+        let is_first = self.told.is_empty();
+        self.all_busy = (is_first || self.all_busy) && matches!(error, TryError::Busy);
+        self.all_not_ready = (is_first || self.all_not_ready) && upstream.is_out_of_reach_yet(error);
+        self.any_silence |= matches!(error, TryError::TimedOut);
+        self.any_unreachable |= error.is_silence();
+        if let (None, TryError::Rcode { said, .. }) = (&self.said, error) {
+            self.said.clone_from(said);
+        }
+        self.told.push(format!("{}: {error}", upstream.label));
     }
 
     fn into_unresolved(mut self) -> Unresolved {
@@ -205,9 +244,11 @@ impl Failures {
             if self.told.is_empty() { "no upstream is configured".to_owned() } else { self.told.join("; ") };
         let kind = match self {
             Self { all_busy: true, .. } => UnresolvedKind::Overload,
+            Self { all_not_ready: true, .. } => UnresolvedKind::NotReady,
             Self { any_silence: true, .. } => UnresolvedKind::Unreachable,
+            Self { any_unreachable: true, .. } => UnresolvedKind::Network,
             Self { .. } => UnresolvedKind::Refused,
         };
-        Unresolved { why: why.into(), kind }
+        Unresolved { said: self.said, ..Unresolved::new(why.into(), kind) }
     }
 }

@@ -3,8 +3,26 @@
 use std::hash::{Hash, Hasher};
 
 use quick_cache::Equivalent;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::name::{DomainName, NameRef};
+
+/// Which upstreams are asked: those of everybody, or those of a group of devices. What one set answered is never told to who asks
+/// another.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UpstreamSet(pub u16);
+
+impl UpstreamSet {
+    /// The upstreams of whoever is in no group.
+    pub const EVERYBODY: Self = Self(0);
+
+    /// The set of a group of this name: the same after a restart, and whatever other groups come and go, so that neither kept answers
+    /// nor a reload take one set for another. Never that of everybody. Two names may have the same set, once in 65,535 times.
+    pub fn named(name: &str) -> Self {
+        let [.., high, low] = xxh3_64(name.as_bytes()).to_be_bytes();
+        Self(u16::from_be_bytes([high, low]).max(1))
+    }
+}
 
 /// What is asked of an upstream. Two clients with the same question share one answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +37,8 @@ pub struct Question {
     pub dnssec_ok: bool,
     /// Whether the client checks DNSSEC itself.
     pub checking_disabled: bool,
+    /// Whose upstreams are asked.
+    pub set: UpstreamSet,
 }
 
 /// A borrowed [`Question`].
@@ -34,13 +54,15 @@ pub struct Asked<'a> {
     pub dnssec_ok: bool,
     /// Whether the client checks DNSSEC itself.
     pub checking_disabled: bool,
+    /// Whose upstreams are asked.
+    pub set: UpstreamSet,
 }
 
 impl Question {
     /// Borrows it.
     pub fn as_asked(&self) -> Asked<'_> {
-        let Self { ref name, qtype, qclass, dnssec_ok, checking_disabled } = *self;
-        Asked { name: name.as_ref(), qtype, qclass, dnssec_ok, checking_disabled }
+        let Self { ref name, qtype, qclass, dnssec_ok, checking_disabled, set } = *self;
+        Asked { name: name.as_ref(), qtype, qclass, dnssec_ok, checking_disabled, set }
     }
 }
 
@@ -54,8 +76,8 @@ impl Hash for Question {
 impl Asked<'_> {
     /// A copy that owns its name.
     pub fn to_question(self) -> Question {
-        let Self { name, qtype, qclass, dnssec_ok, checking_disabled } = self;
-        Question { name: name.to_owned(), qtype, qclass, dnssec_ok, checking_disabled }
+        let Self { name, qtype, qclass, dnssec_ok, checking_disabled, set } = self;
+        Question { name: name.to_owned(), qtype, qclass, dnssec_ok, checking_disabled, set }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the cache knows, as one file for a warm restart.
 //!
 //! Version 1, numbers little-endian: `PXSCACHE`, version (u32), when it was written (Unix time in milliseconds, i64), how many
-//! answers (u32), the answers, XXH3-64 of all before. An answer: flags (u8; 1: DO, 2: CD), RCODE (u16), age when written
-//! (milliseconds, u64), how long it holds (seconds, u32), length and label of the upstream (u8), length and octets of the
+//! answers (u32), the answers, XXH3-64 of all before. An answer: flags (u8; 1: DO, 2: CD, 4: for a group), where it is for a group
+//! the number of its upstream set (u16), RCODE (u16), age when written (milliseconds, u64), how long it holds (seconds, u32), length and label of the upstream (u8), length and octets of the
 //! message (u16). The question stands in the message, so that an answer can't be filed under another one's.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Question;
+use super::{Question, UpstreamSet};
 use crate::name::DomainName;
 use crate::wire::{HEADER_LEN, Stored};
 
@@ -25,6 +25,7 @@ const FRAME_LEN: usize = MAGIC.len() + 4 + 8 + 4 + 8;
 
 const DNSSEC_OK: u8 = 1;
 const CHECKING_DISABLED: u8 = 2;
+const OF_GROUP: u8 = 4;
 
 /// Answers and when they were written down.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,6 +39,7 @@ pub struct Snapshot {
 pub(super) struct Remembered {
     pub(super) dnssec_ok: bool,
     pub(super) checking_disabled: bool,
+    pub(super) set: UpstreamSet,
     pub(super) answer: Stored,
     pub(super) upstream: Arc<str>,
     pub(super) age: Duration,
@@ -66,8 +68,8 @@ impl Remembered {
         let name = DomainName::from_wire(question).ok()?;
         let mut behind = Reader(question.get(name.as_ref().as_wire().len()..)?);
         let (qtype, qclass) = (u16::from_be_bytes(behind.octets()?), u16::from_be_bytes(behind.octets()?));
-        let Self { dnssec_ok, checking_disabled, .. } = *self;
-        Some(Question { name, qtype, qclass, dnssec_ok, checking_disabled })
+        let Self { dnssec_ok, checking_disabled, set, .. } = *self;
+        Some(Question { name, qtype, qclass, dnssec_ok, checking_disabled, set })
     }
 
     fn write(&self, out: &mut Vec<u8>) -> Option<()> {
@@ -75,7 +77,15 @@ impl Remembered {
         let message_len = u16::try_from(message.len()).ok()?;
         let upstream_len = u8::try_from(self.upstream.len()).ok()?;
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        out.push(flag(self.dnssec_ok, DNSSEC_OK) | flag(self.checking_disabled, CHECKING_DISABLED));
+        let is_of_group = self.set != UpstreamSet::EVERYBODY;
+        out.push(
+            flag(self.dnssec_ok, DNSSEC_OK)
+                | flag(self.checking_disabled, CHECKING_DISABLED)
+                | flag(is_of_group, OF_GROUP),
+        );
+        if is_of_group {
+            out.extend(self.set.0.to_le_bytes());
+        }
         out.extend(self.answer.rcode().to_le_bytes());
         out.extend(u64::try_from(self.age.as_millis()).ok()?.to_le_bytes());
         out.extend(self.fresh_secs.to_le_bytes());
@@ -88,6 +98,12 @@ impl Remembered {
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let [flags] = from.octets()?;
+        let is_of_group = flags & OF_GROUP != 0;
+        let set = if is_of_group {
+            UpstreamSet(u16::from_le_bytes(from.octets()?))
+        } else {
+            UpstreamSet::EVERYBODY
+        };
         let rcode = u16::from_le_bytes(from.octets()?);
         let age = Duration::from_millis(u64::from_le_bytes(from.octets()?));
         let fresh_secs = u32::from_le_bytes(from.octets()?);
@@ -96,8 +112,9 @@ impl Remembered {
         let message_len = u16::from_le_bytes(from.octets()?);
         let answer = Stored::new(from.take(message_len.into())?.to_vec(), rcode).ok()?;
         let [dnssec_ok, checking_disabled] = [DNSSEC_OK, CHECKING_DISABLED].map(|flag| flags & flag != 0);
-        let remembered = Self { dnssec_ok, checking_disabled, answer, upstream, age, fresh_secs };
-        (flags < 4 && remembered.question().is_some()).then_some(remembered)
+        let remembered = Self { dnssec_ok, checking_disabled, set, answer, upstream, age, fresh_secs };
+        let is_sound = flags < 8 && is_of_group == (set != UpstreamSet::EVERYBODY);
+        (is_sound && remembered.question().is_some()).then_some(remembered)
     }
 }
 
@@ -212,6 +229,7 @@ mod tests {
         Remembered {
             dnssec_ok: number.is_multiple_of(2),
             checking_disabled: number.is_multiple_of(3),
+            set: UpstreamSet(number / 2),
             answer: answer(&question(&format!("n{number}.example")), 300),
             upstream: "udp://192.0.2.1:53".into(),
             age: Duration::from_millis(number.into()),
@@ -236,7 +254,7 @@ mod tests {
         assert_eq!(snapshot.answers, (0..5).map(remembered).collect::<Vec<_>>());
         assert_eq!(
             snapshot.answers[3].question().unwrap(),
-            Question { checking_disabled: true, ..question("n3.example") }
+            Question { checking_disabled: true, set: UpstreamSet(1), ..question("n3.example") }
         );
     }
 

@@ -8,7 +8,7 @@ use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType, rdata};
 use jiff::Timestamp;
 
-use super::{Question, UpstreamAddress, UpstreamOptions};
+use super::{Question, UpstreamAddress, UpstreamOptions, UpstreamSet};
 use crate::clock::Clock;
 use crate::name::DomainName;
 use crate::wire::{CLASS_IN, Stored, qtype};
@@ -46,7 +46,14 @@ pub(super) fn udp(address: SocketAddr) -> UpstreamOptions {
 
 pub(super) fn question(name: &str) -> Question {
     let name = DomainName::parse(name).unwrap();
-    Question { name, qtype: qtype::A, qclass: CLASS_IN, dnssec_ok: false, checking_disabled: false }
+    Question {
+        name,
+        qtype: qtype::A,
+        qclass: CLASS_IN,
+        dnssec_ok: false,
+        checking_disabled: false,
+        set: UpstreamSet::EVERYBODY,
+    }
 }
 
 /// An answer with one address.

@@ -333,3 +333,112 @@ async fn kept_answers_are_taken_over_as_old_as_they_are() {
         0
     );
 }
+
+/// Who is in a group: a resolver with two sets, and the upstreams of each.
+struct TwoSets {
+    everybody: Arc<Fake>,
+    group: Arc<Fake>,
+    options: ResolveOptions,
+    set: UpstreamSet,
+    clock: Arc<ManualClock>,
+}
+
+impl TwoSets {
+    async fn new() -> Self {
+        let (everybody, group) = (Fake::start().await, Fake::start().await);
+        let of_group = GroupOptions {
+            name: "kids".into(),
+            servers: vec![udp(group.address)],
+            strategy: Strategy::Ordered,
+        };
+        let set = of_group.set();
+        let options =
+            ResolveOptions { groups: vec![of_group], ..ResolveOptions::new(vec![udp(everybody.address)]) };
+        Self { everybody, group, options, set, clock: Arc::new(ManualClock::new()) }
+    }
+
+    fn resolver(&self, options: &ResolveOptions) -> Arc<Resolver> {
+        Arc::new(Resolver::new(options, Arc::clone(&self.clock) as Arc<dyn Clock>))
+    }
+
+    /// The question of a device of the group.
+    fn question(&self, name: &str) -> Question {
+        Question { set: self.set, ..question(name) }
+    }
+
+    fn asked(&self) -> (usize, usize) {
+        (self.everybody.asked(), self.group.asked())
+    }
+}
+
+#[tokio::test]
+async fn what_one_set_said_is_never_told_to_who_asks_another() {
+    let house = TwoSets::new().await;
+    let resolver = house.resolver(&house.options);
+    let (own, others) = (house.question("a.example"), question("a.example"));
+    resolver.resolve(&others).await.unwrap();
+    assert!(resolver.cached(&own.as_asked(), house.clock.instant()).is_none());
+    let answer = resolver.resolve(&own).await.unwrap();
+    assert_eq!(&**answer.answer.upstream(), format!("udp://{}", house.group.address));
+    assert_eq!(house.asked(), (1, 1));
+    for question in [&own, &others] {
+        assert!(matches!(resolver.resolve(question).await.unwrap().origin, Origin::Cache));
+    }
+    assert_eq!(house.asked(), (1, 1), "each set has its own");
+    // Nor on their way: what one waits for is not what the other gets.
+    house.everybody.waits.store(true, Ordering::SeqCst);
+    let waiting = {
+        let resolver = Arc::clone(&resolver);
+        tokio::spawn(async move { resolver.resolve(&question("b.example")).await })
+    };
+    let answer = resolver.resolve(&house.question("b.example")).await.unwrap();
+    assert_eq!(&**answer.answer.upstream(), format!("udp://{}", house.group.address));
+    house.everybody.waits.store(false, Ordering::SeqCst);
+    house.everybody.go.notify_one();
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!(&**answer.answer.upstream(), format!("udp://{}", house.everybody.address));
+    assert_eq!(
+        resolver.flush(&Flush::Name { name: DomainName::parse("a.example").unwrap(), below: false }),
+        2
+    );
+}
+
+#[tokio::test]
+async fn nobody_steps_in_where_the_upstreams_of_a_group_fail() {
+    let house = TwoSets::new().await;
+    let resolver = house.resolver(&house.options);
+    house.group.fails.store(true, Ordering::SeqCst);
+    resolver.resolve(&house.question("a.example")).await.unwrap_err();
+    assert_eq!(house.everybody.asked(), 0);
+    resolver.resolve(&question("a.example")).await.unwrap();
+    // A group that is gone is asked for as everybody is, and hears nothing of what its set said.
+    let without = ResolveOptions { groups: Vec::new(), ..house.options.clone() };
+    resolver.reconfigure(&without);
+    resolver.resolve(&house.question("a.example")).await.unwrap();
+    assert_eq!(house.everybody.asked(), 2);
+}
+
+#[tokio::test]
+async fn kept_answers_come_back_to_the_set_that_they_are_of() {
+    let house = TwoSets::new().await;
+    let resolver = house.resolver(&house.options);
+    resolver.resolve(&house.question("a.example")).await.unwrap();
+    resolver.resolve(&question("b.example")).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.bin");
+    resolver.save(&path).unwrap();
+    let load = |options: &ResolveOptions| {
+        let resolver = house.resolver(options);
+        let loaded = resolver.load(&path).unwrap();
+        let now = house.clock.instant();
+        let knows = |question: &Question| resolver.cached(&question.as_asked(), now).is_some();
+        assert!(!knows(&question("a.example")) && !knows(&house.question("b.example")));
+        (loaded, knows(&house.question("a.example")), knows(&question("b.example")))
+    };
+    assert_eq!(load(&house.options), (2, true, true));
+    // The group's upstream is one of everybody's now: what it said to the group is still the group's.
+    let mut swapped = house.options.clone();
+    swapped.groups[0].servers = vec![udp(house.everybody.address)];
+    swapped.servers.push(udp(house.group.address));
+    assert_eq!(load(&swapped), (1, false, true));
+}

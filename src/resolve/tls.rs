@@ -26,6 +26,12 @@ use crate::clock::Clock;
 /// No machine on which this runs was right to think that it is earlier (2026-11-01): a Raspberry Pi starts in 1970 or when it was
 /// last shut down, until it has asked a time server.
 const CLOCK_RIGHT_SINCE: i64 = 1_793_491_200;
+
+/// Whether this machine may know what time it is.
+pub(super) fn is_clock_set(now: Timestamp) -> bool {
+    CLOCK_RIGHT_SINCE <= now.as_second()
+}
+
 /// How many sessions are remembered to be resumed: some for each connection that is open at once.
 const SESSIONS_MAX: usize = 16;
 
@@ -86,6 +92,18 @@ impl Tls {
     pub(super) fn checks(&self) -> u64 {
         self.guard.checks.load(Ordering::Relaxed)
     }
+}
+
+/// Reads the file of an upstream's own authority.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_authority(file: &Path) -> Result<(), Arc<str>> {
+    // Opening a pipe would wait for its writer.
+    if file.exists() && !file.is_file() {
+        return Err(format!("{}: it is not a file", file.display()).into());
+    }
+    roots(Some(file)).map(drop)
 }
 
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, Arc<str>> {
@@ -202,7 +220,7 @@ fn explain(error: &Error, name: &ServerName<'_>, now: Timestamp) -> String {
     };
     let clock = || {
         let today = now.strftime("%Y-%m-%d %H:%M");
-        if now.as_second() < CLOCK_RIGHT_SINCE {
+        if !is_clock_set(now) {
             format!(
                 "the clock of this machine is not set: it says {today} UTC; certificates can be checked when it has asked a time server"
             )
@@ -211,11 +229,11 @@ fn explain(error: &Error, name: &ServerName<'_>, now: Timestamp) -> String {
         }
     };
     match error {
-        CertificateError::NotValidYet | CertificateError::Expired if now.as_second() < CLOCK_RIGHT_SINCE => {
+        CertificateError::NotValidYet | CertificateError::Expired if !is_clock_set(now) => {
             format!("its certificate can't be checked: {}", clock())
         }
         CertificateError::NotValidYetContext { .. } | CertificateError::ExpiredContext { .. }
-            if now.as_second() < CLOCK_RIGHT_SINCE =>
+            if !is_clock_set(now) =>
         {
             format!("its certificate can't be checked: {}", clock())
         }

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_net::NetError;
@@ -16,7 +17,7 @@ use hickory_proto::op::Message;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Question;
 use crate::wire::{HEADER_LEN, UDP_PAYLOAD_MAX, qtype};
@@ -45,40 +46,73 @@ pub(super) enum Heard {
     OtherCase,
 }
 
-/// Asks, in random case if `mixed`, and once more if a time to resend is given and no answer has come by then. It waits as long as
-/// it is let.
-///
-/// # Errors
-/// When the question can't be sent, the upstream's port is closed, or the answer can't be read.
-pub(super) async fn ask(
-    upstream: SocketAddr,
+/// Sockets for questions, one for each.
+#[derive(Default)]
+pub(super) struct Sockets {
+    /// That of the last question. To close it takes a moment, which the next question has while it waits, and an answer that is on
+    /// its way to a client has not.
+    spent: Mutex<Option<AsyncFd<UdpSocket>>>,
+}
+
+impl Sockets {
+    /// Asks, in random case if `mixed`, and once more at each of the times of `resends`, counted from the beginning, if no answer has
+    /// come by then. It waits as long as it is let.
+    ///
+    /// # Errors
+    /// When the question can't be sent, the upstream's port is closed, or the answer can't be read.
+    pub(super) async fn ask(
+        &self,
+        upstream: SocketAddr,
+        question: &Question,
+        edns: bool,
+        resends: &[Duration],
+        mixed: bool,
+    ) -> Result<Heard, NetError> {
+        let query = Query::new(rand::random(), question, edns, mixed);
+        let socket = open(upstream)?;
+        send(&socket, &query)?;
+        let socket = watched(socket)?;
+        drop(self.spent().take());
+        let heard = hear(&socket, &query, question, resends).await;
+        *self.spent() = Some(socket);
+        heard
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Option<AsyncFd<UdpSocket>>> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn hear(
+    socket: &AsyncFd<UdpSocket>,
+    query: &Query,
     question: &Question,
-    edns: bool,
-    resend_after: Option<Duration>,
-    mixed: bool,
+    resends: &[Duration],
 ) -> Result<Heard, NetError> {
-    let query = Query::new(rand::random(), question, edns, mixed);
-    let socket = open(upstream)?;
-    send(&socket, &query)?;
     let mut other_case_since = None;
-    if let Some(pause) = resend_after {
-        if let Ok(heard) = timeout(pause, answer_to(&socket, &query, question, &mut other_case_since)).await {
+    let begun = Instant::now();
+    for &after in resends {
+        let heard = answer_to(socket, query, question, &mut other_case_since);
+        if let Ok(heard) = timeout_at(begun + after, heard).await {
             return heard;
         }
         // From the same port and with the same ID: two questions would be two chances for a forged answer (RFC 5452 section 5).
-        send(&socket, &query)?;
+        send(socket.get_ref(), query)?;
     }
-    answer_to(&socket, &query, question, &mut other_case_since).await
+    answer_to(socket, query, question, &mut other_case_since).await
 }
 
 /// A socket that hears the upstream alone.
-fn open(upstream: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
+fn open(upstream: SocketAddr) -> io::Result<UdpSocket> {
     // The kernel picks an ephemeral port at random, one of 28,232 as Linux comes. Others, down to 1024, would be a bit more to
     // guess; but one of those may be a service's that starts meanwhile.
     let socket = Socket::new(Domain::for_address(upstream), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     // Connected: the kernel drops what others send, and tells when the upstream's port is closed.
     socket.connect(&upstream.into())?;
-    let socket = UdpSocket::from(socket);
+    Ok(UdpSocket::from(socket))
+}
+
+fn watched(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
     // Watched for packets and errors only: to be told of each packet that has left would cost as much as to send one.
     #[expect(
         deprecated,
@@ -87,8 +121,8 @@ fn open(upstream: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
     AsyncFd::with_interest(socket, Interest::READABLE | Interest::ERROR)
 }
 
-fn send(socket: &AsyncFd<UdpSocket>, query: &Query) -> io::Result<()> {
-    match socket.get_ref().send(&query.packet) {
+fn send(socket: &UdpSocket, query: &Query) -> io::Result<()> {
+    match socket.send(&query.packet) {
         Ok(_) => Ok(()),
         // A full buffer loses a packet as the network may; it is sent again.
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
@@ -210,6 +244,7 @@ mod tests {
 
     use proptest::prelude::*;
     use tokio::net::UdpSocket as TokioSocket;
+    use tokio::time::timeout;
 
     use super::super::message::request;
     use super::super::testkit::question;
@@ -231,7 +266,9 @@ mod tests {
 
         fn ask(&self, name: &str) -> tokio::task::JoinHandle<Result<Message, NetError>> {
             let (upstream, question) = (self.upstream.local_addr().unwrap(), question(name));
-            tokio::spawn(async move { answer_of(ask(upstream, &question, true, None, true).await?) })
+            tokio::spawn(async move {
+                answer_of(Sockets::default().ask(upstream, &question, true, &[], true).await?)
+            })
         }
 
         /// The next question that arrives, and from where.
@@ -311,8 +348,9 @@ mod tests {
     async fn an_upstream_that_changes_the_case_is_found_out_after_a_while() {
         let house = House::new().await;
         let upstream = house.upstream.local_addr().unwrap();
-        let asked =
-            tokio::spawn(async move { ask(upstream, &question("pixel.example"), true, None, true).await });
+        let asked = tokio::spawn(async move {
+            Sockets::default().ask(upstream, &question("pixel.example"), true, &[], true).await
+        });
         let (query, from) = house.next().await;
         let mut other = answer(&query);
         for octet in other[HEADER_LEN..HEADER_LEN + 14].iter_mut().filter(|octet| octet.is_ascii_alphabetic())
@@ -366,7 +404,9 @@ mod tests {
         let address = upstream.local_addr().unwrap();
         drop(upstream);
         let asked =
-            timeout(SOON, ask(address, &question("a.example"), true, Some(SOON), true)).await.unwrap();
+            timeout(SOON, Sockets::default().ask(address, &question("a.example"), true, &[SOON], true))
+                .await
+                .unwrap();
         assert!(
             matches!(&asked, Err(NetError::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused),
             "{asked:?}"
@@ -378,12 +418,28 @@ mod tests {
         let house = House::new().await;
         let upstream = house.upstream.local_addr().unwrap();
         let asked = tokio::spawn(async move {
-            ask(upstream, &question("a.example"), true, Some(Duration::from_millis(10)), true).await
+            Sockets::default()
+                .ask(upstream, &question("a.example"), true, &[Duration::from_millis(10)], true)
+                .await
         });
         let first = house.next().await;
         let second = house.next().await;
         assert_eq!(first, second);
         house.upstream.send_to(&answer(&second.0), second.1).await.unwrap();
+        timeout(SOON, asked).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_slow_answer_is_waited_for_on_the_socket_that_asked_again() {
+        let house = House::new().await;
+        let upstream = house.upstream.local_addr().unwrap();
+        let resends = [Duration::from_millis(10), Duration::from_millis(30)];
+        let asked = tokio::spawn(async move {
+            Sockets::default().ask(upstream, &question("a.example"), true, &resends, true).await
+        });
+        let first = house.next().await;
+        assert_eq!((&first, &first), (&house.next().await, &house.next().await));
+        house.upstream.send_to(&answer(&first.0), first.1).await.unwrap();
         timeout(SOON, asked).await.unwrap().unwrap().unwrap();
     }
 
@@ -468,7 +524,7 @@ mod tests {
         ) {
             prop_assume!(qtype != qtype::OPT);
             let name = if labels.is_empty() { DomainName::root() } else { DomainName::parse(&labels.join(".")).unwrap() };
-            let question = Question { name, qtype, qclass, dnssec_ok, checking_disabled };
+            let question = Question { name, qtype, qclass, dnssec_ok, checking_disabled, ..question("a.example") };
             let mut theirs = request(&question, edns, false).unwrap().into_parts().0;
             theirs.metadata.id = id;
             prop_assert_eq!(Query::new(id, &question, edns, false).packet, theirs.to_vec().unwrap());

@@ -14,22 +14,36 @@ use super::bootstrap::Bootstrap;
 use super::check;
 use super::health::Health;
 use super::lanes::{Lanes, MULTIPLEXED_QUESTIONS_MAX, Room, STREAM_QUESTIONS_MAX};
-use super::message::{query_of, request};
+use super::message::{query_of, request, said};
 use super::options::UpstreamOptions;
-use super::udp::{self, Heard};
+use super::pool::Whose;
+use super::tls::is_clock_set;
+use super::udp::{Heard, Sockets};
 use super::way::{Way, is_stream};
 use super::{Question, UpstreamStatus};
 use crate::clock::Clock;
-use crate::wire::Stored;
+use crate::wire::{Said, Stored};
 
 /// The first packet of a question, if it seems lost, is sent again after this long. An upstream that can't be reached is asked
 /// again at the earliest then: it may be starting anew.
 pub(super) const RESEND_AFTER: Duration = Duration::from_millis(400);
+/// How long an upstream may take, and when it is asked again meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) time: Duration,
+    /// When the question is sent once more over UDP, from the beginning on.
+    pub(super) resends: &'static [Duration],
+    /// As how many tries it counts when nothing comes.
+    pub(super) weight: u32,
+}
+
 /// An upstream that changed the case of a name in so many answers in a row, and kept it in none, is asked in lower case.
 const CASE_LOST_MAX: u32 = 3;
 /// Too many open files, in this process or on this machine (errno(3)).
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
+/// There is no way to where a packet should go: no network, or none that leads there.
+const ENETUNREACH: i32 = 101;
 
 pub(super) struct Upstream {
     pub(super) label: Arc<str>,
@@ -39,6 +53,7 @@ pub(super) struct Upstream {
     clock: Arc<dyn Clock>,
     /// How many answers in a row came in another case than the question.
     case_lost: AtomicU32,
+    sockets: Sockets,
 }
 
 /// Why a try gave no answer.
@@ -52,8 +67,8 @@ pub(super) enum TryError {
     Untrusted(Arc<str>),
     #[error("{0}")]
     NoAddress(Arc<str>),
-    #[error("it answered {0}")]
-    Rcode(ResponseCode),
+    #[error("it answered {rcode}")]
+    Rcode { rcode: ResponseCode, said: Option<Arc<Said>> },
     #[error("its answer is not about the question")]
     NotAboutIt,
     #[error("its answer is cut short even over TCP")]
@@ -81,32 +96,37 @@ impl Upstream {
             lanes: Lanes::new(questions_max, Arc::clone(clock)),
             clock: Arc::clone(clock),
             case_lost: AtomicU32::new(0),
+            sockets: Sockets::default(),
         }
     }
 
-    /// Asks it, for `patience` and not beyond `deadline`. The time in which it waits for room on a connection counts neither as its
+    /// Whether it is asked over plain UDP.
+    pub(super) fn is_udp(&self) -> bool {
+        self.way.options().address.transport == Transport::Udp
+    }
+
+    /// Asks it, for as long as is said and not beyond `deadline`. The time in which it waits for room on a connection counts neither as its
     /// latency nor against it.
     pub(super) async fn ask(
         &self,
         question: &Question,
-        patience: Duration,
+        patience: Patience,
         deadline: Instant,
-        resend: bool,
     ) -> Result<Stored, TryError> {
         self.health.note_asked();
-        let room = if self.way.options().address.transport == Transport::Udp {
+        let room = if self.is_udp() {
             None
         } else {
             let room = timeout_at(deadline, self.lanes.room()).await;
             Some(room.ok().flatten().ok_or(TryError::Busy)?)
         };
         let begun = self.clock.instant();
-        let patience = patience.min(deadline.saturating_duration_since(Instant::now()));
-        let asked = timeout(patience, self.exchange(question, resend, room.as_ref())).await;
+        let time = patience.time.min(deadline.saturating_duration_since(Instant::now()));
+        let asked = timeout(time, self.exchange(question, patience.resends, room.as_ref())).await;
         let answer = asked.unwrap_or(Err(TryError::TimedOut));
         match &answer {
             Ok(_) => self.health.note_answer(self.clock.instant().saturating_duration_since(begun)),
-            Err(error) => self.health.note_failure(error),
+            Err(error) => self.health.note_failure(error, patience.weight),
         }
         answer
     }
@@ -114,13 +134,13 @@ impl Upstream {
     async fn exchange(
         &self,
         question: &Question,
-        resend: bool,
+        resends: &[Duration],
         room: Option<&Room<'_>>,
     ) -> Result<Stored, TryError> {
         let transport = self.way.options().address.transport;
         let sent = match room {
             Some(room) => self.send_over(question, true, room).await,
-            None => self.send_udp(question, true, resend).await,
+            None => self.send_udp(question, true, resends).await,
         };
         let mut answer = match sent {
             // What can't be read over UDP may have been cut by somebody who does not say so.
@@ -133,7 +153,7 @@ impl Upstream {
         if answer.metadata.response_code == ResponseCode::FormErr && answer.edns.is_none() {
             answer = match room {
                 Some(room) => self.send_over(question, false, room).await?,
-                None => self.send_udp(question, false, false).await?,
+                None => self.send_udp(question, false, &[]).await?,
             };
         }
         if answer.metadata.truncation && transport == Transport::Udp {
@@ -146,14 +166,15 @@ impl Upstream {
             return Err(TryError::CutShort);
         }
         let rcode = answer.metadata.response_code;
+        let said = said(&answer, &self.label);
         if !check::is_about_the_name(rcode) {
-            return Err(TryError::Rcode(rcode));
+            return Err(TryError::Rcode { rcode, said: said.map(Arc::new) });
         }
         let asked = query_of(question)?;
         let answer =
             check::keep_what_answers(answer, &asked, question.dnssec_ok).ok_or(TryError::NotAboutIt)?;
         let message = answer.to_vec().map_err(|_| TryError::Malformed)?;
-        Stored::new(message, rcode.into()).map_err(|_| TryError::Malformed)
+        Ok(Stored::new(message, rcode.into()).map_err(|_| TryError::Malformed)?.saying(said))
     }
 
     async fn send_over(&self, question: &Question, edns: bool, room: &Room<'_>) -> Result<Message, TryError> {
@@ -170,11 +191,15 @@ impl Upstream {
 
     /// Asks in mixed case, unless the upstream never keeps it; when its answer comes in another case and none in the right one, the
     /// question is asked anew in lower case.
-    async fn send_udp(&self, question: &Question, edns: bool, resend: bool) -> Result<Message, TryError> {
+    async fn send_udp(
+        &self,
+        question: &Question,
+        edns: bool,
+        resends: &[Duration],
+    ) -> Result<Message, TryError> {
         let address = self.way.address().await?;
-        let resend_after = resend.then_some(RESEND_AFTER);
         let mixed = self.case_lost.load(Ordering::Relaxed) < CASE_LOST_MAX;
-        let heard = udp::ask(address, question, edns, resend_after, mixed).await;
+        let heard = self.sockets.ask(address, question, edns, resends, mixed).await;
         match heard.inspect_err(|_| self.way.avoid_address())? {
             Heard::Answer(answer) => {
                 if mixed {
@@ -183,7 +208,8 @@ impl Upstream {
                 Ok(answer)
             }
             Heard::OtherCase => {
-                let Heard::Answer(answer) = udp::ask(address, question, edns, None, false).await? else {
+                let Heard::Answer(answer) = self.sockets.ask(address, question, edns, &[], false).await?
+                else {
                     return Err(TryError::NotAboutIt);
                 };
                 if self.case_lost.fetch_add(1, Ordering::Relaxed) + 1 == CASE_LOST_MAX {
@@ -198,7 +224,18 @@ impl Upstream {
         }
     }
 
-    pub(super) fn status(&self, route: &Arc<str>) -> UpstreamStatus {
+    /// Whether a try failed because this machine is not as far yet, after a start without network or clock: nothing ever answered here.
+    pub(super) fn is_out_of_reach_yet(&self, error: &TryError) -> bool {
+        let is_too_early = match error {
+            TryError::NoAddress(_) => true,
+            TryError::Untrusted(_) => !is_clock_set(self.clock.now()),
+            TryError::Network(NetError::Io(error)) => error.raw_os_error() == Some(ENETUNREACH),
+            _ => false,
+        };
+        is_too_early && self.health.status().answered == 0
+    }
+
+    pub(super) fn status(&self, whose: &Whose) -> UpstreamStatus {
         let health = self.health.status();
         let connections = self.lanes.opened();
         let transport = self.way.options().address.transport;
@@ -210,11 +247,13 @@ impl Upstream {
         UpstreamStatus {
             address: Arc::clone(&self.label),
             transport,
-            route: Arc::clone(route),
+            route: Arc::clone(&whose.route),
+            group: Arc::clone(&whose.group),
             answered: health.answered,
             failed: health.failed,
             latency_us: health.latency_us,
             latency_sum_us: health.latency_sum_us,
+            latencies: health.latencies,
             connections,
             resumed,
             problem: health.problem,
@@ -230,7 +269,7 @@ impl TryError {
             Self::Network(NetError::Io(error)) => !matches!(error.raw_os_error(), Some(EMFILE | ENFILE)),
             Self::Network(NetError::Proto(_)) => false,
             Self::Network(_) => true,
-            Self::Rcode(_)
+            Self::Rcode { .. }
             | Self::NotAboutIt
             | Self::CutShort
             | Self::Malformed

@@ -49,7 +49,7 @@ impl<'a> Turn<'a> {
         let apex = self.query.name().end(local.apex_len);
         let negative = wire::Negative { rcode: local.rcode, apex, ttl_secs: LOCAL_NEGATIVE_TTL_SECS };
         let code = if local.is_canary() { Ede::BLOCKED } else { Ede::SYNTHESIZED };
-        wire::compose_own(self.query, records, negative, Some(Ede { code, text: &local.source }), out);
+        wire::compose_own(self.query, records, negative, Some(Ede::new(code, &local.source)), out);
         Outcome::by(None, AnsweredBy::Local, local.rcode as u16)
     }
 
@@ -73,7 +73,7 @@ impl<'a> Turn<'a> {
             Objection::Nowhere => (Rcode::NoError, Ede::FILTERED),
             Objection::Bogus(_) => (Rcode::NxDomain, Ede::FORGED_ANSWER),
         };
-        let ede = Ede { code, text: &objection };
+        let ede = Ede::new(code, &objection);
         wire::compose_negative(self.query, rcode, self.policy.blocking.ttl_secs, Some(ede), out);
         let outcome = Outcome::by(None, AnsweredBy::Sinkhole, rcode as u16);
         Outcome { objection: Some(objection), ..outcome }

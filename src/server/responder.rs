@@ -26,7 +26,7 @@ use crate::local::{self, LiveLocal, Local};
 use crate::name::{DomainName, NameRef};
 use crate::policy::{self, Decisive, LivePolicy, Memo, Objection, Policy};
 use crate::resolve::{
-    Asked, Cached, Freshness, Known, Origin, Question, Resolver, Unresolved, UnresolvedKind,
+    Asked, Cached, Freshness, Known, Origin, Question, Resolver, Unresolved, UnresolvedKind, UpstreamSet,
 };
 use crate::wire::{self, Behalf, CLASS_IN, Ede, Malformed, Query, Rcode, Served, TCP_PAYLOAD_MAX};
 
@@ -260,11 +260,11 @@ impl Responder {
                 .or_else(|| self.answer_alias_at_once(&turn, local, moment.begun, out)),
             None if query.qtype() == wire::qtype::ANY => Some(turn.minimal(decisive, out)),
             None => {
-                known = self.resolver.cached(&asked(&query), moment.begun);
+                known = self.resolver.cached(&turn.asked(), moment.begun);
                 match &known {
                     Some(Known::Answer(cached)) => {
                         if cached.wants_refresh() {
-                            self.resolver.refresh(question(&query, query.name().to_owned()));
+                            self.resolver.refresh(turn.asks(query.name().to_owned()));
                         }
                         match turn.decide_answer(decisive, cached) {
                             Some((found, behind)) => {
@@ -294,7 +294,7 @@ impl Responder {
             Some(in_flight) => AtOnce::Later(in_flight),
             None => {
                 let why = format!("{IN_FLIGHT_MAX} questions wait for upstreams already").into();
-                let unresolved = Unresolved { why, kind: UnresolvedKind::Overload };
+                let unresolved = Unresolved::new(why, UnresolvedKind::Overload);
                 let outcome = turn.fail(decisive, &unresolved, out);
                 self.finish(&turn, &outcome, moment.at, moment.begun, out, events);
                 AtOnce::Done
@@ -359,7 +359,7 @@ impl Responder {
             Some(decisive) => self.block(&turn, decisive, &mut out).await,
             None if let Some(local) = &local => self.answer_alias(&turn, local, &mut out).await,
             None => {
-                resolved = self.resolver.resolve(&question(&query, query.name().to_owned())).await;
+                resolved = self.resolver.resolve(&turn.asks(query.name().to_owned())).await;
                 match &resolved {
                     Ok(resolved) => {
                         let answered = match &resolved.origin {
@@ -393,10 +393,10 @@ impl Responder {
         out: &mut Vec<u8>,
     ) -> Option<Outcome<'a>> {
         let target = local.outside?;
-        match self.resolver.cached(&Asked { name: target.as_ref(), ..asked(turn.query) }, now)? {
+        match self.resolver.cached(&Asked { name: target.as_ref(), ..turn.asked() }, now)? {
             Known::Answer(cached) => {
                 if cached.wants_refresh() {
-                    self.resolver.refresh(question(turn.query, target.clone()));
+                    self.resolver.refresh(turn.asks(target.clone()));
                 }
                 Some(turn.write_local(local, &cached.answer().records(cached.age_secs()), out))
             }
@@ -414,7 +414,7 @@ impl Responder {
         let Some(target) = local.outside.filter(|_| turn.query.qtype() != wire::qtype::ANY) else {
             return turn.write_local(local, &[], out);
         };
-        match self.resolver.resolve(&question(turn.query, target.clone())).await {
+        match self.resolver.resolve(&turn.asks(target.clone())).await {
             Ok(resolved) => {
                 let cached = &resolved.answer;
                 turn.write_local(local, &cached.answer().records(cached.age_secs()), out)
@@ -438,7 +438,7 @@ impl Responder {
             // A name that grows too long does not exist.
             None => sinkhole.negative(Rcode::NxDomain, out),
             Some(target) if turn.query.qtype() == wire::qtype::CNAME => sinkhole.alias(&target, &[], out),
-            Some(target) => match self.resolver.resolve(&question(turn.query, target.clone())).await {
+            Some(target) => match self.resolver.resolve(&turn.asks(target.clone())).await {
                 // Whoever wrote the list may not lead anybody into the house either.
                 Ok(resolved)
                     if !turn.policy.is_own(&decisive)
@@ -497,6 +497,7 @@ pub(super) struct Turn<'a> {
     pub(super) policy: &'a Policy,
     pub(super) question: policy::Question<'a>,
     asker: Asker,
+    set: UpstreamSet,
     transport: Transport,
 }
 
@@ -521,7 +522,30 @@ impl<'a> Turn<'a> {
             key: Some(known.map_or_else(|| asker.key(), |known| known.device.key)),
             tags: known.map_or(&[], |known| &*known.tags),
         };
-        Self { query, policy, question, asker, transport }
+        let group = match known {
+            Some(known) => known.group.as_ref(),
+            None => devices.group_of_stranger(asker.key()),
+        };
+        let set = group.map_or(UpstreamSet::EVERYBODY, |group| UpstreamSet(group.number));
+        Self { query, policy, question, asker, set, transport }
+    }
+
+    /// What is asked for whoever asks.
+    fn asked(&self) -> Asked<'a> {
+        Asked {
+            name: self.query.name(),
+            qtype: self.query.qtype(),
+            qclass: self.query.qclass(),
+            dnssec_ok: self.query.dnssec_ok(),
+            checking_disabled: self.query.checking_disabled(),
+            set: self.set,
+        }
+    }
+
+    /// The same about another name.
+    fn asks(&self, name: DomainName) -> Question {
+        let Asked { name: _, qtype, qclass, dnssec_ok, checking_disabled, set } = self.asked();
+        Question { name, qtype, qclass, dnssec_ok, checking_disabled, set }
     }
 
     fn decide(&self, memo: &Memo) -> Option<Decisive<'a>> {
@@ -576,7 +600,7 @@ impl<'a> Turn<'a> {
         let answer = cached.answer();
         let is_negative = answer.rcode() == Rcode::NxDomain as u16;
         let code = if is_negative { Ede::STALE_NXDOMAIN } else { Ede::STALE };
-        let ede = Ede { code, text: &"no upstream answers; this is what one said before" };
+        let ede = Ede::new(code, &"no upstream answers; this is what one said before");
         let (age_secs, size_max) = (cached.age_secs(), self.size_max());
         let ede = matches!(answered, AnsweredBy::Stale).then_some(ede);
         answer.serve(self.query, Served { age_secs, size_max, ede }, out);
@@ -603,8 +627,14 @@ impl<'a> Turn<'a> {
         let code = match unresolved.kind {
             UnresolvedKind::Refused | UnresolvedKind::Overload => Ede::OTHER,
             UnresolvedKind::Unreachable => Ede::NO_REACHABLE_AUTHORITY,
+            UnresolvedKind::Network => Ede::NETWORK_ERROR,
+            UnresolvedKind::NotReady => Ede::NOT_READY,
         };
-        let ede = Ede { code, text: &unresolved.why };
+        let ede = match &unresolved.said {
+            Some(said) => said.as_ede(),
+            None => Ede::new(code, &unresolved.why),
+        };
+        let ede = Ede { besides: unresolved.is_kept.then_some(Ede::CACHED_ERROR), ..ede };
         wire::compose_error(self.query, Rcode::ServFail, Some(ede), out);
         Outcome::by(decisive, AnsweredBy::Nobody, Rcode::ServFail as u16)
     }
@@ -620,7 +650,7 @@ fn from_cache(cached: &Cached) -> AnsweredBy<'static> {
 
 /// Refuses a query because of a limit.
 fn refuse(query: &Query<'_>, why: fmt::Arguments<'_>, out: &mut Vec<u8>) -> AtOnce {
-    let ede = Ede { code: Ede::PROHIBITED, text: &why };
+    let ede = Ede::new(Ede::PROHIBITED, &why);
     wire::compose_error(query, Rcode::Refused, Some(ede), out);
     AtOnce::Done
 }
@@ -634,21 +664,6 @@ fn refusal(query: &Query<'_>) -> Option<Rcode> {
         || META_TYPES.contains(&query.qtype())
         || query.qtype() == wire::qtype::OPT;
     is_refused.then_some(Rcode::Refused)
-}
-
-fn asked<'a>(query: &'a Query<'_>) -> Asked<'a> {
-    Asked {
-        name: query.name(),
-        qtype: query.qtype(),
-        qclass: query.qclass(),
-        dnssec_ok: query.dnssec_ok(),
-        checking_disabled: query.checking_disabled(),
-    }
-}
-
-fn question(query: &Query<'_>, name: DomainName) -> Question {
-    let Asked { name: _, qtype, qclass, dnssec_ok, checking_disabled } = asked(query);
-    Question { name, qtype, qclass, dnssec_ok, checking_disabled }
 }
 
 /// `name` before `behind`; `None` when that is no name.

@@ -93,7 +93,7 @@ impl Sinkhole<'_> {
 
     /// Says with the answer which rule of which list it is made for.
     fn ede(&self, code: u16) -> Ede<'_> {
-        Ede { code, text: self }
+        Ede { hint: HINT, ..Ede::new(code, self) }
     }
 }
 
@@ -102,6 +102,9 @@ impl fmt::Display for Sinkhole<'_> {
         write!(f, "{}: {}", self.rule.list(), self.rule)
     }
 }
+
+/// Where the rest is told to whoever reads the reason.
+const HINT: &str = " (more: pixelsink explain NAME)";
 
 /// 0.0.0.0 and ::, with which a client gives up at once.
 const NULL: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];

@@ -31,11 +31,13 @@ mod period;
 mod problems;
 mod report;
 mod serve;
+mod silence;
 mod tls;
 mod view;
 mod without;
 
 pub use serve::{serve, serve_unix};
+pub use silence::{SILENCE_LOOKED_BACK, SILENCE_MIN};
 pub use tls::{Loaded, Tls, TlsError, TlsFiles};
 
 use std::future::Future;
@@ -64,7 +66,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
-use crate::device::LiveDevices;
+use crate::device::{DeviceKey, LiveDevices, Presence};
 use crate::event::Heard;
 use crate::feed::{Catalogues, Feed, OwnRuleStatus};
 use crate::history::History;
@@ -130,10 +132,10 @@ pub struct Parts {
     pub access: Arc<Access>,
     /// [`WebOptions::monitoring_from`]; replaced at a reload.
     pub monitoring_from: Arc<ArcSwap<Vec<IpNet>>>,
+    /// When the kernel was sure that a device with these keys is there; asked anew each time.
+    pub presence: Arc<dyn Fn(&[DeviceKey]) -> Option<Presence> + Send + Sync>,
     /// How the cache is; asked anew each time.
     pub cache: Arc<dyn Fn() -> api::CacheStatus + Send + Sync>,
-    /// The text of `/metrics`.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// The daemon, as the page tells of it.
@@ -170,6 +172,8 @@ pub struct Upstream {
     pub transport: &'static str,
     /// The names that it is asked for; `None` where it is asked for all that have no route.
     pub route: Option<String>,
+    /// The group whose devices it is asked for; `None` where it is asked for all that are in none.
+    pub group: Option<String>,
     /// How many questions it answered since the start.
     pub answered: u64,
     /// How many tries failed.
@@ -191,10 +195,13 @@ impl Upstream {
     }
 }
 
-/// Grants wishes; the daemon implements it.
+/// Grants wishes and tells numbers; the daemon implements it.
 pub trait Control: Send + Sync {
     /// Does what `command` says and tells what came of it. A list refresh may take as long as its downloads.
     fn execute(&self, command: Command) -> Pin<Box<dyn Future<Output = Result<Done, Refused>> + Send + '_>>;
+
+    /// The text of `/metrics`.
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>>;
 }
 
 /// What all handlers share.
@@ -290,7 +297,8 @@ fn operations() -> Router<Arc<Web>> {
     let metrics = |state: axum::extract::State<Arc<Web>>| async move {
         // The text ends with `# EOF`, as OpenMetrics has it.
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], (state.parts.metrics)()).into_response()
+        ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], state.parts.control.metrics().await)
+            .into_response()
     };
     let health = || async { ([(CACHE_CONTROL, "no-store")], "ok\n") };
     Router::new().route("/healthz", get(health)).route("/metrics", get(metrics))

@@ -30,6 +30,10 @@ impl Control for Echo {
             }
         })
     }
+
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        Box::pin(async { "# EOF\n".to_owned() })
+    }
 }
 
 struct NoHosts;
@@ -91,8 +95,8 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         time_zone: TimeZone::UTC,
         about: Arc::new(About::default),
         host_names: Arc::new(ArcSwap::from_pointee(vec!["pi.example.net".to_owned()])),
+        presence: Arc::new(|_| None),
         cache: Arc::new(api::CacheStatus::default),
-        metrics: Arc::new(|| "# EOF\n".to_owned()),
     })
 }
 

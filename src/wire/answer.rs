@@ -13,6 +13,17 @@ pub struct Ede<'a> {
     pub code: u16,
     /// The EXTRA-TEXT, for people; shortened to [`Ede::TEXT_MAX`] octets.
     pub text: &'a dyn fmt::Display,
+    /// What stands behind the text where there is room for all of it.
+    pub hint: &'static str,
+    /// The INFO-CODE of another error, without a text.
+    pub besides: Option<u16>,
+}
+
+impl<'a> Ede<'a> {
+    /// One error, and why.
+    pub const fn new(code: u16, text: &'a dyn fmt::Display) -> Self {
+        Self { code, text, hint: "", besides: None }
+    }
 }
 
 impl Ede<'_> {
@@ -22,6 +33,10 @@ impl Ede<'_> {
     pub const STALE: u16 = 3;
     /// Forged Answer: what stands here is not what the owner of the name says, on purpose.
     pub const FORGED_ANSWER: u16 = 4;
+    /// Cached Error: this failure is remembered, and nobody was asked anew (RFC 9520).
+    pub const CACHED_ERROR: u16 = 13;
+    /// Not Ready: this machine can't ask anybody yet, as it has no network or does not know what time it is.
+    pub const NOT_READY: u16 = 14;
     /// Blocked: by the operator of this resolver, on purpose.
     pub const BLOCKED: u16 = 15;
     /// Stale NXDOMAIN Answer: the same, of a name that did not exist.
@@ -30,8 +45,10 @@ impl Ede<'_> {
     pub const FILTERED: u16 = 17;
     /// Prohibited: this client may not ask here.
     pub const PROHIBITED: u16 = 18;
-    /// No Reachable Authority: every upstream failed.
+    /// No Reachable Authority: no upstream said anything.
     pub const NO_REACHABLE_AUTHORITY: u16 = 22;
+    /// Network Error: upstreams can't be reached, or not safely.
+    pub const NETWORK_ERROR: u16 = 23;
     /// Synthesized: made here, out of what this resolver itself knows of the name (IANA "Extended DNS Error Codes").
     pub const SYNTHESIZED: u16 = 29;
 
@@ -245,9 +262,18 @@ pub(super) fn push_opt(out: &mut Vec<u8>, query: &Query<'_>, rcode: u16, ede: Op
     out.extend_from_slice(&[0, 15, 0, 0, code_high, code_low]);
     // What does not fit is left out; that is no error.
     let _ = write!(Shortened { room: Ede::TEXT_MAX, out }, "{}", ede.text);
+    let room = (options + 6 + Ede::TEXT_MAX).saturating_sub(out.len());
+    if ede.hint.len() <= room {
+        out.extend_from_slice(ede.hint.as_bytes());
+    }
+    let length = out.len() - options;
+    super::patch(out, options + 2, &length_octets(length - 4));
+    if let Some(besides) = ede.besides {
+        let [code_high, code_low] = besides.to_be_bytes();
+        out.extend_from_slice(&[0, 15, 0, 2, code_high, code_low]);
+    }
     let length = out.len() - options;
     super::patch(out, options - 2, &length_octets(length));
-    super::patch(out, options + 2, &length_octets(length - 4));
 }
 
 /// Writes so many octets of a text, and whole characters only.

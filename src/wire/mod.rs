@@ -7,6 +7,7 @@ mod answer;
 mod behalf;
 mod inward;
 mod query;
+mod said;
 mod stored;
 mod types;
 
@@ -17,6 +18,7 @@ pub use answer::{
 pub use behalf::Behalf;
 pub use inward::Inward;
 pub use query::{Edns, Malformed, Query, is_query, parse};
+pub use said::{EDE_OPTION, Said};
 pub use stored::{OwnedRecord, Served, Stored, StoredError};
 pub use types::{type_by_name, type_name};
 
@@ -194,7 +196,7 @@ mod tests {
         let packet = question("Pixel.EXAMPLE.", RecordType::A, Some(4096));
         let query = parse(&packet).unwrap();
         assert_eq!(query.name().to_string(), "pixel.example");
-        let ede = Ede { code: Ede::BLOCKED, text: &"easyprivacy" };
+        let ede = Ede::new(Ede::BLOCKED, &"easyprivacy");
         let message =
             composed(|out| compose_addresses(&query, &[IpAddr::from([0, 0, 0, 0])], 10, Some(ede), out));
         let answer = read(&message);
@@ -207,11 +209,37 @@ mod tests {
         assert!(message.ends_with(b"\x00\x0f\x00\x0d\x00\x0feasyprivacy"));
     }
 
+    /// What follows the length of the OPT record of an error with this EDE.
+    #[track_caller]
+    fn check_options(ede: Ede<'_>, expected: &[u8]) {
+        let packet = question("pixel.example.", RecordType::A, Some(1232));
+        let query = parse(&packet).unwrap();
+        let message = composed(|out| compose_error(&query, Rcode::ServFail, Some(ede), out));
+        assert!(read(&message).edns.is_some());
+        let length = u16::try_from(expected.len()).unwrap().to_be_bytes();
+        assert!(message.ends_with(&[&length, expected].concat()), "{message:?}");
+    }
+
+    #[test]
+    fn errors_stand_beside_each_other_and_a_hint_stands_whole_or_not_at_all() {
+        let (long, longest) = ("x".repeat(Ede::TEXT_MAX - 4), "x".repeat(Ede::TEXT_MAX - 3));
+        let written = |text: &str, hint: &str| {
+            let length = u8::try_from(2 + text.len() + hint.len()).unwrap();
+            [b"\x00\x0f\x00", &[length][..], b"\x00\x0f", text.as_bytes(), hint.as_bytes()].concat()
+        };
+        let ede = Ede::new(Ede::BLOCKED, &long);
+        check_options(ede, &written(&long, ""));
+        check_options(Ede { hint: "more", ..ede }, &written(&long, "more"));
+        check_options(Ede { hint: "more", ..Ede::new(Ede::BLOCKED, &longest) }, &written(&longest, ""));
+        let both = Ede { besides: Some(Ede::CACHED_ERROR), ..Ede::new(Ede::BLOCKED, &"x") };
+        check_options(both, &[&written("x", "")[..], b"\x00\x0f\x00\x02\x00\x0d"].concat());
+    }
+
     #[test]
     fn a_client_without_edns_hears_nothing_of_it() {
         let packet = question("pixel.example.", RecordType::AAAA, None);
         let query = parse(&packet).unwrap();
-        let ede = Some(Ede { code: Ede::BLOCKED, text: &"x" });
+        let ede = Some(Ede::new(Ede::BLOCKED, &"x"));
         let answer = read(&composed(|out| compose_addresses(&query, &[IpAddr::from([0; 16])], 10, ede, out)));
         assert_eq!(answer.answers[0].to_string(), "pixel.example. 10 IN AAAA ::");
         assert!(answer.edns.is_none());

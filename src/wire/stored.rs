@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Inward;
 use super::answer::{AnswerRecord, push_opt};
 use super::{
-    CLASS_IN, Ede, HEADER_LEN, Query, RecordFrame, TC, patch, qtype, read_name, read_record, read_u16,
+    CLASS_IN, Ede, HEADER_LEN, Query, RecordFrame, Said, TC, patch, qtype, read_name, read_record, read_u16,
     skip_name,
 };
 use crate::name::DomainName;
@@ -24,6 +24,8 @@ pub struct Stored {
     authentic: bool,
     /// Whether one of its addresses leads into the house, or nowhere.
     inward: Option<Inward>,
+    /// What its sender said of it besides.
+    said: Option<Box<Said>>,
     /// How long it may be kept, in seconds: the least TTL of its records, or the SOA's word for negative answers.
     ttl_secs: u32,
 }
@@ -103,6 +105,7 @@ impl Stored {
         let mut stored = Self {
             targets: Box::default(),
             inward: None,
+            said: None,
             question_len: u16::try_from(question_end - HEADER_LEN).ok()?,
             authentic,
             ttl_offsets: ttl_offsets.into(),
@@ -113,6 +116,13 @@ impl Stored {
         stored.targets = stored.read_targets();
         stored.inward = stored.addresses().filter_map(Inward::of).max();
         Some(stored)
+    }
+
+    /// The same answer with what its sender said of it besides, where that is as true of a copy. Whoever is served hears it, unless there
+    /// is something of our own to be said.
+    pub fn saying(mut self, said: Option<Said>) -> Self {
+        self.said = said.filter(Said::is_about_the_answer).map(Box::new);
+        self
     }
 
     /// How long it may be kept, in seconds.
@@ -215,7 +225,8 @@ impl Stored {
     /// Its size in memory, in octets.
     pub fn size(&self) -> usize {
         let targets = self.targets.iter().map(|name| size_of::<DomainName>() + name.as_ref().as_wire().len());
-        size_of::<Self>() + self.message.len() + self.ttl_offsets.len() * 2 + targets.sum::<usize>()
+        let said = self.said.as_ref().map_or(0, |said| size_of::<Said>() + said.text_len());
+        size_of::<Self>() + self.message.len() + self.ttl_offsets.len() * 2 + targets.sum::<usize>() + said
     }
 
     /// Writes over `out` the answer for one client: its ID, its letter case, its EDNS; TTLs lowered by the age; truncated
@@ -254,7 +265,8 @@ impl Stored {
             let additionals = read_u16(out, 10).unwrap_or_default() + 1;
             patch(out, 10, &additionals.to_be_bytes());
         }
-        push_opt(out, query, self.rcode, served.ede);
+        let said = || self.said.as_ref().map(|said| said.as_ede());
+        push_opt(out, query, self.rcode, served.ede.or_else(said));
     }
 
     fn flags(&self, query: &Query<'_>) -> u16 {

@@ -6,6 +6,7 @@ use hickory_proto::rr::RecordType;
 
 use crate::support::client::Ask;
 use crate::support::daemon::{BINARY, Daemon, Home};
+use crate::support::encrypted::{Encrypted, Kind};
 use crate::support::upstream::Upstream;
 
 const LIST: &str =
@@ -182,6 +183,41 @@ fn check_warns_of_a_list_that_can_not_be_read() {
         output.status.success() && said.contains("warning: list `mine`: /nowhere/mine.txt can't be read"),
         "{said}"
     );
+}
+
+#[test]
+fn check_opens_the_files_of_authorities() {
+    let home = Home::new();
+    let ca = home.path().join("ca.pem");
+    let table = format!(
+        "servers = [{{ url = \"tls://192.0.2.1\", name = \"dns.example\", ca = \"{}\" }}]",
+        ca.display()
+    );
+    home.configure_upstream(&table, "");
+    let said = || {
+        let output = home.run(&["check"]);
+        assert!(output.status.success(), "the daemon would start");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for (content, why) in [
+        (None, "No such file"),
+        (Some("hello"), "there is no certificate in it"),
+        (Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "ca.pem: "),
+    ] {
+        if let Some(content) = content {
+            std::fs::write(&ca, content).unwrap();
+        }
+        let said = said();
+        assert!(
+            said.contains("warning: upstream tls://192.0.2.1")
+                && said.contains("its `ca` can't be used")
+                && said.contains(&ca.display().to_string())
+                && said.contains(why),
+            "{said}"
+        );
+    }
+    Encrypted::start(Kind::Tls, "dns.example").write_ca(&ca);
+    assert!(!said().contains("`ca`"), "{}", said());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::{Edns, Message, ResponseCode};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{RData, Record, RecordType};
@@ -97,6 +97,51 @@ fn an_answer_about_another_question_is_not_believed_over_tcp_either() {
     let daemon = Daemon::start(upstream.address, "");
     let answer = Ask::new("www.example", RecordType::A).of(daemon.dns);
     assert_eq!((answer.words()[0].as_str(), answer.message.answers.len()), ("SERVFAIL", 0));
+}
+
+/// An answer that says this besides, as an Extended DNS Error.
+fn saying(question: &Message, rcode: ResponseCode, code: u16, text: &str) -> Option<Message> {
+    let mut answer = with_rcode(question, rcode);
+    let mut edns = Edns::new();
+    edns.options_mut().insert(EdnsOption::Unknown(15, [&code.to_be_bytes(), text.as_bytes()].concat()));
+    answer.set_edns(edns);
+    Some(answer)
+}
+
+#[test]
+fn what_an_upstream_says_of_its_answer_is_passed_on_and_says_who_said_it() {
+    let upstream = Upstream::start(|question| {
+        let name = question.queries[0].name().to_ascii();
+        match name.split('.').next().unwrap() {
+            "bogus" => saying(question, ResponseCode::ServFail, 6, "no\x07 signature"),
+            "refused" => saying(question, ResponseCode::Refused, 18, ""),
+            "filtered" => saying(question, ResponseCode::NXDomain, 15, "listed"),
+            "stale" => saying(question, ResponseCode::NXDomain, 19, "old"),
+            _ => Some(with_rcode(question, ResponseCode::ServFail)),
+        }
+    });
+    let daemon = Daemon::start(upstream.address, "[rules]\nblock = [\"pixel.example\"]\n");
+    let edes = |name: &str| Ask::new(name, RecordType::A).of(daemon.dns).edes();
+    let who = format!("udp://{}", upstream.address);
+    let bogus = (6, format!("{who}: no  signature"));
+    assert_eq!(edes("bogus.example"), [bogus.clone()]);
+    eventually("the failure is told from memory", || {
+        let told = edes("bogus.example");
+        assert_eq!(told[0], bogus);
+        (told.get(1) == Some(&(13, String::new()))).then_some(())
+    });
+    assert_eq!(edes("refused.example"), [(0, who.clone())], "it is we who may not ask there");
+    for _ in 0..2 {
+        assert_eq!(edes("filtered.example"), [(17, format!("{who}: listed"))], "also from the cache");
+        assert_eq!(edes("stale.example"), [], "that was its own state");
+    }
+    let told = edes("pixel.example");
+    assert!(
+        told[0].0 == 15 && told[0].1.ends_with("pixel.example^ (more: pixelsink explain NAME)"),
+        "{told:?}"
+    );
+    let none = Ask { edns: None, ..Ask::new("bogus.example", RecordType::A) };
+    assert_eq!(none.of(daemon.dns).edes(), []);
 }
 
 #[test]

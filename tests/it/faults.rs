@@ -240,7 +240,7 @@ fn without_an_upstream_blocking_goes_on_and_the_page_tells() {
     assert!(blocks(&daemon, "pixel.example"));
     let answer = Ask::new("www.example", RecordType::A).of(daemon.dns);
     assert_eq!(answer.words()[0], "SERVFAIL");
-    assert_eq!(answer.ede().unwrap().0, 22);
+    assert_eq!(answer.ede().unwrap().0, 23);
     let told = problems(&daemon);
     assert!(told.contains("No upstream answers") && told.contains("upstream.servers"), "{told}");
     assert!(blocks(&daemon, "pixel.example"));

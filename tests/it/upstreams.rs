@@ -234,7 +234,9 @@ fn an_upstream_that_can_not_be_found_is_named() {
     let home = Home::new();
     let upstream = "servers = [\"tls://dns.example\"]\nbootstrap = [\"127.0.0.1:9\"]";
     let daemon = daemon_with(&home, upstream, "");
-    assert_eq!(rcode(&daemon, "www.example"), ResponseCode::ServFail);
+    let answer = Ask::new("www.example", RecordType::A).of(daemon.dns);
+    assert_eq!(answer.message.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(answer.ede().unwrap().0, 14, "nothing ever answered: not ready");
     assert!(problem(&daemon).contains("`dns.example` can't be looked up"), "{}", problem(&daemon));
 }
 
@@ -277,6 +279,83 @@ fn names_of_a_route_are_asked_of_its_servers_alone() {
     let told = daemon.run(&["upstreams"]);
     assert!(told.contains("fritz.box, 178.168.192.in-addr.arpa"), "{told}");
     assert!(daemon.get("/health").contains("for work.fritz.box only"));
+}
+
+/// Asks as one of the devices that the kernel takes for this machine.
+#[track_caller]
+fn address_for(daemon: &Daemon, from: [u8; 4], name: &str) -> String {
+    let ask = Ask { from: from.into(), ..Ask::new(name, RecordType::A) };
+    let answer = ask.of(daemon.dns).message;
+    answer.answers.first().unwrap_or_else(|| panic!("{name}: {answer}\n{}", daemon.log())).data.to_string()
+}
+
+#[test]
+fn devices_of_a_group_have_upstreams_of_their_own() {
+    let saying = |address: &'static str| {
+        Upstream::start(move |question| {
+            let mut answer = answer_to(question);
+            answer.add_answer(record(&format!("{} 60 A {address}", question.queries[0].name())));
+            Some(answer)
+        })
+    };
+    let (everybody, family, router) = (saying("192.0.2.1"), saying("192.0.2.2"), saying("192.0.2.3"));
+    let home = Home::new();
+    let more = |group: &str| {
+        format!(
+            "[[devices]]\nname = \"Tablet\"\naddresses = [\"127.0.0.7\"]\n\
+             [[groups]]\nname = \"{group}\"\ndevices = [\"tablet\", \"127.0.20.0/24\", \"Old phone\"]\n\
+             upstream.servers = [\"udp://{}\"]\n",
+            family.address
+        )
+    };
+    let upstream = format!(
+        "servers = [\"udp://{}\"]\n[[upstream.routes]]\ndomains = [\"fritz.box\"]\nservers = [\"udp://{}\"]",
+        everybody.address, router.address
+    );
+    let daemon = daemon_with(&home, &upstream, &more("kids"));
+    let (tablet, guest, other) = ([127, 0, 0, 7], [127, 0, 20, 9], [127, 0, 0, 1]);
+    for _ in 0..2 {
+        assert_eq!(address_for(&daemon, other, "www.example"), "192.0.2.1");
+        assert_eq!(address_for(&daemon, tablet, "www.example"), "192.0.2.2");
+        assert_eq!(address_for(&daemon, guest, "www.example"), "192.0.2.2");
+    }
+    assert_eq!((everybody.asked(), family.asked()), (1, 1), "each set's answers are kept for whom they are");
+    assert_eq!(address_for(&daemon, tablet, "nas.fritz.box"), "192.0.2.3", "routes come first");
+    let tablets_cname = Ask { from: tablet.into(), ..Ask::new("printer.home.arpa", RecordType::A) };
+    assert_eq!(tablets_cname.of(daemon.dns).message.metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!(
+        (everybody.asked(), family.asked(), router.asked()),
+        (1, 1, 1),
+        "the house's names stay there"
+    );
+    let told = daemon.run(&["upstreams"]);
+    assert!(told.contains("the group kids"), "{told}");
+    assert!(daemon.get("/health").contains("for the group kids only"));
+    let line =
+        format!("pixelsink_upstream_answers_total{{upstream=\"udp://{}\",group=\"kids\"}} 1", family.address);
+    let metrics = daemon.get("/metrics");
+    assert!(metrics.contains(&line), "{metrics}");
+    let problems = daemon.api("status")["problems"].to_string();
+    assert!(problems.contains("names `Old phone`") && !problems.contains("`tablet`"), "{problems}");
+    let devices = daemon.api("devices");
+    let of =
+        |name: &str| devices.as_array().unwrap().iter().find(|one| one["device"]["name"] == name).cloned();
+    assert_eq!(of("Tablet").unwrap()["group"], "kids", "{devices}");
+    // Nobody steps in when it fails.
+    family.now_says(|_| None);
+    let ask = Ask { from: tablet.into(), ..Ask::new("other.example", RecordType::A) };
+    assert_eq!(ask.of(daemon.dns).message.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(everybody.asked(), 1);
+    eventually("it is told", || {
+        let problems = daemon.api("status")["problems"].to_string();
+        problems.contains("No upstream answers for the group `kids`").then_some(())
+    });
+    // Without its group it is asked for as everybody is, and hears nothing of what the group's upstream said.
+    home.configure_upstream(&upstream, "");
+    daemon.signal("HUP");
+    eventually("it is in no group any more", || {
+        (address_for(&daemon, tablet, "www.example") == "192.0.2.1").then_some(())
+    });
 }
 
 #[test]
@@ -414,6 +493,32 @@ fn upstreams_change_while_it_runs() {
     daemon.signal("HUP");
     eventually("the mistake is told", || daemon.log().contains("is not a way to speak").then_some(()));
     check_resolves(&daemon, "still.example");
+}
+
+#[test]
+fn a_lone_upstream_that_takes_three_seconds_is_waited_for() {
+    // The first packet of each question is answered after three seconds; the others find it busy.
+    let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+    let upstream = Upstream::start(move |question| {
+        if !seen.lock().unwrap().insert(question.metadata.id) {
+            return None;
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        let mut answer = answer_to(question);
+        answer.add_answer(record(&format!("{} 60 A 192.0.2.7", question.queries[0].name())));
+        Some(answer)
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    let mut tries = 0;
+    // A busy machine may need another one.
+    eventually("a slow name resolves", || {
+        tries += 1;
+        let begun = Instant::now();
+        let resolved = rcode(&daemon, &format!("slow{tries}.example")) == ResponseCode::NoError;
+        assert!(!resolved || Duration::from_millis(2_900) <= begun.elapsed(), "it was slow");
+        resolved.then_some(())
+    });
+    assert_eq!(daemon.api("upstreams")[0]["state"], "well", "{}", daemon.log());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What a browser gets, without a browser.
 
+use std::collections::HashSet;
+
 use hickory_proto::rr::RecordType;
 
 use crate::support::client::Ask;
@@ -93,6 +95,38 @@ fn the_api_describes_itself_and_operations_are_there() {
     let (status, body) = daemon.request("GET", "/nothing", &[], "");
     assert_eq!(status, 404);
     assert!(body.contains("</html>"));
+}
+
+#[test]
+fn the_dashboard_asks_for_numbers_that_are_told() {
+    let upstream = Upstream::generous();
+    let daemon = Daemon::start(upstream.address, LIST);
+    Ask::new("pixel.example", RecordType::A).of(daemon.dns);
+    Ask::new("fine.example", RecordType::AAAA).of(daemon.dns);
+    let metrics = daemon.get("/metrics");
+    let told: HashSet<&str> = metrics
+        .lines()
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .filter(|name| *name != "#")
+        .collect();
+    let dashboard = include_str!("../../docs/grafana.json");
+    let rules = include_str!("../../docs/monitoring.md");
+    let asked = dashboard.lines().filter(|line| line.contains(r#""expr":"#));
+    let asked: HashSet<&str> = asked
+        .chain(rules.lines().filter(|line| line.contains("expr:")))
+        .flat_map(|line| line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_'))
+        .filter(|word| word.starts_with("pixelsink_") || word.starts_with("process_"))
+        .collect();
+    assert!(20 < asked.len(), "{asked:?}");
+    let missing: Vec<_> = asked.difference(&told).collect();
+    assert!(missing.is_empty(), "{missing:?} of\n{metrics}");
+    for line in [
+        r#"pixelsink_query_types_total{qtype="AAAA"} 1"#,
+        r#"pixelsink_answers_total{rcode="NOERROR"} 2"#,
+        r#"pixelsink_list_failed{list="trackers"} 0.0"#,
+    ] {
+        assert!(metrics.lines().any(|other| other == line), "{line}\n{metrics}");
+    }
 }
 
 #[test]

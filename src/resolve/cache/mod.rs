@@ -24,6 +24,7 @@ use super::question::{Asked, Question};
 use super::snapshot::Remembered;
 use super::{Unresolved, UnresolvedKind};
 use crate::name::DomainName;
+use crate::wire::Said;
 use counts::Counts;
 use entry::{Answer, Failure};
 
@@ -130,7 +131,11 @@ impl Weighter<Question, Entry> for Size {
     fn weight(&self, question: &Question, entry: &Entry) -> u64 {
         let octets = match entry {
             Entry::Answer(answer) => size_of::<Answer>() + answer.stored.size() - size_of_val(&answer.stored),
-            Entry::Failure(failure) => size_of::<Failure>() + failure.unresolved.why.len(),
+            Entry::Failure(failure) => {
+                let Unresolved { why, said, .. } = &failure.unresolved;
+                let said = said.as_ref().map_or(0, |said| size_of::<Said>() + said.text_len());
+                size_of::<Failure>() + why.len() + said
+            }
         };
         (octets + question.name.as_ref().as_wire().len() + ENTRY_OVERHEAD) as u64
     }
@@ -177,7 +182,9 @@ impl Cache {
                 self.counts.count_stale();
                 Some(Known::Answer(Cached::new(answer, now)))
             }
-            Entry::Failure(failure) if failure.holds(now) => Some(Known::Failure(failure.unresolved.clone())),
+            Entry::Failure(failure) if failure.holds(now) => {
+                Some(Known::Failure(Unresolved { is_kept: true, ..failure.unresolved.clone() }))
+            }
             Entry::Answer(_) | Entry::Failure(_) => None,
         }
     }
@@ -285,6 +292,7 @@ impl Cache {
                 Some(Remembered {
                     dnssec_ok: question.dnssec_ok,
                     checking_disabled: question.checking_disabled,
+                    set: question.set,
                     answer: answer.stored.clone(),
                     upstream: Arc::clone(&answer.upstream),
                     age: answer.age(now),

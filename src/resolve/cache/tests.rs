@@ -22,7 +22,7 @@ fn answered(stored: crate::wire::Stored) -> Result<Answered, Unresolved> {
 }
 
 fn failed() -> Result<Answered, Unresolved> {
-    Err(Unresolved { why: "no answer in time".into(), kind: UnresolvedKind::Unreachable })
+    Err(Unresolved::new("no answer in time".into(), UnresolvedKind::Unreachable))
 }
 
 fn cached(known: Option<Known>) -> Cached {
@@ -69,7 +69,7 @@ fn failures_are_kept_for_longer_and_longer_until_one_answer_comes() {
 #[test]
 fn that_we_had_too_much_to_do_is_not_kept() {
     let (cache, asked, now) = (Cache::new(OPTIONS), question("a.example"), Instant::now());
-    let why = Unresolved { why: "too many".into(), kind: UnresolvedKind::Overload };
+    let why = Unresolved::new("too many".into(), UnresolvedKind::Overload);
     assert!(matches!(cache.learn(asked.clone(), Err(why), now), Entry::Failure(_)));
     assert!(cache.known(&asked.as_asked(), now).is_none());
 }

@@ -11,9 +11,11 @@ use super::history::Asked;
 use super::{Answer, DeviceCount, Done, Error, Granted, granted};
 use crate::command::Command;
 use crate::device::{DeviceKey, DeviceKind};
+use crate::history;
 use crate::web::Web;
 use crate::web::actions::{RULE_PATIENCE, grant};
 use crate::web::errors::Failure;
+use crate::web::silence;
 
 /// A name for a device.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
@@ -62,7 +64,12 @@ pub(super) async fn devices(
     let wanted = asked.device()?.map(|key| table.same(key));
     let mut counts = web.parts.history.devices(asked.span(&web)?).await?;
     counts.retain(|count| wanted.is_none_or(|key| table.same(count.device.key) == key));
-    Ok(Json(counts.iter().map(|count| DeviceCount::new(count, table.find_key(count.device.key))).collect()))
+    let silent = silence::silent(&web, &counts).await?;
+    let told = |count: &history::DeviceCount| DeviceCount {
+        silent_secs: silent.get(&count.device.key).map(std::time::Duration::as_secs),
+        ..DeviceCount::new(count, table.find_key(count.device.key))
+    };
+    Ok(Json(counts.iter().map(told).collect()))
 }
 
 /// Calls a device by a name.

@@ -79,6 +79,8 @@ pub struct UpstreamHealth {
     pub transport: String,
     /// The names that it is asked for; null where it is asked for all that have no route.
     pub route: Option<String>,
+    /// The group whose devices it is asked for; null where it is asked for all that are in none.
+    pub group: Option<String>,
     /// How it is: `well`, `failing`, or `unasked` when nothing is known yet.
     pub state: String,
     /// How many questions it answered.
@@ -101,6 +103,7 @@ impl From<&crate::web::Upstream> for UpstreamHealth {
             address,
             transport,
             route,
+            group,
             answered,
             failed,
             latency_us,
@@ -114,7 +117,19 @@ impl From<&crate::web::Upstream> for UpstreamHealth {
             (None, None) => "unasked",
         };
         let (transport, state) = (transport.to_owned(), state.to_owned());
-        Self { address, transport, route, state, answered, failed, latency_us, connections, resumed, problem }
+        Self {
+            address,
+            transport,
+            route,
+            group,
+            state,
+            answered,
+            failed,
+            latency_us,
+            connections,
+            resumed,
+            problem,
+        }
     }
 }
 
@@ -327,6 +342,8 @@ pub struct DeviceCount {
     pub keys: Vec<String>,
     /// Its addresses on the network now.
     pub addresses: Vec<String>,
+    /// The group that it is in; null where it is in none.
+    pub group: Option<String>,
     /// All its questions within the span.
     pub queries: u64,
     /// Those that were blocked.
@@ -337,6 +354,9 @@ pub struct DeviceCount {
     pub first_seen: String,
     /// When it asked last.
     pub last_seen: String,
+    /// For how many seconds it has asked nothing though it is on the network and is not wont to be silent; null where nothing is strange.
+    #[serde(default)]
+    pub silent_secs: Option<u64>,
 }
 
 impl DeviceCount {
@@ -356,11 +376,13 @@ impl DeviceCount {
                 keys.iter().map(ToString::to_string).collect()
             },
             addresses: known.iter().flat_map(|known| &known.addresses).map(ToString::to_string).collect(),
+            group: known.and_then(|known| Some(known.group.as_ref()?.name.to_string())),
             queries: count.totals.queries,
             hits: count.totals.hits,
             trackers: count.trackers,
             first_seen: timestamp(count.first_seen),
             last_seen: timestamp(count.last_seen),
+            silent_secs: None,
         }
     }
 }

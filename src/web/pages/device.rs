@@ -21,6 +21,7 @@ use crate::web::errors::Failure;
 use crate::web::format;
 use crate::web::heat::{Heat, Rhythm};
 use crate::web::period::{Period, PeriodLink};
+use crate::web::silence;
 use crate::web::view::{EventRow, Frame, Moment, NameLink, RuleButton, Tab, Times, Who};
 
 /// How many companies are shown.
@@ -48,6 +49,8 @@ pub(super) struct DevicePage {
     pub(super) name: String,
     pub(super) key: String,
     pub(super) addresses: String,
+    /// The group that it is in.
+    pub(super) group: Option<String>,
     pub(super) first_seen: Option<Moment>,
     pub(super) last_seen: Option<Moment>,
     /// Its last seven days in a sentence.
@@ -56,6 +59,8 @@ pub(super) struct DevicePage {
     pub(super) resolvers: Vec<NameLink>,
     /// Whether these names are blocked for all.
     pub(super) resolvers_blocked: bool,
+    /// For how long it has asked nothing though it is there, where that is strange.
+    pub(super) silence: Option<String>,
     pub(super) hits_today: String,
     pub(super) queries_today: String,
     pub(super) share_today: String,
@@ -117,6 +122,9 @@ pub(super) async fn show(
         (None, Some(on_network)) => on_network,
         (None, None) => return Err(unknown()),
     };
+    let silent = silence::silent(&web, count.as_slice()).await?;
+    let silence = silent.into_values().next().map(silence::words);
+    let group = web.parts.devices.current().find_key(key).and_then(|known| known.group.clone());
     let frame = Frame::new(&web, &uri, Tab::Devices);
     let policy = web.parts.policy.current();
     let is_blocked =
@@ -152,11 +160,13 @@ pub(super) async fn show(
             .unwrap_or_else(|| Arc::clone(&device.name))
             .to_string(),
         addresses: addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        group: group.map(|group| group.name.to_string()),
         first_seen: count.as_ref().map(|count| times.ago(count.first_seen)),
         last_seen: count.as_ref().map(|count| times.ago(count.last_seen)),
         headline,
         resolvers,
         resolvers_blocked,
+        silence,
         hits_today: format::count(today.hits),
         queries_today: format::counted(today.queries, "question", "questions"),
         share_today: format::share(today.hits, today.queries),

@@ -16,6 +16,7 @@ use crate::history::{DeviceCount, Totals};
 use crate::web::Web;
 use crate::web::format;
 use crate::web::problems::one_for_all;
+use crate::web::silence;
 use crate::web::view::{DeviceLink, Frame, KindIcon, Moment, Tab, Times};
 
 #[derive(Template)]
@@ -73,6 +74,8 @@ pub(super) struct DeviceRow {
     pub(super) about: String,
     /// Whether it is the router of this network.
     pub(super) is_gateway: bool,
+    /// For how long it has asked nothing though it is there, where that is strange.
+    pub(super) silence: Option<String>,
     /// Hits of the last 7 days.
     pub(super) week_hits: String,
 }
@@ -89,6 +92,7 @@ impl DeviceRow {
             last_seen: times.ago(count.last_seen),
             about: known.map(about).unwrap_or_default(),
             is_gateway: false,
+            silence: None,
             week_hits: String::new(),
         }
     }
@@ -116,7 +120,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         tokio::try_join!(history.devices(times.last_hours(24)), history.devices(times.last_hours(7 * 24)))?;
     let week: HashMap<_, Totals> = week.into_iter().map(|count| (count.device.key, count.totals)).collect();
     let week_hits = |count: &DeviceCount| week.get(&count.device.key).map_or(0, |totals| totals.hits);
-    let table = web.parts.devices.current();
+    let table = Arc::clone(&web.parts.devices.current());
     let name = |count: &DeviceCount| {
         table.name_of(count.device.key).unwrap_or_else(|| Arc::clone(&count.device.name)).to_lowercase()
     };
@@ -135,8 +139,10 @@ pub(super) async fn show(State(web): State<Arc<Web>>, uri: Uri, Query(asked): Qu
         _ => {}
     }
     let gateways = (web.parts.about)().gateways;
+    let fell_silent = silence::silent(&web, &counts).await?;
     let row = |count: &DeviceCount| DeviceRow {
         is_gateway: is_gateway(&table, count.device.key, &gateways),
+        silence: fell_silent.get(&count.device.key).copied().map(silence::words),
         week_hits: format::count(week_hits(count)),
         ..DeviceRow::new(count, table.find_key(count.device.key), &times)
     };

@@ -41,6 +41,8 @@ pub(super) struct UpstreamRow {
     pub(super) address: String,
     /// The names that it is asked for, where it is not asked for all.
     pub(super) route: Option<String>,
+    /// The group whose devices it is asked for.
+    pub(super) group: Option<String>,
     pub(super) latency: String,
     pub(super) answered: String,
     pub(super) failed: String,
@@ -54,6 +56,7 @@ impl From<&Upstream> for UpstreamRow {
         Self {
             address: upstream.address.clone(),
             route: upstream.route.clone(),
+            group: upstream.group.clone(),
             latency: upstream.latency_us.map_or_else(|| "not asked yet".to_owned(), latency),
             answered: format::count(upstream.answered),
             failed: format::count(upstream.failed),

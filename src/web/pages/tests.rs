@@ -188,6 +188,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         device: device(),
         name_from: NameSource::Mdns,
         tags: [].into(),
+        group: None,
         kind: Some(DeviceKind::Camera),
         kind_is_guess: true,
         vendor: Some(HOSTILE.into()),
@@ -200,7 +201,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
     check(&devices::Devices {
         frame: frame(),
         columns: Vec::new(),
-        devices: vec![count(None), count(Some(&known))],
+        devices: vec![count(None), devices::DeviceRow { silence: Some(text()), ..count(Some(&known)) }],
         silent: vec![devices::SilentDevice {
             device: (&device()).into(),
             icon: KindIcon { kind: None },
@@ -247,6 +248,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         name: text(),
         key: text(),
         addresses: text(),
+        group: Some(text()),
         first_seen: Some(times().ago(Timestamp::UNIX_EPOCH)),
         last_seen: None,
         hits_today: "1".into(),
@@ -255,6 +257,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_devices() {
         headline: text(),
         resolvers: vec![(&hostile_name()).into()],
         resolvers_blocked: false,
+        silence: Some(text()),
         periods: Period::Day.links(HOSTILE),
         period: Period::Day,
         chart: chart(),
@@ -510,6 +513,7 @@ fn hostile_texts_stay_texts_on_the_pages_of_health_and_help() {
         upstreams: vec![health::UpstreamRow {
             address: text(),
             route: Some(text()),
+            group: Some(text()),
             latency: text(),
             answered: text(),
             failed: text(),

@@ -5,8 +5,11 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, Query};
-use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RData, RecordType};
+
+/// What stands behind the reason of a blocked answer where there is room.
+const MORE: &str = " (more: pixelsink explain NAME)";
 
 /// A question and how it is put.
 #[derive(Clone, Debug)]
@@ -128,23 +131,32 @@ impl Answer {
         words.extend(message.answers.iter().map(record));
         let soa = message.authorities.iter().filter(|record| matches!(record.data, RData::SOA(_)));
         words.extend(soa.map(|soa| format!("SOA {}", soa.ttl)));
-        words.extend(self.ede().map(|(code, text)| format!("EDE {code} {text}").trim_end().to_owned()));
+        let ede = |(code, text): (u16, String)| {
+            format!("EDE {code} {}", text.trim_end_matches(MORE)).trim_end().to_owned()
+        };
+        words.extend(self.ede().map(ede));
         if message.edns.is_none() {
             words.push("no EDNS".to_owned());
         }
         words
     }
 
-    /// The Extended DNS Error, if there is one.
+    /// The first Extended DNS Error, if there is one.
     pub(crate) fn ede(&self) -> Option<(u16, String)> {
-        let options = &self.message.edns.as_ref()?.options().options;
-        options.iter().find_map(|(code, option)| match option {
+        self.edes().into_iter().next()
+    }
+
+    /// All Extended DNS Errors.
+    pub(crate) fn edes(&self) -> Vec<(u16, String)> {
+        let Some(edns) = &self.message.edns else { return Vec::new() };
+        let ede = |(code, option): &(EdnsCode, EdnsOption)| match option {
             EdnsOption::Unknown(_, data) if u16::from(*code) == 15 => {
                 let code = u16::from_be_bytes([*data.first()?, *data.get(1)?]);
                 Some((code, String::from_utf8_lossy(&data[2..]).into_owned()))
             }
             _ => None,
-        })
+        };
+        edns.options().options.iter().filter_map(ede).collect()
     }
 
     /// The addresses of the answer section.
