@@ -98,6 +98,9 @@ pub struct WebOptions {
     pub monitoring_from: Vec<IpNet>,
 }
 
+/// Tells when the kernel was sure that a device with these keys is there.
+pub type PresenceOf = dyn Fn(&[DeviceKey]) -> Option<Presence> + Send + Sync;
+
 /// What the page needs of the running daemon.
 pub struct Parts {
     /// What happened.
@@ -133,7 +136,7 @@ pub struct Parts {
     /// [`WebOptions::monitoring_from`]; replaced at a reload.
     pub monitoring_from: Arc<ArcSwap<Vec<IpNet>>>,
     /// When the kernel was sure that a device with these keys is there; asked anew each time.
-    pub presence: Arc<dyn Fn(&[DeviceKey]) -> Option<Presence> + Send + Sync>,
+    pub presence: Arc<PresenceOf>,
     /// How the cache is; asked anew each time.
     pub cache: Arc<dyn Fn() -> api::CacheStatus + Send + Sync>,
 }

@@ -124,7 +124,7 @@ fn what_an_upstream_says_of_its_answer_is_passed_on_and_says_who_said_it() {
     let edes = |name: &str| Ask::new(name, RecordType::A).of(daemon.dns).edes();
     let who = format!("udp://{}", upstream.address);
     let bogus = (6, format!("{who}: no  signature"));
-    assert_eq!(edes("bogus.example"), [bogus.clone()]);
+    assert_eq!(edes("bogus.example"), std::slice::from_ref(&bogus));
     eventually("the failure is told from memory", || {
         let told = edes("bogus.example");
         assert_eq!(told[0], bogus);
