@@ -1,9 +1,7 @@
 //! The machine's own network, changing while the daemon runs: addresses come and go, links go down.
 
-use std::process::Child;
-
 use crate::devices::{House, ip};
-use crate::support::daemon::{Daemon, Home};
+use crate::support::daemon::{Daemon, Ended, Home};
 use crate::support::eventually;
 use crate::support::upstream::Upstream;
 
@@ -23,17 +21,12 @@ fn problems(home: &Home) -> String {
     String::from_utf8(home.run(&["status", "--output", "json"]).stdout).unwrap()
 }
 
-fn end(mut daemon: Child) {
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
-}
-
 #[test]
 fn addresses_and_links_that_go_and_come_back_are_answered_again() {
     let Some(house) = House::build_or_tell("e") else { return };
     for listen in ["\"0.0.0.0:53\", \"[::]:53\"", "\"10.77.0.1:53\", \"127.0.0.1:53\""] {
         let home = Home::new();
-        let daemon = house.start_listening(&home, listen);
+        let daemon = Ended(house.start_listening(&home, listen));
         eventually("it answers", || blocks(&house, "10.77.0.1").then_some(()));
         // The lease ends and comes back.
         set(&house, "addr del 10.77.0.1/24 dev eth0");
@@ -52,7 +45,7 @@ fn addresses_and_links_that_go_and_come_back_are_answered_again() {
         }
         set(&house, "addr del 10.77.0.2/24 dev eth0");
         set(&house, "route replace default via 10.77.0.9");
-        end(daemon);
+        drop(daemon);
     }
 }
 
@@ -60,7 +53,7 @@ fn addresses_and_links_that_go_and_come_back_are_answered_again() {
 fn an_address_that_comes_after_the_start_is_served_when_it_is_there() {
     let Some(house) = House::build_or_tell("f") else { return };
     let home = Home::new();
-    let daemon = house.start_listening(&home, "\"10.77.0.1:53\", \"10.77.0.7:53\"");
+    let daemon = Ended(house.start_listening(&home, "\"10.77.0.1:53\", \"10.77.0.7:53\""));
     eventually("it answers where it can", || blocks(&house, "10.77.0.1").then_some(()));
     let told = problems(&home);
     assert!(told.contains("10.77.0.7:53") && told.contains("this machine has no such address"), "{told}");
@@ -68,7 +61,7 @@ fn an_address_that_comes_after_the_start_is_served_when_it_is_there() {
     set(&house, "addr add 10.77.0.7/24 dev eth0");
     eventually("it answers at the address that came", || blocks(&house, "10.77.0.7").then_some(()));
     eventually("nothing is wrong any more", || (!problems(&home).contains("10.77.0.7:53 (")).then_some(()));
-    end(daemon);
+    drop(daemon);
 }
 
 #[test]

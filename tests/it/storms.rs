@@ -190,7 +190,7 @@ fn ten_thousand_clients_are_answered_within_bounded_memory() {
         assert!(ip(&arguments).unwrap().status.success(), "{arguments}");
     }
     let home = Home::new();
-    let mut daemon = house.start_listening(&home, "\"10.77.0.1:53\"");
+    let daemon = Ended(house.start_listening(&home, "\"10.77.0.1:53\""));
     let ask_all = || {
         let asking = house.device_does(|| {
             let server = SocketAddr::from(([10, 77, 0, 1], 53));
@@ -215,16 +215,14 @@ fn ten_thousand_clients_are_answered_within_bounded_memory() {
         })
     };
     let devices = all_counted(u64::from(CLIENTS));
-    let first = resident(&daemon);
+    let first = resident(&daemon.0);
     // Clients that were there before cost nothing more.
     ask_all();
     all_counted(2 * u64::from(CLIENTS));
-    let second = resident(&daemon);
+    let second = resident(&daemon.0);
     eprintln!("{CLIENTS} clients are {devices} devices; {} MiB, then {} MiB", first >> 20, second >> 20);
     assert!(second < 128 << 20, "{second}");
     assert!(second < first + (16 << 20), "{first} {second}");
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
 }
 
 /// Names that nobody asked for before, each once, below one domain (a "water torture" of its servers).
