@@ -199,6 +199,19 @@ impl Config {
         Self::parse(&text, file)
     }
 
+    /// Reads a file again that is in force. One with nothing in it is refused: so many an editor leaves it while it saves, and the
+    /// defaults would take the place of all that was said.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn reload(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+        if text.trim().is_empty() {
+            return Err(ConfigError::emptied(file));
+        }
+        Self::parse(&text, file)
+    }
+
     /// Reads a file for what can be read of it: enough to find a daemon that runs with an earlier state of the file.
     pub fn load_leniently(file: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(file).ok()?;

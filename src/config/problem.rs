@@ -30,7 +30,16 @@ pub struct ConfigError {
 impl ConfigError {
     /// A file that can't be read at all.
     pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
-        let message = format!("can't be read: {error}; check the path and its permissions");
+        Self::of_the_whole(file, format!("can't be read: {error}; check the path and its permissions"))
+    }
+
+    pub(super) fn emptied(file: &Path) -> Self {
+        let message =
+            "there is nothing in it, as while it is being saved; to have all defaults, leave a comment in it";
+        Self::of_the_whole(file, message.to_owned())
+    }
+
+    fn of_the_whole(file: &Path, message: String) -> Self {
         let problem = Problem { key: String::new(), message, span: 0..0 };
         Self { file: file.to_owned(), text: String::new(), problems: vec![problem] }
     }

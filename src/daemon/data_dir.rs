@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use tracing::warn;
 
 use crate::config::{Config, user_data_dir};
+use crate::feed;
 
 /// Where data is kept, or nowhere; and what to tell about that.
 pub(super) struct DataDir {
@@ -49,9 +49,28 @@ pub(super) fn prepare(config: &Config) -> anyhow::Result<DataDir> {
     Ok(DataDir { path: None, problem: Some(problem), lock: None })
 }
 
+/// The files that a person may edit. Nothing but a copy brings them back.
+const OF_A_PERSON: [&str; 5] = ["rules.toml", "lists.toml", "devices.toml", "accepted.toml", "trackers.toml"];
+
+/// Brings back those of a person's files that a power cut left empty or cut short; what was done.
+pub(super) fn restore_cut(directory: &Path) -> Vec<String> {
+    OF_A_PERSON.iter().filter_map(|name| feed::restore_cut(&directory.join(name))).collect()
+}
+
 fn locked(path: PathBuf) -> anyhow::Result<DataDir> {
     let file = path.join("lock");
-    let lock = File::create(&file).with_context(|| format!("opening {}", file.display()))?;
+    // One that another user left can't be written, and need not be.
+    let lock = match File::create(&file).or_else(|_| File::open(&file)) {
+        Ok(lock) => lock,
+        Err(error) => {
+            let problem = format!(
+                "{} can't be opened ({error}), so that nobody would notice another pixelsink that uses this directory. Give all \
+                 that is in it to the user that runs pixelsink, and restart.",
+                file.display()
+            );
+            return Ok(DataDir { path: Some(path), problem: Some(problem), lock: None });
+        }
+    };
     match lock.try_lock() {
         Ok(()) => Ok(DataDir { path: Some(path), problem: None, lock: Some(lock) }),
         Err(TryLockError::WouldBlock) => anyhow::bail!(

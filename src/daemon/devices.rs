@@ -107,7 +107,7 @@ impl Devices {
         state.take_config(config);
         state.look();
         if let (Some(path), Some(_)) = (&state.book_path, &state.book_problem) {
-            let last = std::fs::read_to_string(last_good(path)).ok();
+            let last = std::fs::read_to_string(feed::last_good(path)).ok();
             if let Some(last) = last.and_then(|text| BookFile::parse(&text, path).ok()) {
                 state.book = last;
             }
@@ -583,15 +583,11 @@ impl State {
                 ))
             })?;
             // For a restart after the file was broken; without it the file itself still serves.
-            let _ = feed::replace_file(&last_good(path), next.text().as_bytes());
+            let _ = feed::replace_file(&feed::last_good(path), next.text().as_bytes());
         }
         self.book = next;
         Ok(())
     }
-}
-
-fn last_good(path: &Path) -> PathBuf {
-    path.with_extension("toml.last-good")
 }
 
 impl LeaseFiles {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -61,6 +62,17 @@ impl Served {
 pub(super) struct Bound {
     dns: Vec<(SocketAddr, Listener)>,
     web: Vec<(SocketAddr, TcpListener)>,
+    /// What is said of those that the file names and that can't be had.
+    missing: Vec<String>,
+}
+
+/// What becomes of an address that the file names and that can't be had.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Unavailable {
+    /// Nothing is bound: what was served before goes on.
+    Refused,
+    /// The others are served: at a start there is nothing else that could go on.
+    Missing,
 }
 
 /// Binds again and again until what gave way is closed, for two seconds at most.
@@ -97,6 +109,8 @@ pub(super) struct Listeners {
     tls: Arc<web::Tls>,
     dns: Mutex<Served>,
     web: Mutex<Served>,
+    /// See [`Bound::missing`].
+    missing: ArcSwap<Vec<String>>,
     tasks: Mutex<JoinSet<()>>,
     cancel: CancellationToken,
 }
@@ -109,6 +123,7 @@ impl Listeners {
             tls,
             dns: Mutex::default(),
             web: Mutex::default(),
+            missing: ArcSwap::default(),
             tasks: Mutex::default(),
             cancel: CancellationToken::new(),
         }
@@ -118,10 +133,10 @@ impl Listeners {
     /// closed but what stands in the way; [`Self::restore`] takes that back.
     ///
     /// # Errors
-    /// When an address that the file names can't be had, or when there would be none for queries at all.
-    pub(super) async fn bind(&self, config: &Config) -> anyhow::Result<Bound> {
-        let mut bound = Bound { dns: Vec::new(), web: Vec::new() };
-        let mut refused = Vec::new();
+    /// When an address that the file names can't be had and that is refused, or when there would be none for queries at all.
+    pub(super) async fn bind(&self, config: &Config, unavailable: Unavailable) -> anyhow::Result<Bound> {
+        let mut bound = Bound { dns: Vec::new(), web: Vec::new(), missing: Vec::new() };
+        let mut last = None;
         for address in dns_wanted(config) {
             if lock(&self.dns).0.contains_key(&address) {
                 continue;
@@ -139,17 +154,21 @@ impl Listeners {
             match listener {
                 Ok(listener) => bound.dns.push((address, listener)),
                 Err(error) if config.listen_is_named && !lacks_ipv6(&error.source) => {
-                    return Err(error.into());
+                    if unavailable == Unavailable::Refused {
+                        return Err(error.into());
+                    }
+                    bound.missing.push(error.to_string());
+                    last = Some(error);
                 }
-                Err(error) => refused.push(error),
+                Err(error) => {
+                    warn!("{error}");
+                    last = Some(error);
+                }
             }
-        }
-        for error in &refused {
-            warn!("{error}");
         }
         if bound.dns.is_empty()
             && lock(&self.dns).0.is_empty()
-            && let Some(error) = refused.pop()
+            && let Some(error) = last
         {
             return Err(error.into());
         }
@@ -172,8 +191,9 @@ impl Listeners {
             });
             match listener {
                 Ok(listener) => bound.web.push((address, listener)),
-                Err(error) if !is_optional => return Err(error),
-                Err(error) => warn!("{error:#}"),
+                Err(error) if is_optional => warn!("{error:#}"),
+                Err(error) if unavailable == Unavailable::Refused => return Err(error),
+                Err(error) => bound.missing.push(format!("{error:#}")),
             }
         }
         Ok(bound)
@@ -181,14 +201,39 @@ impl Listeners {
 
     /// Serves again what gave way to a configuration that could not be put in force.
     pub(super) async fn restore(&self, config: &Config) {
-        match patiently(|| self.bind(config)).await {
+        let bound = match patiently(|| self.bind(config, Unavailable::Refused)).await {
+            Err(_) => self.bind(config, Unavailable::Missing).await,
+            bound => bound,
+        };
+        match bound {
             Ok(bound) => self.commit(bound, config),
-            Err(error) => error!("an address could not be had again: {error:#}"),
+            Err(error) => error!("no address could be had again: {error:#}"),
         }
+    }
+
+    /// Tries again to have what is missing; what can be had is served from then on.
+    pub(super) async fn seek_missing(&self, config: &Config) {
+        if !self.missing.load().is_empty()
+            && let Ok(bound) = self.bind(config, Unavailable::Missing).await
+        {
+            self.commit(bound, config);
+        }
+    }
+
+    /// The addresses that can't be had, each with the reason.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let told = |missing: &String| {
+            format!("{missing}. It is tried again every few seconds, and all else goes on.")
+        };
+        self.missing.load().iter().map(told).collect()
     }
 
     /// Serves what was bound and closes what the configuration no longer wants.
     pub(super) fn commit(&self, bound: Bound, config: &Config) {
+        let known = self.missing.swap(Arc::new(bound.missing));
+        for missing in self.missing.load().iter().filter(|missing| !known.contains(missing)) {
+            error!("{missing}; it is tried again every few seconds");
+        }
         for (address, listener) in bound.dns {
             let (at, cancel) = (listener.address(), self.cancel.child_token());
             info!(address = %at, "answering DNS over UDP and TCP");

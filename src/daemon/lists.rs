@@ -27,7 +27,7 @@ impl Added {
         let mut added = Self { path, ..Self::default() };
         added.look();
         if let (Some(path), Some(_)) = (&added.path, &added.problem) {
-            let last = std::fs::read_to_string(last_good(path)).ok();
+            let last = std::fs::read_to_string(feed::last_good(path)).ok();
             if let Some(last) = last.and_then(|text| AddedLists::parse(&text, path).ok()) {
                 added.lists = last;
             }
@@ -87,15 +87,11 @@ impl Added {
                 ))
             })?;
             // For a restart after the file was broken; without it the file itself still serves.
-            let _ = feed::replace_file(&last_good(path), lists.text().as_bytes());
+            let _ = feed::replace_file(&feed::last_good(path), lists.text().as_bytes());
         }
         self.lists = lists;
         Ok(())
     }
-}
-
-fn last_good(path: &Path) -> PathBuf {
-    path.with_extension("toml.last-good")
 }
 
 impl Running {

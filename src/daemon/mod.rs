@@ -82,7 +82,7 @@ fn fail(words: &str) -> ExitCode {
 
 /// Runs the daemon until it is told to stop.
 async fn run(options: &Options) -> Result<ExitCode, Failure> {
-    logging::start();
+    let _log = logging::start();
     let signals = running::Signals::take().map_err(Failure::Other)?;
     let config = cli::load_config(options).map_err(Failure::Config)?;
     let running = running::Running::start(options.clone(), config).await.map_err(Failure::Other)?;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::cache::{self, KeptAnswers};
 use super::devices::Devices;
 use super::events::Events;
 use super::hosts::Hosts;
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Unavailable};
 use super::lists::Added;
 use super::local::LocalNames;
 use super::{access, counters, data_dir, erase, presence, socket, trackers, watchdog};
@@ -46,6 +46,8 @@ use crate::web;
 
 /// Live views that lag further behind than this many events are told that they missed some.
 const LIVE_EVENTS_MAX: usize = 1024;
+/// How often an address that could not be had is tried again.
+const SEEK_PAUSE: Duration = Duration::from_secs(5);
 /// How long queries in flight may take when the daemon stops.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// How long `/metrics` waits for the history.
@@ -115,7 +117,9 @@ impl Running {
     pub(super) async fn start(options: Options, config: Config) -> anyhow::Result<Arc<Self>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data = data_dir::prepare(&config)?;
-        if let Some(problem) = &data.problem {
+        let mut start_problems: Vec<String> = data.problem.into_iter().collect();
+        start_problems.extend(data.path.as_deref().map(data_dir::restore_cut).unwrap_or_default());
+        for problem in &start_problems {
             error!("{problem}");
         }
         let (built_in, mistakes) = Part::parse(tracker::BUILT_IN);
@@ -179,7 +183,7 @@ impl Running {
         let access = Access::open(data.path.as_deref(), Arc::clone(&clock));
         let monitoring_from = Arc::new(ArcSwap::from_pointee(config.web.monitoring_from.clone()));
         let tls = Arc::<web::Tls>::default();
-        tls.put_in_force(web::Tls::load(config.web.tls.as_ref())?);
+        tls.begin(config.web.tls.as_ref());
         tokio::spawn(Arc::clone(&tls).watch());
         let mut api = axum::Router::new();
         let running = Arc::new_cyclic(|running: &Weak<Self>| {
@@ -228,7 +232,7 @@ impl Running {
                 tls,
                 monitoring_from,
                 socket: ArcSwap::default(),
-                start_problems: data.problem.into_iter().collect(),
+                start_problems,
                 reload_problem: ArcSwap::default(),
                 config: tokio::sync::Mutex::new(config),
                 added_problem: ArcSwap::from_pointee(added.problem()),
@@ -253,8 +257,9 @@ impl Running {
         self.watch_devices();
         self.keep_answers();
         let config = self.config.lock().await;
-        let bound = self.listeners.bind(&config).await?;
+        let bound = self.listeners.bind(&config, Unavailable::Missing).await?;
         self.listeners.commit(bound, &config);
+        self.seek_missing_addresses();
         access::tell_code(&self.access, &config);
         Ok(())
     }
@@ -275,6 +280,20 @@ impl Running {
             self.history.clone(),
             Arc::new(SystemClock),
         ));
+    }
+
+    /// Looks now and then whether an address that was missing at the start is there: a network that comes up after us, a port
+    /// that was taken.
+    fn seek_missing_addresses(self: &Arc<Self>) {
+        let running = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                sleep(SEEK_PAUSE).await;
+                let Some(running) = running.upgrade() else { return };
+                let config = running.config.lock().await;
+                running.listeners.seek_missing(&config).await;
+            }
+        });
     }
 
     /// Writes the answers that are kept down now and then, where they are to last.
@@ -393,7 +412,10 @@ impl Running {
         let mut current = self.config.lock().await;
         // A file that was there and is gone for a moment is not a wish for the defaults.
         let loaded = match &current.file {
-            Some(file) => Config::load(file),
+            Some(file) => {
+                settled(file).await;
+                Config::reload(file)
+            }
             None => load_config(&self.options),
         };
         let reloaded = match loaded {
@@ -427,7 +449,7 @@ impl Running {
     async fn put_in_force(&self, config: Config) -> anyhow::Result<Config> {
         // First what can fail; until everything is bound nothing has changed.
         let certificate = web::Tls::load(config.web.tls.as_ref())?;
-        let bound = self.listeners.bind(&config).await?;
+        let bound = self.listeners.bind(&config, Unavailable::Refused).await?;
         self.monitoring_from.store(Arc::new(config.web.monitoring_from.clone()));
         self.tls.put_in_force(certificate);
         self.listeners.commit(bound, &config);
@@ -469,6 +491,7 @@ impl Running {
     fn about(&self) -> web::About {
         let upstreams = self.resolver.upstreams();
         let mut problems = self.start_problems.clone();
+        problems.extend(self.listeners.problems());
         problems.extend(self.feed.own_problem());
         problems.extend(self.feed.accepted_problem());
         problems.extend(self.feed.unkept_problem());
@@ -578,7 +601,6 @@ impl Running {
         }
     }
 
-    /// Has the history forget, and the cache what it knows of the name.
     /// Forgets a device: first what happened to it, while the book still says which others it is; then what was said of it.
     async fn forget_device(&self, device: DeviceKey) -> Result<Done, Refused> {
         let device = self.devices.may_forget(device)?;
@@ -587,6 +609,7 @@ impl Running {
         Ok(Done(format!("{forgotten} {erased}")))
     }
 
+    /// Has the history forget, and the cache what it knows of the name.
     async fn erase(&self, wish: Erasure) -> Result<Done, Refused> {
         let what = erase::told(&wish, &self.devices.live().current());
         let Erasure { device, name, from, until } = wish;
@@ -620,6 +643,20 @@ impl Running {
         Ok(Done(format!(
             "{answers}{about} {forgotten} forgotten. Devices may keep theirs until their time is over."
         )))
+    }
+}
+
+/// Waits for whoever is saving a file: one that was written a moment ago may be there in part.
+async fn settled(file: &Path) {
+    const SETTLED: Duration = Duration::from_millis(100);
+    const LOOKS: u32 = 20;
+    for _ in 0..LOOKS {
+        let modified = std::fs::metadata(file).and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        if age.is_none_or(|age| SETTLED <= age) {
+            return;
+        }
+        sleep(SETTLED / 2).await;
     }
 }
 
@@ -737,7 +774,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 fn default_file() -> Option<String> {
-    let file = std::path::Path::new(crate::config::DEFAULT_FILE);
+    let file = Path::new(crate::config::DEFAULT_FILE);
     file.exists().then(|| file.display().to_string())
 }
 
@@ -747,7 +784,7 @@ fn needs_restart(before: &Config, after: &Config) -> bool {
     history != after.history || before.data_dir != after.data_dir
 }
 
-fn history_options(config: &Config, data_dir: Option<&std::path::Path>) -> HistoryOptions {
+fn history_options(config: &Config, data_dir: Option<&Path>) -> HistoryOptions {
     let history = config.history;
     HistoryOptions {
         file: data_dir.map(|directory| directory.join(HISTORY_FILE)),

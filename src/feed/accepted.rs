@@ -31,10 +31,16 @@ pub(super) struct AcceptedFile {
 }
 
 impl AcceptedFile {
+    /// Reads the file; where it is broken, the copy of what it last said.
     pub(super) fn open(data_dir: Option<&Path>) -> Self {
         let path = data_dir.map(|data_dir| data_dir.join("accepted.toml"));
         let mut file = Self { path, text: NEW.to_owned(), lists: BTreeMap::new(), mark: None, problem: None };
         file.look();
+        if let (Some(path), Some(_)) = (&file.path, &file.problem) {
+            let last = disk::read_bounded(&disk::last_good(path), SIZE_MAX).ok();
+            let last = last.and_then(|content| parse(&String::from_utf8(content).ok()?).ok());
+            file.lists = last.unwrap_or_default();
+        }
         file
     }
 
@@ -117,6 +123,8 @@ impl AcceptedFile {
                 }
             }
             self.mark = Mark::of(path).ok();
+            // For a restart after the file was broken; without it the file itself still serves.
+            let _ = disk::replace(&disk::last_good(path), text.as_bytes());
         }
         (self.text, self.lists) = (text, lists);
         Ok(())

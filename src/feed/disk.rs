@@ -39,6 +39,36 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<Replaced> {
     })
 }
 
+/// Where a copy of a file is kept that a person may edit, as it was when it could last be read.
+pub(super) fn last_good(path: &Path) -> PathBuf {
+    beside(path, ".last-good")
+}
+
+/// Brings a file back from its [copy](last_good) when only its beginning is there, or nothing at all, as a power cut leaves a file
+/// on some file systems. What was done, in whole sentences; `None`: there was nothing to do.
+pub(super) fn restore_cut(path: &Path) -> Option<String> {
+    const SIZE_MAX: u64 = 4 * 1024 * 1024;
+    let copy = last_good(path);
+    let (there, whole) = (read_bounded(path, SIZE_MAX).ok()?, read_bounded(&copy, SIZE_MAX).ok()?);
+    // Who takes lines away leaves whole ones.
+    if there.len() == whole.len() || !whole.starts_with(&there) || there.ends_with(b"\n") {
+        return None;
+    }
+    // A full disk has room for another name.
+    let restored = replace(path, &whole).map(drop).or_else(|_| fs::rename(&copy, path));
+    let (path, copy) = (path.display(), copy.display());
+    Some(match restored {
+        Ok(()) => format!(
+            "{path} was empty or cut short, as a power cut leaves a file; what it said before was brought back from {copy}. To take \
+             all of it back, delete both files."
+        ),
+        Err(error) => format!(
+            "{path} is empty or cut short, as a power cut leaves a file, and could not be brought back from {copy} ({error}); copy it \
+             by hand, and restart."
+        ),
+    })
+}
+
 /// Writes a file and waits until it is on the disk.
 pub(super) fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
@@ -135,6 +165,30 @@ mod tests {
         assert_eq!(matches!(replaced, Replaced::NotSynced(_)), !is_root);
         assert_eq!(fs::read(&path).unwrap(), b"new");
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_brought_back_and_one_that_was_edited_is_not() {
+        #[track_caller]
+        fn check(there: Option<&str>, copy: Option<&str>, expected: Option<&str>) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("rules.toml");
+            for (path, content) in [(&path, there), (&last_good(&path), copy)] {
+                content.into_iter().for_each(|content| fs::write(path, content).unwrap());
+            }
+            let told = restore_cut(&path);
+            assert_eq!(told.is_some(), there != expected, "{told:?}");
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), expected);
+        }
+        let whole = Some("# mine\na = 1\n");
+        check(Some(""), whole, whole);
+        check(Some("# mine\na ="), whole, whole);
+        check(Some("# mine\n"), whole, Some("# mine\n"));
+        check(Some("a = 2"), whole, Some("a = 2"));
+        check(whole, whole, whole);
+        check(None, whole, None);
+        check(Some(""), None, Some(""));
+        check(Some(""), Some(""), Some(""));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::guard::{Intake, Refusal, Taken};
 use super::meter::Meter;
+use super::reach::Reach;
 use super::revision::Validator;
 use super::{HostLookup, Origin, background};
 use crate::list::ParseOptions;
@@ -156,7 +157,8 @@ async fn ask(
     }
     let plain = url.scheme() == "http";
     // Reading the system's certificates blocks.
-    let client = background::run(move || client(timeout, &hosts, plain)).await;
+    let reach = Arc::new(Reach::of(&url));
+    let client = background::run(move || client(timeout, &hosts, &reach, plain)).await;
     let client = client.map_err(|panic| failure(format!("could not be downloaded: {panic}")))?;
     let client = client.map_err(|error| {
         failure(format!("can't be downloaded ({}); install the package `ca-certificates`", innermost(&error)))
@@ -224,7 +226,12 @@ async fn take_in(
 ///
 /// Lists come once a day: connections kept open and the system's certificates would only lie in memory, and a client
 /// made anew sees certificates that were renewed.
-fn client(timeout: Duration, hosts: &Arc<dyn HostLookup>, plain: bool) -> reqwest::Result<Client> {
+fn client(
+    timeout: Duration,
+    hosts: &Arc<dyn HostLookup>,
+    reach: &Arc<Reach>,
+    plain: bool,
+) -> reqwest::Result<Client> {
     // The daemon installs one at start; a client without one panics.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // It fails only when another thread was quicker, which is as good.
@@ -235,8 +242,11 @@ fn client(timeout: Duration, hosts: &Arc<dyn HostLookup>, plain: bool) -> reqwes
             .user_agent(concat!("pixelsink/", env!("CARGO_PKG_VERSION")))
             .timeout(timeout)
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .redirect(redirect::Policy::custom(redirected))
-            .dns_resolver(Lookup(Arc::clone(hosts)))
+            .redirect({
+                let reach = Arc::clone(reach);
+                redirect::Policy::custom(move |attempt| redirected(attempt, &reach))
+            })
+            .dns_resolver(Lookup { hosts: Arc::clone(hosts), reach: Arc::clone(reach) })
     };
     match builder().build() {
         // A machine without certificates can still download over plain HTTP.
@@ -245,9 +255,12 @@ fn client(timeout: Duration, hosts: &Arc<dyn HostLookup>, plain: bool) -> reqwes
     }
 }
 
-fn redirected(attempt: redirect::Attempt<'_>) -> redirect::Action {
+fn redirected(attempt: redirect::Attempt<'_>, reach: &Reach) -> redirect::Action {
     if REDIRECTS_MAX < attempt.previous().len() {
         return attempt.error(format!("more than {REDIRECTS_MAX} redirects"));
+    }
+    if !reach.may_lead_to(attempt.url()) {
+        return attempt.error("a redirect into your network, where a list from outside is not");
     }
     if matches!(attempt.url().scheme(), "http" | "https") {
         return attempt.follow();
@@ -313,16 +326,26 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 /// Resolves list hosts over the daemon's own upstreams: the machine's resolver may be the daemon that is just starting.
-struct Lookup(Arc<dyn HostLookup>);
+struct Lookup {
+    hosts: Arc<dyn HostLookup>,
+    reach: Arc<Reach>,
+}
 
 impl dns::Resolve for Lookup {
     fn resolve(&self, name: dns::Name) -> dns::Resolving {
         let host = name.as_str().to_owned();
-        let looked_up = self.0.lookup(host.clone());
+        let looked_up = self.hosts.lookup(host.clone());
+        let reach = Arc::clone(&self.reach);
         Box::pin(async move {
-            let addresses = looked_up.await.and_then(|addresses| match addresses.is_empty() {
-                true => Err("it has no address".to_owned()),
-                false => Ok(addresses),
+            let addresses = looked_up.await.and_then(|addresses| {
+                if addresses.is_empty() {
+                    return Err("it has no address".to_owned());
+                }
+                let reachable = reach.reachable(&host, addresses);
+                if reachable.is_empty() {
+                    return Err("it is in your network, where a list from outside is not".to_owned());
+                }
+                Ok(reachable)
             });
             let addresses = addresses.map_err(|error| format!("the host {host} was not found: {error}"))?;
             // Port 0 stands for the one of the URL.

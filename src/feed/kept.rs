@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::compile::{self, Outcome};
@@ -83,8 +84,9 @@ impl Kept {
     pub(super) fn is_whole(&self) -> bool {
         match Ruleset::verify(&self.path) {
             Ok(()) => true,
-            // Replaced or gone meanwhile, or not to be read now: what is mapped is checked block by block anyway.
-            Err(OpenError::Io(_)) => true,
+            // Replaced or gone meanwhile, or not to be read now: what is mapped is checked block by block anyway. Where the disk
+            // can't read it, a look-up in the mapping would be the end of the process.
+            Err(OpenError::Io(error)) if error.raw_os_error() != Some(Errno::IO.raw_os_error()) => true,
             Err(error) => {
                 let path = self.path.display();
                 tracing::warn!(%path, %error, "the kept ruleset is removed; the lists are compiled anew");

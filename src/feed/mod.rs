@@ -25,6 +25,7 @@ mod meter;
 mod options;
 mod own;
 mod quarantine;
+mod reach;
 mod refresh;
 mod revision;
 mod rules_file;
@@ -325,6 +326,17 @@ pub fn replace_file(path: &std::path::Path, content: &[u8]) -> std::io::Result<(
         }
     }
     Ok(())
+}
+
+/// Where a copy of a file is kept that a person may edit, as it was when it could last be read.
+pub fn last_good(path: &std::path::Path) -> std::path::PathBuf {
+    disk::last_good(path)
+}
+
+/// Brings a file back from its [copy](last_good) when only its beginning is there, or nothing at all, as a power cut leaves a file
+/// on some file systems. What was done, in whole sentences; `None`: there was nothing to do.
+pub fn restore_cut(path: &std::path::Path) -> Option<String> {
+    disk::restore_cut(path)
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl Own {
         };
         own.look();
         if let (Some(path), Some(_)) = (&own.path, &own.problem) {
-            let last = disk::read_bounded(&last_good(path), SIZE_MAX).ok();
+            let last = disk::read_bounded(&disk::last_good(path), SIZE_MAX).ok();
             let last = last.and_then(|content| RulesFile::parse(String::from_utf8(content).ok()?).ok());
             if let Some(last) = last {
                 own.page = last;
@@ -384,16 +384,12 @@ impl Own {
 
     /// A copy for a restart after the file was broken. Without it the file itself still serves, so a failure is none.
     fn keep_last_good(&self, path: &Path) {
-        let _ = disk::replace(&last_good(path), self.page.text().as_bytes());
+        let _ = disk::replace(&disk::last_good(path), self.page.text().as_bytes());
     }
 }
 
 fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join("rules.toml")
-}
-
-fn last_good(path: &Path) -> PathBuf {
-    disk::beside(path, ".last-good")
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
@@ -38,6 +40,10 @@ enum Answer {
     },
     Redirect(String),
     Endless,
+    /// Says that it is of this length, and never sends it whole.
+    OfLength(u64),
+    /// An octet now and then.
+    Drip,
     Hang,
 }
 
@@ -104,6 +110,18 @@ async fn respond(State((answer, asked)): State<Shared>, request: Request) -> Res
             let lines = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(line.clone()));
             Body::from_stream(lines).into_response()
         }
+        Answer::OfLength(length) => {
+            let line = Bytes::from_static(b"pixel.example\n");
+            let lines = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(line.clone()));
+            ([(CONTENT_LENGTH, length.to_string())], Body::from_stream(lines)).into_response()
+        }
+        Answer::Drip => {
+            let octets = futures_util::stream::unfold((), |()| async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b"a")), ()))
+            });
+            Body::from_stream(octets).into_response()
+        }
         Answer::Hang => std::future::pending().await,
     }
 }
@@ -128,6 +146,9 @@ impl HostLookup for Hosts {
         Box::pin(async move {
             match &*host {
                 "lists.example" => Ok(vec![[127, 0, 0, 1].into()]),
+                // Not only of this machine, so that it counts as one outside.
+                "outside.example" => Ok(vec![[127, 0, 0, 1].into(), [203, 0, 113, 7].into()]),
+                "router.example" => Ok(vec![[127, 0, 0, 1].into()]),
                 _ => Err("NXDOMAIN".to_owned()),
             }
         })
@@ -325,6 +346,9 @@ async fn whatever_the_server_does_the_last_good_list_stays_and_the_reason_is_tol
         (Answer::Text("bad.example\n\0\0\0".into()), "not text but binary"),
         (Answer::Text("this is no list\n".repeat(40)), "40 of 40 lines make no sense"),
         (Answer::Endless, "larger than the 64 KiB allowed"),
+        (Answer::OfLength(10_000_000_000), "larger than the 64 KiB allowed"),
+        // An octet a second never ends, however patient one is with each.
+        (Answer::Drip, "did not arrive within 2s"),
         (Answer::Encoded("gzip", include_bytes!("testdata/bomb.txt.gz").into()), "larger than the 64 KiB"),
         (Answer::Encoded("zstd", zstd(&vec![b'\n'; 1 << 22])), "larger than the 64 KiB allowed"),
         (Answer::Encoded("gzip", b"this is not gzip".into()), "came incomplete or garbled"),
@@ -418,6 +442,32 @@ async fn redirects_are_followed_but_not_for_ever() {
     server.set(Answer::Redirect("{path}/0123456789012345678901234567890".to_owned()));
     assert_eq!(home.refresh().await.problem, None);
     home.check("redirected.example", "block net");
+}
+
+#[tokio::test]
+async fn a_list_from_outside_is_not_led_into_the_house() {
+    let server = Server::start("good.example\n").await;
+    let url = server.url.replace("127.0.0.1", "outside.example");
+    let home = Home::new().with("net", Origin::Url(url)).started().await;
+    home.refresh().await;
+    home.check("good.example", "block net");
+    let asked = server.asked();
+    let inside = server.url.clone();
+    for (to, expected) in [
+        (inside.clone(), "a redirect into your network"),
+        (inside.replace("127.0.0.1", "[::1]"), "a redirect into your network"),
+        (inside.replace("127.0.0.1", "router.example"), "it is in your network"),
+    ] {
+        server.set(Answer::Redirect(to.clone()));
+        let problem = home.refresh().await.problem.unwrap_or_default();
+        assert!(problem.contains(expected), "{to}: {problem}");
+        home.check("good.example", "block net");
+    }
+    assert_eq!(server.asked(), asked + 3, "none of them was followed");
+    server.set(Answer::Redirect(
+        inside.replace("127.0.0.1", "outside.example") + "{path}012345678901234567890123456789",
+    ));
+    assert_eq!(home.refresh().await.problem, None, "to itself it may");
 }
 
 #[tokio::test]

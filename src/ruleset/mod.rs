@@ -34,6 +34,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -341,6 +342,7 @@ impl Ruleset {
             return Err(OpenError::Foreign);
         }
         let file = File::open(path)?;
+        read_all_but_blocks(&file)?;
         let bytes = Bytes::map(&file)?;
         if Header::read(&bytes)?.fingerprint != *fingerprint {
             return Err(OpenError::Stale);
@@ -661,6 +663,32 @@ impl Ruleset {
             each(&|_| Some(Subject::Addresses(net)), attribute);
         }
     }
+}
+
+/// Reads once what a start looks at. What the disk can't give any more is an error here; in the mapping it would be the end of the
+/// process (SIGBUS).
+fn read_all_but_blocks(file: &File) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut read = |part: std::ops::Range<usize>| {
+        let (mut at, end) = (part.start as u64, part.end as u64);
+        while at < end {
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            match file.read_at(buffer.get_mut(..length).unwrap_or_default(), at)? {
+                0 => break,
+                length => at += length as u64,
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let mut head = vec![0; file::HEADER_LEN];
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let read_length = file.read_at(&mut head, 0)?;
+    // Whether it is one of ours is for who reads the mapping to say.
+    let Ok(header) = Header::read_within(head.get(..read_length).unwrap_or_default(), length) else {
+        return Ok(());
+    };
+    let parts = Section::ALL.into_iter().filter(|section| *section != Section::Blocks);
+    parts.map(|section| header.part(section)).try_for_each(&mut read)
 }
 
 /// The name of a key.

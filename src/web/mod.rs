@@ -98,7 +98,7 @@ pub struct WebOptions {
     pub monitoring_from: Vec<IpNet>,
 }
 
-/// Tells of a device, by its keys.
+/// Tells when the kernel was sure that a device with these keys is there.
 pub type PresenceOf = dyn Fn(&[DeviceKey]) -> Option<Presence> + Send + Sync;
 
 /// What the page needs of the running daemon.

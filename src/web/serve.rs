@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::connection::Bounded;
-use super::tls::Tls;
+use super::tls::{Door, Tls};
 
 /// How long a request's head may take to come, from the connection's beginning or the last answer on: a browser sends it
 /// at once. Whoever sends half of one gives its place back to others.
@@ -71,10 +71,15 @@ async fn serve_on<L: Listener>(
             (io, address) = listener.accept() => {
                 let peer = address_of(&address).map(Peer);
                 let (router, cancel) = (router.clone(), cancel.clone());
-                match tls.acceptor() {
-                    None => connections.spawn(serve_connection(io, (peer, None), router, HEAD_TIMEOUT, cancel)),
-                    Some(acceptor) => connections.spawn(serve_tls(acceptor, io, peer, router, cancel)),
-                };
+                match tls.door() {
+                    Door::Plain => {
+                        connections.spawn(serve_connection(io, (peer, None), router, HEAD_TIMEOUT, cancel));
+                    }
+                    Door::Tls(acceptor) => {
+                        connections.spawn(serve_tls(acceptor, io, peer, router, cancel));
+                    }
+                    Door::Closed => drop(io),
+                }
             }
         }
     }

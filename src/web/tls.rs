@@ -34,6 +34,14 @@ pub struct TlsError {
 /// When both files were written last.
 type Stamp = [Option<SystemTime>; 2];
 
+/// How a connection to the page begins.
+pub(super) enum Door {
+    Plain,
+    Tls(TlsAcceptor),
+    /// TLS is wanted and can't be had: nothing is said in the clear that was to be hidden.
+    Closed,
+}
+
 /// TLS as it is now; none at first.
 #[derive(Default)]
 pub struct Tls {
@@ -65,7 +73,29 @@ impl Tls {
         self.problem.store(Arc::default());
     }
 
-    /// What is wrong with files that were replaced, while those before stay in force.
+    /// Begins with these files. With some that can't be used the page is closed until they can: names are answered all the same.
+    pub fn begin(&self, files: Option<&TlsFiles>) {
+        match (Self::load(files), files) {
+            (Err(error), Some(files)) => self.close(files, &error),
+            (loaded, _) => loaded.into_iter().for_each(|loaded| self.put_in_force(loaded)),
+        }
+    }
+
+    fn close(&self, files: &TlsFiles, error: &TlsError) {
+        // As if they had never been there, so that they are looked at again.
+        self.files.store(Some(Arc::new((files.clone(), [None; 2]))));
+        self.current.store(None);
+        self.tell(format!(
+            "The page is closed, and all else goes on: {error}. Mend it; it is tried again by itself."
+        ));
+    }
+
+    fn tell(&self, problem: String) {
+        error!("{problem}");
+        self.problem.store(Arc::new(Some(problem)));
+    }
+
+    /// What is wrong with the files, while those before stay in force, if there were any.
     pub fn problem(&self) -> Option<String> {
         self.problem.load().as_ref().clone()
     }
@@ -100,17 +130,18 @@ impl Tls {
                 self.put_in_force(loaded);
                 info!(certificate = %files.certificate.display(), "the page has a new certificate");
             }
-            Err(error) => {
-                let problem = format!("The page keeps the certificate that it had: {error}.");
-                error!("{problem}");
-                self.problem.store(Arc::new(Some(problem)));
-            }
+            Err(error) if self.current.load().is_none() => self.close(files, &error),
+            Err(error) => self.tell(format!("The page keeps the certificate that it had: {error}.")),
         }
     }
 
-    /// What a connection begins with, where there is TLS.
-    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
-        self.current.load_full().map(Into::into)
+    /// How the next connection begins.
+    pub(super) fn door(&self) -> Door {
+        match self.current.load_full() {
+            Some(config) => Door::Tls(config.into()),
+            None if self.files.load().is_some() => Door::Closed,
+            None => Door::Plain,
+        }
     }
 }
 

@@ -56,6 +56,17 @@ fn when_the_upstream_is_silent_nobody_waits_for_long() {
 }
 
 #[test]
+fn a_name_that_was_blocked_since_is_not_served_stale() {
+    let upstream = Upstream::start(for_seconds(1));
+    let daemon = Daemon::start(upstream.address, "");
+    assert_eq!(ttl(&daemon, "www.example"), Some(1));
+    upstream.now_says(|question| Some(with_rcode(question, ResponseCode::ServFail)));
+    eventually("the stale answer", || (ttl(&daemon, "www.example") == Some(30)).then_some(()));
+    daemon.run(&["block", "www.example"]);
+    assert_eq!(Ask::new("www.example", RecordType::A).of(daemon.dns).addresses(), ["0.0.0.0"]);
+}
+
+#[test]
 fn a_stale_answer_is_not_used_where_that_is_not_wanted() {
     let upstream = Upstream::start(for_seconds(1));
     let daemon = Daemon::start(upstream.address, "cache.stale_max = \"0s\"\n");

@@ -212,12 +212,12 @@ fn a_lease_file_names_devices_and_is_followed() {
 }
 
 /// A house with the daemon in one namespace and a device in the other; both go when it is dropped.
-struct House {
-    server: String,
-    device: String,
+pub(crate) struct House {
+    pub(crate) server: String,
+    pub(crate) device: String,
 }
 
-fn ip(arguments: &str) -> Option<Output> {
+pub(crate) fn ip(arguments: &str) -> Option<Output> {
     Command::new("ip").args(arguments.split_ascii_whitespace()).output().ok()
 }
 
@@ -250,7 +250,7 @@ impl House {
         Some(house)
     }
 
-    fn build_or_tell(name: &str) -> Option<Self> {
+    pub(crate) fn build_or_tell(name: &str) -> Option<Self> {
         let house = Self::build(name);
         if house.is_none() {
             assert!(std::env::var_os("CI").is_none(), "root, ip, dig and curl are needed");
@@ -260,21 +260,29 @@ impl House {
     }
 
     /// Does something in the namespace of the device, in a thread that stays there.
-    fn device_does(&self, what: impl FnOnce() + Send + 'static) {
+    pub(crate) fn device_does<T: Send + 'static>(
+        &self,
+        what: impl FnOnce() -> T + Send + 'static,
+    ) -> std::thread::JoinHandle<T> {
         let namespace = std::fs::File::open(format!("/var/run/netns/{}", self.device)).unwrap();
         std::thread::spawn(move || {
             // SAFETY: the descriptor is open; the call changes this thread only.
             #[expect(unsafe_code, reason = "no safe crate that is here has setns(2)")]
             let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
             assert_eq!(entered, 0);
-            what();
-        });
+            what()
+        })
     }
 
     /// Starts the daemon in the other namespace, and waits until it answers its socket.
     fn start(&self, home: &Home) -> Child {
+        self.start_listening(home, "\"0.0.0.0:53\", \"[::]:53\"")
+    }
+
+    /// The same at these addresses.
+    pub(crate) fn start_listening(&self, home: &Home, addresses: &str) -> Child {
         let config = format!(
-            "data_dir = \"{}\"\ndns.listen = [\"0.0.0.0:53\", \"[::]:53\"]\nweb.listen = [\"10.77.0.1:80\"]\n\
+            "data_dir = \"{}\"\ndns.listen = [{addresses}]\nweb.listen = [\"10.77.0.1:80\"]\n\
              upstream.servers = [\"udp://10.77.0.9\"]\nrules.block = [\"pixel.example\"]\n",
             home.path().join("data").display()
         );
@@ -296,7 +304,7 @@ impl House {
     }
 
     /// Runs a command in the namespace of the device.
-    fn device_runs(&self, command: &[&str]) -> String {
+    pub(crate) fn device_runs(&self, command: &[&str]) -> String {
         let output = Command::new("ip").args(["netns", "exec", &self.device]).args(command).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }

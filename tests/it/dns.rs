@@ -276,6 +276,52 @@ fn a_herd_of_clients_is_one_question_to_the_upstream() {
     assert_eq!(upstream.asked(), 1);
 }
 
+/// RebirthDay (CVE-2025-5994): options that clients choose must not make one question many, each of which could be forged.
+#[test]
+fn a_herd_with_options_of_their_own_is_one_question_and_none_of_them_goes_out() {
+    let with_options = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let seen = std::sync::Arc::clone(&with_options);
+    let upstream = Upstream::start(move |question| {
+        let options = question.edns.as_ref().map_or(0, |edns| edns.options().options.len());
+        seen.fetch_add(options, std::sync::atomic::Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(300));
+        let mut answer = answer_to(question);
+        let data = RData::A(A::new(198, 51, 100, 1));
+        answer.add_answer(Record::from_rdata(question.queries[0].name().clone(), 300, data));
+        Some(answer)
+    });
+    let daemon = Daemon::start(upstream.address, "");
+    let dns = daemon.dns;
+    let client = |number: u8| {
+        let mut message = Ask::new("herd.example", RecordType::A).message();
+        let options = message.edns.as_mut().unwrap().options_mut();
+        // A client subnet (RFC 7871): IPv4, a prefix of 24 bits.
+        options.insert(EdnsOption::Unknown(8, vec![0, 1, 24, 0, 203, 0, number]));
+        options.insert(EdnsOption::Unknown(65_001, vec![number; 6]));
+        std::thread::spawn(move || over_udp(dns, [127, 0, 0, 1].into(), &message.to_vec().unwrap()).is_some())
+    };
+    let clients: Vec<_> = (0..40).map(client).collect();
+    assert!(clients.into_iter().all(|client| client.join().unwrap()));
+    assert_eq!(upstream.asked(), 1);
+    assert_eq!(with_options.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+#[test]
+fn an_upstream_that_asks_us_in_turn_costs_bounded_work() {
+    let here = std::sync::Arc::new(std::sync::OnceLock::new());
+    let back = std::sync::Arc::clone(&here);
+    let upstream = Upstream::start(move |question| {
+        let answer = over_udp(*back.get()?, [127, 0, 0, 1].into(), &question.to_vec().unwrap())?;
+        Message::from_vec(&answer).ok()
+    });
+    let daemon = Daemon::start(upstream.address, "rules.block = [\"pixel.example\"]\n");
+    here.set(daemon.dns).unwrap();
+    let answer = Ask::new("round.example", RecordType::A).of(daemon.dns);
+    assert_eq!(answer.words()[0], "SERVFAIL", "{answer:?}");
+    assert!(upstream.asked() <= 6, "{}", upstream.asked());
+    assert_eq!(Ask::new("pixel.example", RecordType::A).of(daemon.dns).addresses(), ["0.0.0.0"]);
+}
+
 #[test]
 fn records_that_ride_along_are_not_passed_on() {
     let upstream = Upstream::start(|question| {

@@ -126,9 +126,16 @@ fn a_reload_that_fails_on_the_page_leaves_dns_as_it_was() {
         daemon.signal("HUP");
         eventually("it is mended", || problems(&daemon).is_empty().then_some(()));
     }
+    // An editor that saves a file empties it first.
+    std::fs::write(home.config(), "\n").unwrap();
+    daemon.signal("HUP");
+    eventually("the emptiness is told", || {
+        problems(&daemon).contains("there is nothing in it").then_some(())
+    });
+    assert!(blocks(&daemon, "pixel.example"), "an empty file is not a wish for the defaults");
     std::fs::remove_file(home.config()).unwrap();
     daemon.signal("HUP");
-    eventually("the loss is told", || problems(&daemon).contains("can't be read").then_some(()));
+    eventually("the loss is told", || problems(&daemon).contains("No such file").then_some(()));
     assert!(blocks(&daemon, "pixel.example"), "a file that is gone is not a wish for the defaults");
 }
 

@@ -235,10 +235,10 @@ fn lists_that_did_not_change_are_not_compiled_again() {
 }
 
 /// A small file system of its own on the data directory, for as long as this lives.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(home: &Home, size: &str) -> Option<Self> {
+    pub(crate) fn mount(home: &Home, size: &str) -> Option<Self> {
         let data = home.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
         let mut mount = Command::new("mount");

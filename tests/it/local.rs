@@ -1,11 +1,12 @@
 //! Names of the house: hosts files and leases as they change, what a reload takes over, and what is said about them.
 
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
 use crate::support::client::Ask;
 use crate::support::daemon::{Daemon, Home};
 use crate::support::eventually;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Upstream, with_rcode};
 
 /// The addresses of a name, or the RCODE when there is none.
 fn found(daemon: &Daemon, name: &str, rtype: RecordType) -> String {
@@ -99,6 +100,16 @@ fn a_reload_takes_over_names_and_checks() {
     });
     assert_eq!(ask(), "192.168.1.9", "and changes nothing");
     assert_eq!(upstream.asked(), 1);
+}
+
+#[test]
+fn what_an_upstream_denies_hides_no_name_of_the_house() {
+    let upstream = Upstream::start(|question| Some(with_rcode(question, ResponseCode::NXDomain)));
+    let daemon = Daemon::start(upstream.address, "local.records = [\"nas.shop.example 192.168.1.5\"]\n");
+    for name in ["shop.example", "other.shop.example"] {
+        assert_eq!(Ask::new(name, RecordType::A).of(daemon.dns).words()[0], "NXDOMAIN", "{name}");
+    }
+    assert_eq!(Ask::new("nas.shop.example", RecordType::A).of(daemon.dns).addresses(), ["192.168.1.5"]);
 }
 
 #[test]

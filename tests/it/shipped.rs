@@ -9,6 +9,34 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A test that is named and not there would be a promise that nobody keeps.
+#[test]
+fn every_test_that_the_documentation_names_is_there() {
+    let mut sources = String::new();
+    let mut directories = vec![root().join("src"), root().join("tests")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                None if path.is_dir() && !path.ends_with("node_modules") => directories.push(path),
+                Some("rs") => sources.push_str(&std::fs::read_to_string(path).unwrap()),
+                _ => {}
+            }
+        }
+    }
+    for page in ["SECURITY.md", "docs/RELIABILITY.md"] {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let is_test = |word: &&str| {
+            2 < word.matches('_').count() && word.bytes().all(|it| it.is_ascii_lowercase() || it == b'_')
+        };
+        let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(is_test).collect();
+        assert!(10 < named.len(), "{page}: {named:?}");
+        for name in named {
+            assert!(sources.contains(&format!("fn {name}(")), "{page} names {name}, which is no test");
+        }
+    }
+}
+
 #[test]
 fn the_shipped_configuration_is_right() {
     let output = Command::new(BINARY)

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use hickory_proto::op::Message;
+use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::rdata::A;
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::support::client::{Ask, over_udp};
 use crate::support::daemon::Daemon;
@@ -392,4 +392,27 @@ fn questions_of_one_client_that_wait_are_bounded() {
         assert!(socket.recv(&mut [0; 512]).is_ok());
     }
     eventually("the client may ask again", || (ask.of(daemon.dns).words()[0] == "NOERROR").then_some(()));
+}
+
+/// CVE-2026-41292 and its like: as many options as there is room for.
+#[test]
+fn sixteen_thousand_options_cost_no_more_than_reading_them() {
+    let upstream = Upstream::generous();
+    let daemon = Daemon::start(upstream.address, LIST);
+    let mut message = Message::query();
+    message.add_query(Query::query(Name::from_ascii("www.example.").unwrap(), RecordType::A));
+    let mut packet = message.to_vec().unwrap();
+    // One additional record: the root, OPT, 1232 octets, no flags, and its options, each empty (RFC 6891 section 6.1.2).
+    packet[11] = 1;
+    let options: Vec<u8> = (0..16_000_u32).flat_map(|_| [0xfd, 0xe9, 0, 0]).collect();
+    packet.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
+    packet.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
+    packet.extend(options);
+    let mut connection = Connection::open(daemon.dns);
+    for _ in 0..20 {
+        connection.send(&packet);
+        let answer = connection.next().unwrap();
+        assert!(matches!(u16::from(answer.metadata.response_code), 0 | 1), "{answer:?}");
+        assert_eq!(Ask::new("pixel.example", RecordType::A).of(daemon.dns).addresses(), ["0.0.0.0"]);
+    }
 }

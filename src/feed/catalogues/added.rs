@@ -26,10 +26,16 @@ pub(super) struct AddedFile {
 }
 
 impl AddedFile {
+    /// Reads the file; where it is broken, the copy of what it last said.
     pub(super) fn open(data_dir: Option<&Path>) -> Self {
         let path = data_dir.map(|data_dir| data_dir.join("trackers.toml"));
         let mut file = Self { path, text: NEW.to_owned(), catalogues: BTreeSet::new(), problem: None };
         file.look();
+        if let (Some(path), Some(_)) = (&file.path, &file.problem) {
+            let last = disk::read_bounded(&disk::last_good(path), SIZE_MAX).ok();
+            let last = last.and_then(|content| parse(&String::from_utf8(content).ok()?).ok());
+            file.catalogues = last.unwrap_or_default();
+        }
         file
     }
 
@@ -86,6 +92,8 @@ impl AddedFile {
                     path.display()
                 ))
             })?;
+            // For a restart after the file was broken; without it the file itself still serves.
+            let _ = disk::replace(&disk::last_good(path), text.as_bytes());
         }
         (self.text, self.catalogues) = (text, catalogues);
         Ok(())

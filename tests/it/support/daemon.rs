@@ -63,13 +63,19 @@ impl Home {
     /// Starts a daemon here and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(&self) -> Daemon {
-        Daemon::spawn(self.clone()).unwrap_or_else(|log| panic!("the daemon did not start:\n{log}"))
+        self.start_as(Command::new(BINARY))
+    }
+
+    /// The same by a command of the test's own, which runs the daemon with the arguments that are added to it.
+    #[track_caller]
+    pub(crate) fn start_as(&self, command: Command) -> Daemon {
+        Daemon::spawn(self.clone(), command).unwrap_or_else(|log| panic!("the daemon did not start:\n{log}"))
     }
 
     /// Starts a daemon that is expected to refuse; gives back what it said.
     #[track_caller]
     pub(crate) fn start_fails(&self) -> String {
-        match Daemon::spawn(self.clone()) {
+        match Daemon::spawn(self.clone(), Command::new(BINARY)) {
             Ok(_) => panic!("the daemon started"),
             Err(log) => log,
         }
@@ -91,8 +97,8 @@ impl Daemon {
         home.start()
     }
 
-    fn spawn(home: Home) -> Result<Self, String> {
-        let child = Command::new(BINARY)
+    fn spawn(home: Home, mut command: Command) -> Result<Self, String> {
+        let child = command
             .arg("run")
             .arg("--config")
             .arg(home.config())
@@ -137,6 +143,15 @@ impl Daemon {
 
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// How many of something it has, by what /proc counts (proc(5)): `fd` or `task`.
+    pub(crate) fn count_of(&self, what: &str) -> usize {
+        std::fs::read_dir(format!("/proc/{}/{what}", self.pid())).unwrap().count()
     }
 
     /// How much memory it holds, in octets (`VmRSS`, proc(5)).
@@ -225,7 +240,7 @@ impl Daemon {
 }
 
 /// A process that does not outlive its test, whatever comes of that.
-struct Ended(Child);
+pub(crate) struct Ended(pub(crate) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
