@@ -10,9 +10,10 @@ use tokio::runtime::Handle;
 /// Goes on with a task right here until it has to wait, and leaves the rest to the runtime. What it does first, such as to send a
 /// packet, then waits for no other thread to wake.
 ///
-/// Takes as long as the task does until it waits, and panics where it panics. Must be called where the runtime is
-/// [entered](Handle::enter).
+/// Takes as long as the task does until it waits, and panics where it panics.
 pub fn begin(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+    // What it waits for is watched by the same runtime, whoever begins it.
+    let _entered = runtime.enter();
     let mut task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
     // Nobody is woken yet: the runtime looks at it anew.
     if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {

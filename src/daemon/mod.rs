@@ -28,10 +28,12 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{self, Arguments, CliError, Options, Subcommands};
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 
 /// The binary: arguments in, exit status out.
 pub fn main() -> ExitCode {
@@ -42,7 +44,7 @@ pub fn main() -> ExitCode {
     }
     // TLS for downloads; refused only when it has been installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the system gives no threads or no event queue: {error}")),
     };
@@ -85,7 +87,27 @@ async fn run(options: &Options) -> Result<ExitCode, Failure> {
     let _log = logging::start();
     let signals = running::Signals::take().map_err(Failure::Other)?;
     let config = cli::load_config(options).map_err(Failure::Config)?;
-    let running = running::Running::start(options.clone(), config).await.map_err(Failure::Other)?;
-    running.until_stopped(signals).await.map_err(Failure::Other)?;
+    let resolving = resolving().map_err(Failure::Other)?;
+    let outcome = serve(options, config, signals, &resolving).await;
+    resolving.shutdown_background();
+    outcome.map_err(Failure::Other)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(
+    options: &Options,
+    config: Config,
+    signals: running::Signals,
+    resolving: &Runtime,
+) -> anyhow::Result<()> {
+    let running = running::Running::start(options.clone(), config, resolving.handle()).await?;
+    running.until_stopped(signals).await
+}
+
+/// Where upstreams are asked: apart from the page, so that neither waits for the other, and one thread, since a question that
+/// goes from one to the next waits for each to wake.
+fn resolving() -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    let one = builder.worker_threads(1).thread_name("resolve").enable_all();
+    one.build().context("the system gives no thread or no event queue for upstreams")
 }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, sleep, timeout};
@@ -113,8 +114,12 @@ impl Signals {
 }
 
 impl Running {
-    /// Starts every part in the order in which they need each other.
-    pub(super) async fn start(options: Options, config: Config) -> anyhow::Result<Arc<Self>> {
+    /// Starts every part in the order in which they need each other. Upstreams are asked on a runtime of their own.
+    pub(super) async fn start(
+        options: Options,
+        config: Config,
+        resolving: &Handle,
+    ) -> anyhow::Result<Arc<Self>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data = data_dir::prepare(&config)?;
         let mut start_problems: Vec<String> = data.problem.into_iter().collect();
@@ -153,7 +158,10 @@ impl Running {
             events.source(),
         );
         events.gather_regularly();
-        let resolver = Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)));
+        let resolver = {
+            let _entered = resolving.enter();
+            Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)))
+        };
         let kept_answers = KeptAnswers::new(&resolver, data.path.as_deref());
         kept_answers.load(config.resolve.cache.keep).await;
         let access = config.server.access.clone();

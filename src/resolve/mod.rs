@@ -296,6 +296,11 @@ impl Resolver {
         }
     }
 
+    /// Where upstreams are asked, for those who hand questions over.
+    pub fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
     /// How each upstream is, in the order of the configuration: those of everybody, of routes, of groups.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         self.0.routes.load().status()

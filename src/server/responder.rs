@@ -12,6 +12,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, is_of_the_house};
@@ -152,6 +153,11 @@ impl Responder {
         let limits =
             ConnectionLimits { total: access.tcp_connections, per_client: access.tcp_connections_per_client };
         self.limits.connections().seat(client, limits, leave, self.clock.instant())
+    }
+
+    /// Where what has to wait for an upstream goes on.
+    pub(super) fn runtime(&self) -> &Handle {
+        self.resolver.runtime()
     }
 
     /// How many queries wait for their answer.

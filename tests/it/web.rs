@@ -100,7 +100,10 @@ fn the_api_describes_itself_and_operations_are_there() {
 #[test]
 fn the_dashboard_asks_for_numbers_that_are_told() {
     let upstream = Upstream::generous();
-    let daemon = Daemon::start(upstream.address, LIST);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "filed.example\n").unwrap();
+    let filed = format!("{LIST}[[lists]]\nname = \"filed\"\npath = {:?}\n", file.path());
+    let daemon = Daemon::start(upstream.address, &filed);
     Ask::new("pixel.example", RecordType::A).of(daemon.dns);
     Ask::new("fine.example", RecordType::AAAA).of(daemon.dns);
     let metrics = daemon.get("/metrics");

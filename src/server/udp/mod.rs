@@ -112,7 +112,7 @@ impl Udp {
         self.0.first().ok_or(io::ErrorKind::NotFound)?.local_addr()
     }
 
-    /// Begins to answer. Must be called where the asynchronous runtime is.
+    /// Begins to answer.
     pub(super) fn serve(self, responder: &Arc<Responder>) -> io::Result<Serving> {
         let mut serving = Serving { sockets: Vec::new(), threads: Vec::new(), stop: Arc::default() };
         for socket in self.0 {
@@ -120,7 +120,7 @@ impl Udp {
             let thread = Thread {
                 socket: Arc::clone(&socket),
                 responder: Arc::clone(responder),
-                runtime: Handle::current(),
+                runtime: responder.runtime().clone(),
                 stop: Arc::clone(&serving.stop),
             };
             serving.sockets.push(socket);
@@ -155,7 +155,6 @@ struct Thread {
 
 impl Thread {
     fn run(self) {
-        let _entered = self.runtime.enter();
         #[cfg(target_os = "linux")]
         match self.answer::<batch::Batch>() {
             Ok(()) => return,
