@@ -75,9 +75,15 @@ impl Inner {
         let flight = Arc::new(flight);
         flights.insert(question.clone(), Arc::clone(&flight));
         drop(flights);
-        // A task of its own: it lands for those who wait even when the one who began it is gone. It takes off right here.
+        let is_awaited = ahead.is_none();
+        // A task of its own: it lands for those who wait even when the one who began it is gone.
         let flying = Flying { inner: Arc::clone(self), question, flight, _ahead: ahead };
-        task::begin(&self.runtime, flying.fly());
+        if is_awaited {
+            task::begin(&self.runtime, flying.fly());
+        } else {
+            // Nobody waits for it, least of all the thread that has just answered.
+            self.runtime.spawn(flying.fly());
+        }
         Ok(Boarded::Waits { landing: Landing(landing), began: true })
     }
 }

@@ -256,15 +256,18 @@ fn when_one_upstream_fails_the_next_one_answers() {
     assert_eq!(good.asked_over_tcp(), 2);
 }
 
+/// An address, after so long that all of a herd have asked.
+fn answer_late(question: &Message) -> Message {
+    std::thread::sleep(Duration::from_millis(300));
+    let mut answer = answer_to(question);
+    let data = RData::A(A::new(198, 51, 100, 1));
+    answer.add_answer(Record::from_rdata(question.queries[0].name().clone(), 300, data));
+    answer
+}
+
 #[test]
 fn a_herd_of_clients_is_one_question_to_the_upstream() {
-    let upstream = Upstream::start(|question| {
-        std::thread::sleep(Duration::from_millis(300));
-        let mut answer = answer_to(question);
-        let data = RData::A(A::new(198, 51, 100, 1));
-        answer.add_answer(Record::from_rdata(question.queries[0].name().clone(), 300, data));
-        Some(answer)
-    });
+    let upstream = Upstream::start(|question| Some(answer_late(question)));
     let daemon = Daemon::start(upstream.address, "");
     let dns = daemon.dns;
     let clients: Vec<_> = (0..40)
@@ -284,11 +287,7 @@ fn a_herd_with_options_of_their_own_is_one_question_and_none_of_them_goes_out() 
     let upstream = Upstream::start(move |question| {
         let options = question.edns.as_ref().map_or(0, |edns| edns.options().options.len());
         seen.fetch_add(options, std::sync::atomic::Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(300));
-        let mut answer = answer_to(question);
-        let data = RData::A(A::new(198, 51, 100, 1));
-        answer.add_answer(Record::from_rdata(question.queries[0].name().clone(), 300, data));
-        Some(answer)
+        Some(answer_late(question))
     });
     let daemon = Daemon::start(upstream.address, "");
     let dns = daemon.dns;
