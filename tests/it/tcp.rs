@@ -226,10 +226,14 @@ fn the_quietest_connection_gives_way_when_there_are_too_many() {
     };
     let mut working = open("slow.example");
     eventually("it is at work", || (held.asked() == 1).then_some(()));
-    let mut quiet: Vec<_> = (0..5).map(|_| open("fast.example")).collect();
-    for (number, connection) in quiet.iter_mut().enumerate() {
-        assert_eq!(connection.next_name(), "fast.example", "{number}");
-    }
+    // One after the other: of several that wait at once, any may give way.
+    let mut quiet: Vec<_> = (0..5)
+        .map(|number| {
+            let mut connection = open("fast.example");
+            assert_eq!(connection.next_name(), "fast.example", "{number}");
+            connection
+        })
+        .collect();
     assert!(quiet[0].is_closed(), "it gave way");
     held.let_go();
     assert_eq!(working.next_name(), "slow.example", "what is at work goes on");

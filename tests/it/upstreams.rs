@@ -19,14 +19,14 @@ fn daemon_with(home: &Home, upstream: &str, more: &str) -> Daemon {
     home.start()
 }
 
-/// A daemon that asks an encrypted upstream under this name; `details` is what else the table says.
+/// A daemon that asks an encrypted upstream under this name; `details` is what else the table says, `{CA}` in it the file of authorities.
 fn daemon_of(server: &Encrypted, name: &str, details: &str) -> Daemon {
     let home = Home::new();
     let ca = home.path().join("ca.pem");
     server.write_ca(&ca);
     let table =
         format!("servers = [{{ url = \"{}\", addresses = [\"127.0.0.1\"], {details} }}]", server.url(name));
-    daemon_with(&home, &table.replace("CA", &format!("ca = \"{}\"", ca.display())), "")
+    daemon_with(&home, &table.replace("{CA}", &format!("ca = \"{}\"", ca.display())), "")
 }
 
 #[track_caller]
@@ -49,7 +49,7 @@ fn problem(daemon: &Daemon) -> String {
 fn every_encrypted_transport_works_over_one_connection_and_resumes_it() {
     for kind in KINDS {
         let server = Encrypted::start(kind, "dns.example");
-        let daemon = daemon_of(&server, "dns.example", "CA");
+        let daemon = daemon_of(&server, "dns.example", "{CA}");
         for number in 0..150 {
             check_resolves(&daemon, &format!("n{number}.example"));
         }
@@ -72,7 +72,7 @@ fn every_encrypted_transport_works_over_one_connection_and_resumes_it() {
 fn a_connection_that_died_without_a_word_loses_no_question() {
     for kind in KINDS {
         let server = Encrypted::start(kind, "dns.example");
-        let daemon = daemon_of(&server, "dns.example", "CA");
+        let daemon = daemon_of(&server, "dns.example", "{CA}");
         check_resolves(&daemon, "before.example");
         server.go_deaf();
         check_resolves(&daemon, "after.example");
@@ -87,7 +87,7 @@ fn a_connection_that_died_without_a_word_loses_no_question() {
 fn a_certificate_for_another_name_is_refused_and_named() {
     for kind in KINDS {
         let server = Encrypted::start(kind, "other.example");
-        let daemon = daemon_of(&server, "dns.example", "CA");
+        let daemon = daemon_of(&server, "dns.example", "{CA}");
         assert_eq!(rcode(&daemon, "www.example"), ResponseCode::ServFail, "{kind:?}");
         let problem = problem(&daemon);
         assert!(
@@ -103,7 +103,7 @@ fn a_certificate_for_another_name_is_refused_and_named() {
 #[test]
 fn the_name_of_a_certificate_can_be_told() {
     let server = Encrypted::start(Kind::Tls, "other.example");
-    let daemon = daemon_of(&server, "dns.example", "name = \"other.example\", CA");
+    let daemon = daemon_of(&server, "dns.example", "name = \"other.example\", {CA}");
     check_resolves(&daemon, "www.example");
 }
 
@@ -121,9 +121,9 @@ fn a_key_must_be_pinned_where_there_are_pins() {
     let wrong = wrong.replace(&"B".repeat(43), "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc");
     for kind in KINDS {
         let server = Encrypted::start(kind, "dns.example");
-        let daemon = daemon_of(&server, "dns.example", &format!("pin = \"{}\", CA", server.pin));
+        let daemon = daemon_of(&server, "dns.example", &format!("pin = \"{}\", {{CA}}", server.pin));
         check_resolves(&daemon, "www.example");
-        let daemon = daemon_of(&server, "dns.example", &format!("pin = [\"{wrong}\"], CA"));
+        let daemon = daemon_of(&server, "dns.example", &format!("pin = [\"{wrong}\"], {{CA}}"));
         assert_eq!(rcode(&daemon, "www.example"), ResponseCode::ServFail, "{kind:?}");
         assert!(problem(&daemon).contains(&server.pin), "{kind:?}: {}", problem(&daemon));
         assert_eq!(server.asked(), 1, "{kind:?}: it heard a question");
