@@ -55,10 +55,6 @@ impl EventSource for House {
     fn take(&self) -> Batch {
         self.gatherer.lock().unwrap().take()
     }
-
-    fn is_nearly_full(&self) -> bool {
-        self.gatherer.lock().unwrap().peek().is_nearly_full()
-    }
 }
 
 /// Hears, and writes nothing: the floor.

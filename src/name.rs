@@ -3,6 +3,8 @@
 //! It knows octets, labels and how people write them (presentation format, RFC 1035 section 5.1; A-labels, RFC 5890).
 //! It never knows what a name is for.
 
+pub mod suffix;
+
 use std::borrow::Borrow;
 use std::fmt;
 

@@ -31,7 +31,7 @@ use pixelsink::resolve::{
     CacheOptions, Known, Question, ResolveOptions, Resolver, UpstreamAddress, UpstreamSet,
 };
 use pixelsink::ruleset::{Asked, BuildOptions, Builder, SourceId};
-use pixelsink::server::{Access, Limits, Listener, Responder};
+use pixelsink::server::{Access, Limits, Listener, Open, Responder};
 use tokio_util::sync::CancellationToken;
 
 /// Counts the allocations of each thread, and what all of them take.
@@ -188,10 +188,6 @@ impl EventSource for Nobody {
     fn take(&self) -> Batch {
         Batch::default()
     }
-
-    fn is_nearly_full(&self) -> bool {
-        false
-    }
 }
 
 #[test]
@@ -314,7 +310,7 @@ fn a_thread_that_answers_makes_no_allocation() {
         let sink = Arc::new(Meter(Arc::clone(&counts)));
         let responder = Responder::new(clock, Arc::default(), policy, local, resolver, sink, access);
         (
-            Listener::bind("127.0.0.1:0".parse().unwrap(), 1, Arc::new(responder)).unwrap(),
+            Listener::bind("127.0.0.1:0".parse().unwrap(), 1, Open::default(), Arc::new(responder)).unwrap(),
             CancellationToken::new(),
         )
     });

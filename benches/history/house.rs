@@ -95,10 +95,6 @@ impl EventSource for Waiting {
     fn take(&self) -> Batch {
         std::mem::take(&mut self.0.lock().unwrap())
     }
-
-    fn is_nearly_full(&self) -> bool {
-        false
-    }
 }
 
 /// Numbers that are the same in every run (xorshift64*, Vigna 2016).

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::inherited::Inherited;
 use crate::config::Config;
 use crate::server::{Listener, Responder};
 use crate::web;
@@ -109,6 +110,7 @@ pub(super) struct Listeners {
     tls: Arc<web::Tls>,
     dns: Mutex<Served>,
     web: Mutex<Served>,
+    inherited: Inherited,
     /// See [`Bound::missing`].
     missing: ArcSwap<Vec<String>>,
     tasks: Mutex<JoinSet<()>>,
@@ -116,8 +118,14 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(responder: Arc<Responder>, page: Router, tls: Arc<web::Tls>) -> Self {
+    pub(super) fn new(
+        inherited: Inherited,
+        responder: Arc<Responder>,
+        page: Router,
+        tls: Arc<web::Tls>,
+    ) -> Self {
         Self {
+            inherited,
             responder,
             page,
             tls,
@@ -141,7 +149,10 @@ impl Listeners {
             if lock(&self.dns).0.contains_key(&address) {
                 continue;
             }
-            let bind = || Listener::bind(address, config.server.threads, Arc::clone(&self.responder));
+            let bind = || {
+                let open = self.inherited.dns(address);
+                Listener::bind(address, config.server.threads, open, Arc::clone(&self.responder))
+            };
             let listener = match bind() {
                 Err(error)
                     if error.source.kind() == ErrorKind::AddrInUse
@@ -176,12 +187,12 @@ impl Listeners {
             if lock(&self.web).0.contains_key(&address) {
                 continue;
             }
-            let listener = match TcpListener::bind(address).await {
+            let listener = match self.page_listener(address).await {
                 Err(error)
                     if error.kind() == ErrorKind::AddrInUse
                         && lock(&self.web).give_way(address, &config.web.listen) =>
                 {
-                    patiently(|| TcpListener::bind(address)).await
+                    patiently(|| self.page_listener(address)).await
                 }
                 listener => listener,
             };
@@ -197,6 +208,16 @@ impl Listeners {
             }
         }
         Ok(bound)
+    }
+
+    async fn page_listener(&self, address: SocketAddr) -> std::io::Result<TcpListener> {
+        match self.inherited.tcp(address) {
+            Some(listener) => {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener)
+            }
+            None => TcpListener::bind(address).await,
+        }
     }
 
     /// Serves again what gave way to a configuration that could not be put in force.

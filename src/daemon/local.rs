@@ -18,7 +18,7 @@ use crate::local::{Builder, Bypass, HOSTS_SIZE_MAX, HostsFile, LiveLocal, read_h
 use crate::name::DomainName;
 
 /// How often hosts files are looked at; they are read only when they changed.
-const LOOK_PAUSE: Duration = Duration::from_secs(2);
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is known of names of the house, and the table in force.
 pub(super) struct LocalNames {
@@ -71,6 +71,10 @@ impl LocalNames {
     pub(super) async fn watch(self: Arc<Self>, devices: Arc<Devices>) {
         loop {
             let _ = timeout(LOOK_PAUSE, self.reconfigured.notified()).await;
+            if self.lock().section.hosts.is_empty() {
+                self.look(&devices, false);
+                continue;
+            }
             let (names, devices) = (Arc::clone(&self), Arc::clone(&devices));
             // Files may lie on a slow disk.
             let _ = spawn_blocking(move || names.look(&devices, false)).await;

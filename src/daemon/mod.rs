@@ -12,6 +12,7 @@ mod erase;
 mod events;
 mod heap;
 mod hosts;
+mod inherited;
 mod journal;
 mod listeners;
 mod lists;
@@ -25,6 +26,7 @@ mod trackers;
 mod watchdog;
 
 use std::io::{IsTerminal, Write};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
+use self::inherited::Inherited;
 use crate::cli::{self, Arguments, CliError, Options, Subcommands};
 use crate::config::{Config, ConfigError};
 
@@ -39,22 +42,23 @@ use crate::config::{Config, ConfigError};
 pub fn main() -> ExitCode {
     let Arguments { options, command } = Arguments::parse();
     let command = command.unwrap_or(Subcommands::Run);
-    if matches!(command, Subcommands::Run) {
+    let is_daemon = matches!(command, Subcommands::Run);
+    if is_daemon {
         heap::share();
     }
+    let inherited = if is_daemon { Inherited::take() } else { Inherited::default() };
     // TLS for downloads; refused only when it has been installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the system gives no threads or no event queue: {error}")),
     };
-    let outcome = match command {
-        Subcommands::Run => runtime.block_on(run(&options)),
-        command => runtime.block_on(cli::execute(command, &options)).map_err(|error| match error {
-            CliError::Config(error) => Failure::Config(error),
-            error => Failure::Other(error.into()),
-        }),
+    // Boxed: as large as they are, they would be compiled once for each kind of runtime.
+    let task: Pin<Box<dyn Future<Output = Result<ExitCode, Failure>>>> = match command {
+        Subcommands::Run => Box::pin(run(&options, inherited)),
+        command => Box::pin(execute(command, &options)),
     };
+    let outcome = runtime.block_on(task);
     // A read on a drive that hangs must not hold up the end.
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     match outcome {
@@ -82,13 +86,20 @@ fn fail(words: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+async fn execute(command: Subcommands, options: &Options) -> Result<ExitCode, Failure> {
+    cli::execute(command, options).await.map_err(|error| match error {
+        CliError::Config(error) => Failure::Config(error),
+        error => Failure::Other(error.into()),
+    })
+}
+
 /// Runs the daemon until it is told to stop.
-async fn run(options: &Options) -> Result<ExitCode, Failure> {
+async fn run(options: &Options, inherited: Inherited) -> Result<ExitCode, Failure> {
     let _log = logging::start();
     let signals = running::Signals::take().map_err(Failure::Other)?;
     let config = cli::load_config(options).map_err(Failure::Config)?;
     let resolving = resolving().map_err(Failure::Other)?;
-    let outcome = serve(options, config, signals, &resolving).await;
+    let outcome = serve(options, config, inherited, signals, &resolving).await;
     resolving.shutdown_background();
     outcome.map_err(Failure::Other)?;
     Ok(ExitCode::SUCCESS)
@@ -97,10 +108,11 @@ async fn run(options: &Options) -> Result<ExitCode, Failure> {
 async fn serve(
     options: &Options,
     config: Config,
+    inherited: Inherited,
     signals: running::Signals,
     resolving: &Runtime,
 ) -> anyhow::Result<()> {
-    let running = running::Running::start(options.clone(), config, resolving.handle()).await?;
+    let running = running::Running::start(options.clone(), config, inherited, resolving.handle()).await?;
     running.until_stopped(signals).await
 }
 

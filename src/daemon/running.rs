@@ -16,7 +16,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
@@ -24,6 +24,7 @@ use super::cache::{self, KeptAnswers};
 use super::devices::Devices;
 use super::events::Events;
 use super::hosts::Hosts;
+use super::inherited::Inherited;
 use super::listeners::{Listeners, Unavailable};
 use super::lists::Added;
 use super::local::LocalNames;
@@ -45,8 +46,6 @@ use crate::server::Responder;
 use crate::tracker::{self, Catalogue, LiveCatalogue, Part};
 use crate::web;
 
-/// Live views that lag further behind than this many events are told that they missed some.
-const LIVE_EVENTS_MAX: usize = 1024;
 /// How often an address that could not be had is tried again.
 const SEEK_PAUSE: Duration = Duration::from_secs(5);
 /// How long queries in flight may take when the daemon stops.
@@ -118,6 +117,7 @@ impl Running {
     pub(super) async fn start(
         options: Options,
         config: Config,
+        inherited: Inherited,
         resolving: &Handle,
     ) -> anyhow::Result<Arc<Self>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -137,9 +137,10 @@ impl Running {
         for warning in config.warnings() {
             warn!("{warning}");
         }
+        inherited.warn_of_unused(&config);
         raise_file_limit();
         let metrics = Arc::new(Metrics::default());
-        let (live, _) = broadcast::channel(LIVE_EVENTS_MAX);
+        let live = web::LiveViews::default();
         let policy = Arc::new(LivePolicy::default());
         policy.update(|policy| {
             policy.blocking = config.blocking;
@@ -157,7 +158,7 @@ impl Running {
             Arc::clone(&clock),
             events.source(),
         );
-        events.gather_regularly();
+        events.gather_regularly(history.clone());
         let resolver = {
             let _entered = resolving.enter();
             Arc::new(Resolver::new(&config.resolve, Arc::clone(&clock)))
@@ -219,7 +220,12 @@ impl Running {
             });
             api = web::control_router(Arc::clone(&parts));
             Self {
-                listeners: Listeners::new(Arc::clone(&responder), web::router(parts), Arc::clone(&tls)),
+                listeners: Listeners::new(
+                    inherited,
+                    Arc::clone(&responder),
+                    web::router(parts),
+                    Arc::clone(&tls),
+                ),
                 options,
                 data_dir: data.path,
                 _data_lock: data.lock,

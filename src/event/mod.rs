@@ -132,8 +132,6 @@ pub trait EventSource: Send + Sync {
     fn gather(&self);
     /// Takes what was gathered since the last time.
     fn take(&self) -> Batch;
-    /// Whether what was gathered should be taken soon: there is little room left for names.
-    fn is_nearly_full(&self) -> bool;
 }
 
 /// What the policy said, in a word.
@@ -302,9 +300,5 @@ impl EventSource for Silence {
 
     fn take(&self) -> Batch {
         Batch::default()
-    }
-
-    fn is_nearly_full(&self) -> bool {
-        false
     }
 }

@@ -166,10 +166,6 @@ mod tests {
         fn take(&self) -> Batch {
             Batch::default()
         }
-
-        fn is_nearly_full(&self) -> bool {
-            false
-        }
     }
 
     fn write(writer: &mut RingWriter, number: u16) {

@@ -289,6 +289,13 @@ impl History {
         }
     }
 
+    /// Has what was gathered so far taken now. Otherwise it lies until somebody asks or the next flush: what is counted
+    /// together is written once. Counts of names are exact as long as they are taken before their room is full.
+    pub async fn take(&self) -> Result<(), HistoryError> {
+        // Each task finds what was gathered taken.
+        self.ask(|_| Ok(())).await
+    }
+
     /// Waits until the history's thread has ended: it was closed, or a defect ended it. Nothing is remembered after that.
     pub async fn ended(&self) {
         let mut end = self.end.clone();

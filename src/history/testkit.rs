@@ -137,10 +137,6 @@ impl EventSource for Waiting {
     fn take(&self) -> Batch {
         Batch::of(std::mem::take(&mut self.0.lock().unwrap()))
     }
-
-    fn is_nearly_full(&self) -> bool {
-        false
-    }
 }
 
 /// An event in words: `block tv a.pixel.example`, or `cloak tv www.shop.example a.pixel.example`, whose second name hid

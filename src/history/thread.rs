@@ -25,9 +25,6 @@ use super::store::Store;
 use super::view::Health;
 use crate::event::EventSource;
 
-/// How often is looked for what was gathered when nobody asks. Whoever answers never wakes the thread.
-const TICK: Duration = Duration::from_secs(1);
-
 /// Something that the thread is asked to do.
 pub(super) type Task = Box<dyn FnOnce(&mut Worker) + Send>;
 
@@ -149,17 +146,14 @@ impl Worker {
         }
     }
 
-    /// Otherwise it lies until somebody asks or the next flush: what is counted together is written once. Counts of names are
-    /// exact as long as they are taken before their room is full.
-    fn take_if_nearly_full(&mut self) {
-        if self.source.is_nearly_full() {
-            self.take();
-        }
+    /// How long until the next flush.
+    fn until_flush(&self) -> Duration {
+        let waited = self.store.clock.instant().saturating_duration_since(self.flushed);
+        self.store.options.flush_interval.saturating_sub(waited)
     }
 
     fn flush_if_due(&mut self) {
-        let waited = self.store.clock.instant().saturating_duration_since(self.flushed);
-        if self.store.options.flush_interval <= waited {
+        if self.until_flush().is_zero() {
             // The store has told what is wrong, and tries again.
             if self.flush().is_ok() {
                 self.resume_erasing();
@@ -197,13 +191,13 @@ fn serve(worker: &mut Worker, requests: &Receiver<Task>) -> Result<End, Fault> {
         if let Some(end) = worker.closed {
             return Ok(end);
         }
-        let pause = if worker.erasing.is_some() { Duration::ZERO } else { TICK };
+        let pause = if worker.erasing.is_some() { Duration::ZERO } else { worker.until_flush() };
         match requests.recv_timeout(pause) {
             Ok(task) => {
                 worker.take();
                 task(worker);
             }
-            Err(RecvTimeoutError::Timeout) => worker.take_if_nearly_full(),
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 worker.source.gather();
                 worker.take();

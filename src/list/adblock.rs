@@ -8,6 +8,7 @@ use super::line::Reader;
 use super::pattern::Budget;
 use super::{Action, Modifiers, Pattern, PatternError, Rule, Scope, Skip, Subject, hosts, modifiers};
 use crate::name::NameError;
+use crate::name::suffix::is_top_level;
 
 /// Wildcards with fewer letters than this say too little to be meant for all names that they match.
 const PATTERN_LEN_MIN: usize = 3;
@@ -83,7 +84,7 @@ fn is_of_names(pattern: &str, is_adblock: bool, has_modifiers: bool) -> bool {
     let is_held = pattern.ends_with(['^', '|']) || has_modifiers || {
         // `ads*.example.com`; no `adsense*.js`, `banner*.gif`.
         let last = pattern.rsplit('.').next().unwrap_or_default();
-        pattern.contains('.') && psl::suffix(last.as_bytes()).is_some_and(|suffix| suffix.is_known())
+        pattern.contains('.') && is_top_level(last.as_bytes())
     };
     !is_adblock && pattern.starts_with(begins) && pattern.chars().all(belongs) && is_held
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use psl::Psl as _;
 
 use super::Pattern;
 use crate::name::DomainName;
 use crate::name::NameRef;
+use crate::name::suffix;
 use crate::wire::type_name;
 
 /// What a rule covers, from its name on.
@@ -206,12 +206,7 @@ fn is_everybodys(name: NameRef<'_>) -> bool {
     if labels.first() == Some(&b"arpa".as_slice()) {
         return true;
     }
-    let is_suffix = |count: usize| {
-        let labels = labels.iter().take(count).copied();
-        let length = labels.clone().map(<[u8]>::len).sum::<usize>() + count.saturating_sub(1);
-        let info = psl::List.find(labels);
-        info.typ == Some(psl::Type::Icann) && info.len == length
-    };
+    let is_suffix = |count: usize| labels.get(..count).is_some_and(suffix::is_of_registry);
     is_suffix(count) || is_suffix(count + 1)
 }
 

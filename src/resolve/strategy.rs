@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::Question;
 use super::options::Strategy;
 use super::upstream::Upstream;
+use crate::name::suffix::registrable_domain;
 
 impl Strategy {
     /// The upstreams in the order in which they are to be asked: those that work first, and of the others those that were left
@@ -25,12 +26,12 @@ impl Strategy {
             Self::Ordered => {}
             Self::Fastest | Self::Race => order.sort_by_key(|upstream| upstream.health.latency_or_max()),
             Self::Spread => {
-                let name = question.name.to_string();
-                let domain = psl::domain_str(&name).unwrap_or(&name);
+                let name = question.name.as_ref();
+                let domain = registrable_domain(name).unwrap_or(name);
                 // Rendezvous hashing: when an upstream comes or goes, only its own names move.
                 let weight = |upstream: &Arc<Upstream>| {
                     let seed = xxh3_64_with_seed(upstream.label.as_bytes(), seed);
-                    xxh3_64_with_seed(domain.as_bytes(), seed)
+                    xxh3_64_with_seed(domain.as_wire(), seed)
                 };
                 order.sort_by_cached_key(weight);
             }

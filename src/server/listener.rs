@@ -1,10 +1,10 @@
 //! One address that is listened on, over UDP and TCP.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -28,6 +28,15 @@ pub struct Listener {
     tcp: TcpListener,
 }
 
+/// Sockets of an address that another process has opened, and keeps: systemd, by a socket unit.
+#[derive(Debug, Default)]
+pub struct Open {
+    /// For questions over UDP.
+    pub udp: Option<UdpSocket>,
+    /// For connections.
+    pub tcp: Option<StdTcpListener>,
+}
+
 /// An address that can't be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {address} ({transport}): {reason}")]
@@ -44,19 +53,32 @@ pub struct BindError {
 }
 
 impl Listener {
-    /// Binds both sockets and begins to answer.
+    /// Binds both sockets of an address, or takes those that are `open` there.
     ///
     /// # Errors
-    /// When one of them can't be bound, with what to do.
-    pub fn bind(address: SocketAddr, threads: u32, responder: Arc<Responder>) -> Result<Self, BindError> {
+    /// When one of them can't be had, with what to do.
+    pub fn bind(
+        address: SocketAddr,
+        threads: u32,
+        open: Open,
+        responder: Arc<Responder>,
+    ) -> Result<Self, BindError> {
         let error = |transport| move |source| BindError::new(address, transport, source);
+        let udp_socket = |threads| match &open.udp {
+            Some(socket) => Udp::adopt(socket, threads),
+            None => Udp::bind(address, threads),
+        };
         // With port 0 the system chooses one for UDP, which may be taken for TCP.
         let mut attempts = if address.port() == 0 { PORT_ATTEMPTS_MAX } else { 1 };
         loop {
-            let udp = Udp::bind(address, threads).map_err(error("udp"))?;
+            let udp = udp_socket(threads).map_err(error("udp"))?;
             let bound = udp.address().map_err(error("udp"))?;
             attempts -= 1;
-            match tcp_listener(bound) {
+            let tcp = match &open.tcp {
+                Some(socket) => adopted(socket),
+                None => tcp_listener(bound),
+            };
+            match tcp {
                 Ok(tcp) => return Ok(Self { address: bound, udp, tcp, responder }),
                 Err(refused) if attempts == 0 => return Err(error("tcp")(refused)),
                 Err(_) => {}
@@ -118,6 +140,14 @@ fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = bound(socket, address)?;
     socket.listen(TCP_BACKLOG)?;
     TcpListener::from_std(StdTcpListener::from(socket))
+}
+
+fn adopted(listener: &StdTcpListener) -> io::Result<TcpListener> {
+    let listener = listener.try_clone()?;
+    let socket = SockRef::from(&listener);
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    TcpListener::from_std(listener)
 }
 
 fn bound(socket: Socket, address: SocketAddr) -> io::Result<Socket> {

@@ -18,7 +18,7 @@ mod udp;
 pub use access::{Access, is_of_the_house};
 pub use holder::of as holder_of_port;
 pub use limits::{LimitCounts, Limits, QUERIES_PER_SECOND_MAX, RESPONSES_PER_SECOND_MAX, Rate, Waiting};
-pub use listener::{BindError, Listener};
+pub use listener::{BindError, Listener, Open};
 pub use responder::{IN_FLIGHT_MAX, Responder, Transport};
 
 use std::net::SocketAddr;

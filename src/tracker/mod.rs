@@ -20,7 +20,7 @@ pub use self::public::{PublicCatalogue, PublicError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::name::{DomainName, NameRef};
+use crate::name::{DomainName, NameRef, suffix};
 
 /// The catalogue that is built in.
 pub const BUILT_IN: &str = include_str!("../../blocklists/trackers.txt");
@@ -157,9 +157,7 @@ impl Catalogue {
 
 /// The registrable domain of `name`, or `name` itself where it has none.
 pub fn registrable_domain(name: NameRef<'_>) -> DomainName {
-    let text = name.to_string();
-    let domain = psl::domain_str(&text).and_then(|domain| DomainName::parse(domain).ok());
-    domain.unwrap_or_else(|| name.to_owned())
+    suffix::registrable_domain(name).unwrap_or(name).to_owned()
 }
 
 /// By what products and companies are the same, however they are written.

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::part::{VALUE_LEN_MAX, is_https};
 use super::{Entry, Kind, Level, Part, Tracker};
 use crate::name::DomainName;
+use crate::name::suffix::registrable_domain;
 
 /// More names than any of them has by a factor of ten; what stands beyond is left out.
 const NAMES_MAX: usize = 100_000;
@@ -301,7 +302,7 @@ impl Builder {
         let Ok(name) = DomainName::parse(domain) else { return };
         let (Some(product), Some(company)) = (tidy(product), tidy(company)) else { return };
         // A public suffix is nobody's.
-        if psl::domain_str(&name.to_string()).is_none() || !self.names.insert(name.clone()) {
+        if registrable_domain(name.as_ref()).is_none() || !self.names.insert(name.clone()) {
             return;
         }
         let products = &mut self.part.products;

@@ -44,7 +44,7 @@ pub(super) async fn stream(
     let filter = asked.filter(&Times::new(&web)).map_err(IntoResponse::into_response)?;
     let slot = Arc::clone(&web.live_slots).try_acquire_owned().map_err(|_| too_many())?;
     let live = Live {
-        receiver: web.parts.live.subscribe(),
+        receiver: web.parts.live.join(),
         stop: stop.map(|Extension(stop)| stop).unwrap_or_default(),
         revocation: web.parts.access.revocation(),
         window: Window::new(web.parts.clock.instant()),

@@ -25,6 +25,7 @@ mod guard;
 mod heat;
 mod known_devices;
 mod live;
+mod live_views;
 mod notes;
 mod pages;
 mod period;
@@ -36,6 +37,7 @@ mod tls;
 mod view;
 mod without;
 
+pub use live_views::LiveViews;
 pub use serve::{serve, serve_unix};
 pub use silence::{SILENCE_LOOKED_BACK, SILENCE_MIN};
 pub use tls::{Loaded, Tls, TlsError, TlsFiles};
@@ -57,7 +59,7 @@ use axum::routing::{get, post};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -67,7 +69,6 @@ use crate::access::Access;
 use crate::clock::Clock;
 use crate::command::{Command, Done, Refused};
 use crate::device::{DeviceKey, LiveDevices, Presence};
-use crate::event::Heard;
 use crate::feed::{Catalogues, Feed, OwnRuleStatus};
 use crate::history::History;
 use crate::list::FoundLine;
@@ -118,7 +119,7 @@ pub struct Parts {
     /// Whose a name is.
     pub catalogue: Arc<LiveCatalogue>,
     /// Every event as it happens; live streams subscribe to it.
-    pub live: broadcast::Sender<Heard>,
+    pub live: LiveViews,
     /// Grants wishes.
     pub control: Arc<dyn Control>,
     /// What time it is.

@@ -86,7 +86,7 @@ async fn parts(own: &[(Action, &str)]) -> Arc<Parts> {
         local: Arc::default(),
         devices: Arc::default(),
         catalogue,
-        live: broadcast::Sender::new(16),
+        live: LiveViews::default(),
         control: Arc::new(Echo),
         access: Access::open(None, Arc::clone(&clock)),
         monitoring_from: Arc::default(),
@@ -423,21 +423,22 @@ async fn live_events_come_filtered_and_end_with_the_daemon() {
     let mut stream = BufReader::new(page.open(LIVE).await);
     read_until(&mut stream, "text/event-stream").await;
     let rule = RuleRef { list: "l".into(), rule: "r".into() };
-    page.parts.live.send(heard("passed.example", Verdict::Pass)).unwrap();
-    page.parts.live.send(heard("pixel.example", Verdict::Block(rule.clone()))).unwrap();
+    page.parts.live.tell(heard("passed.example", Verdict::Pass));
+    page.parts.live.tell(heard("pixel.example", Verdict::Block(rule.clone())));
     let line = read_until(&mut stream, "data: ").await;
     let told: api::Event = serde_json::from_str(line.trim().strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!((&*told.name, &*told.qtype, told.id), ("pixel.example", "A", None));
     // More at once than the stream is let hold or carry: what is left out is told.
-    for _ in 0..200 {
-        page.parts.live.send(heard("pixel.example", Verdict::Block(rule.clone()))).unwrap();
+    for _ in 0..2_000 {
+        page.parts.live.tell(heard("pixel.example", Verdict::Block(rule.clone())));
     }
     read_until(&mut stream, "event: skipped").await;
     assert!(read_until(&mut stream, "data: ").await.contains("count"));
     // So it is while they keep coming.
     let live = page.parts.live.clone();
     let flood = tokio::spawn(async move {
-        while live.send(heard("pixel.example", Verdict::Block(rule.clone()))).is_ok() {
+        while live.is_heard() {
+            live.tell(heard("pixel.example", Verdict::Block(rule.clone())));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -464,7 +465,7 @@ async fn a_button_against_a_rule_about_one_name_writes_a_rule_about_that_name() 
         ("other.example", "other.example"),
     ];
     for (name, expected) in cases {
-        page.parts.live.send(heard(name, Verdict::Block(rule.clone()))).unwrap();
+        page.parts.live.tell(heard(name, Verdict::Block(rule.clone())));
         let line = read_until(&mut stream, "data: ").await;
         let told: api::Event = serde_json::from_str(line.trim().strip_prefix("data: ").unwrap()).unwrap();
         let wish = api::RuleWish::new(api::Action::Allow, expected.to_owned());
@@ -473,10 +474,8 @@ async fn a_button_against_a_rule_about_one_name_writes_a_rule_about_that_name() 
         assert!(body.contains(&format!(r#"name="rule" value="{expected}""#)), "{body}");
     }
     let name = DomainName::from_wire(b"\x03a<b\x07example\x00").unwrap();
-    page.parts
-        .live
-        .send(Heard::Event(Arc::new(QueryEvent { name, ..event("x.example", Verdict::Block(rule)) })))
-        .unwrap();
+    let event = QueryEvent { name, ..event("x.example", Verdict::Block(rule)) };
+    page.parts.live.tell(Heard::Event(Arc::new(event)));
     let line = read_until(&mut stream, "data: ").await;
     assert!(line.contains(r#""button":null"#), "{line}");
 }

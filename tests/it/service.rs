@@ -1,9 +1,14 @@
 //! The daemon as systemd sees it: what it says over the socket of sd_notify(3).
 
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hickory_proto::rr::RecordType;
+
+use crate::support::client::Ask;
 use crate::support::daemon::{BINARY, Home};
 
 /// A daemon of which systemd is this test.
@@ -95,4 +100,85 @@ fn the_watchdog_is_fed_where_this_machine_may_not_ask() {
     for _ in 0..3 {
         assert_eq!(service.says(), "WATCHDOG=1\n");
     }
+}
+
+/// Sockets that somebody else has opened and keeps, as systemd does with a socket unit.
+struct Opened {
+    udp: UdpSocket,
+    tcp: TcpListener,
+}
+
+impl Opened {
+    fn open() -> Self {
+        let both = || {
+            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+            Some(Self { udp, tcp })
+        };
+        std::iter::repeat_with(both).take(100).flatten().next().expect("a port that is free for both")
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.udp.local_addr().unwrap()
+    }
+
+    /// A command that runs the daemon with the sockets as file descriptors 3 and 4 (sd_listen_fds(3)).
+    fn hand_over(&self) -> Command {
+        let mut command = Command::new("sh");
+        let script = format!(
+            "exec 3<&{} 4<&{}; LISTEN_PID=$$ LISTEN_FDS=2 exec {BINARY} \"$@\"",
+            inherited(&self.udp),
+            inherited(&self.tcp)
+        );
+        command.args(["-c", &script, "sh"]);
+        command
+    }
+}
+
+/// The number of a descriptor that processes which are started have, too.
+fn inherited(socket: &impl AsFd) -> i32 {
+    rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
+    socket.as_fd().as_raw_fd()
+}
+
+#[test]
+fn questions_wait_in_sockets_of_systemd_while_it_is_restarted() {
+    let opened = Opened::open();
+    let home = Home::new();
+    home.configure(([127, 0, 0, 1], 9).into(), "rules.block = [\"pixel.example\"]\n");
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    let listen = format!("dns.listen = [\"{}\"]", opened.address());
+    std::fs::write(home.config(), text.replace("dns.listen = [\"127.0.0.1:0\"]", &listen)).unwrap();
+    for _ in 0..2 {
+        let question = Ask::new("pixel.example", RecordType::A);
+        // Asked while there is no daemon.
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        client.send_to(&question.message().to_vec().unwrap(), opened.address()).unwrap();
+        let daemon = home.start_as(opened.hand_over());
+        assert_eq!(daemon.dns, opened.address());
+        let length = client.recv(&mut [0; 512]).expect("the question that waited is answered");
+        assert!(12 < length);
+        assert_eq!(question.of(daemon.dns).message.answers.len(), 1);
+        let over_tcp = Ask { tcp: true, ..question };
+        assert_eq!(over_tcp.of(daemon.dns).message.answers.len(), 1);
+        let begun = Instant::now();
+        assert!(daemon.stop().success());
+        assert!(begun.elapsed() < Duration::from_secs(10), "it ends though its sockets stay open");
+    }
+}
+
+#[test]
+fn a_socket_of_systemd_that_nobody_wants_is_told() {
+    let opened = Opened::open();
+    let home = Home::new();
+    home.configure(([127, 0, 0, 1], 9).into(), "");
+    let daemon = home.start_as(opened.hand_over());
+    let log = daemon.log();
+    let told = format!(
+        "systemd hands over {} (udp), which neither dns.listen nor web.listen names",
+        opened.address()
+    );
+    assert!(log.contains(&told), "{log}");
+    assert_ne!(daemon.dns, opened.address());
 }

@@ -83,7 +83,10 @@ fn systemd_understands_the_unit() {
     let unit = std::fs::read_to_string(root().join("systemd/pixelsink.service")).unwrap();
     let copy = directory.path().join("pixelsink.service");
     std::fs::write(&copy, unit.replace("/usr/bin/pixelsink", BINARY)).unwrap();
-    let output = Command::new("systemd-analyze").arg("verify").arg("--man=no").arg(&copy).output().unwrap();
+    let socket = directory.path().join("pixelsink.socket");
+    std::fs::copy(root().join("systemd/pixelsink.socket"), &socket).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    let output = verify.arg("verify").arg("--man=no").args([&copy, &socket]).output().unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr);
     // systemd before 254 restarts without steps, and says that it does not know them.
     let is_newer = |line: &&str| ["RestartSteps", "RestartMaxDelaySec"].iter().any(|key| line.contains(key));

@@ -9,12 +9,12 @@ mod batch;
 mod plain;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::runtime::Handle;
@@ -80,12 +80,21 @@ const MISTAKE: &str =
 /// More threads at one address bring nothing in a home, and each takes buffers.
 const THREADS_USUAL_MAX: usize = 4;
 
+/// So long is tried to wake threads whose socket is another's.
+const WAKE_MAX: Duration = Duration::from_secs(1);
+const WAKE_PAUSE: Duration = Duration::from_millis(10);
+
 /// The sockets of one address, one for each thread.
-pub(super) struct Udp(Vec<UdpSocket>);
+pub(super) struct Udp {
+    sockets: Vec<UdpSocket>,
+    /// Whether another process has them too, and goes on with them after us.
+    is_lent: bool,
+}
 
 /// Threads that answer; they end when this is stopped.
 pub(super) struct Serving {
     sockets: Vec<Arc<UdpSocket>>,
+    is_lent: bool,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -93,29 +102,37 @@ pub(super) struct Serving {
 impl Udp {
     /// Binds so many sockets to an address; 0: one for each core.
     pub(super) fn bind(address: SocketAddr, threads: u32) -> io::Result<Self> {
-        let threads = match threads {
-            0 => thread::available_parallelism().map_or(1, usize::from).min(THREADS_USUAL_MAX),
-            threads => usize::try_from(threads).unwrap_or(1),
-        };
+        let threads = threads_of(threads);
+        let own = |sockets| Self { sockets, is_lent: false };
         // Sockets that share an address share it with any other program of the same user that asks for it. One that does
         // not share finds out whether somebody is there already.
         let alone = bound(address, false)?;
         let address = alone.local_addr()?;
         if threads < 2 || cfg!(not(target_os = "linux")) {
-            return Ok(Self(vec![alone]));
+            return Ok(own(vec![alone]));
         }
         drop(alone);
-        (0..threads).map(|_| bound(address, true)).collect::<io::Result<_>>().map(Self)
+        (0..threads).map(|_| bound(address, true)).collect::<io::Result<_>>().map(own)
+    }
+
+    /// Takes a socket that another process has opened and keeps. Its threads share it: sockets beside it would have to be of
+    /// the same user.
+    pub(super) fn adopt(socket: &UdpSocket, threads: u32) -> io::Result<Self> {
+        socket.set_nonblocking(false)?;
+        prepare(&SockRef::from(socket), socket.local_addr()?)?;
+        let sockets = (0..threads_of(threads)).map(|_| socket.try_clone()).collect::<io::Result<_>>()?;
+        Ok(Self { sockets, is_lent: true })
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.0.first().ok_or(io::ErrorKind::NotFound)?.local_addr()
+        self.sockets.first().ok_or(io::ErrorKind::NotFound)?.local_addr()
     }
 
     /// Begins to answer.
     pub(super) fn serve(self, responder: &Arc<Responder>) -> io::Result<Serving> {
-        let mut serving = Serving { sockets: Vec::new(), threads: Vec::new(), stop: Arc::default() };
-        for socket in self.0 {
+        let Self { sockets, is_lent } = self;
+        let mut serving = Serving { sockets: Vec::new(), is_lent, threads: Vec::new(), stop: Arc::default() };
+        for socket in sockets {
             let socket = Arc::new(socket);
             let thread = Thread {
                 socket: Arc::clone(&socket),
@@ -134,16 +151,57 @@ impl Serving {
     /// Ends the threads, and waits until they have.
     pub(super) fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        for socket in &self.sockets {
-            // Wakes who waits for packets, also when it says that nobody is connected.
-            let _ = SockRef::from(&**socket).shutdown(std::net::Shutdown::Both);
+        if self.is_lent {
+            // Shut down, it would be so for the next process too.
+            self.wake();
+        } else {
+            for socket in &self.sockets {
+                // Wakes who waits for packets, also when it says that nobody is connected.
+                let _ = SockRef::from(&**socket).shutdown(std::net::Shutdown::Both);
+            }
         }
         for thread in self.threads {
+            if self.is_lent && !thread.is_finished() {
+                continue;
+            }
             if thread.join().is_err() {
                 error!("a thread that answers over UDP had ended by a panic");
             }
         }
     }
+}
+
+impl Serving {
+    /// Wakes threads with packets of our own that say nothing.
+    fn wake(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < WAKE_MAX && !self.threads.iter().all(JoinHandle::is_finished) {
+            for socket in &self.sockets {
+                if let Ok(address) = socket.local_addr() {
+                    let _ = socket.send_to(&[], reachable(address));
+                }
+            }
+            thread::sleep(WAKE_PAUSE);
+        }
+    }
+}
+
+/// How many threads are meant.
+fn threads_of(threads: u32) -> usize {
+    match threads {
+        0 => thread::available_parallelism().map_or(1, usize::from).min(THREADS_USUAL_MAX),
+        threads => usize::try_from(threads).unwrap_or(1),
+    }
+}
+
+/// Where this machine itself reaches what listens on `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 struct Thread {
@@ -183,9 +241,6 @@ impl Thread {
                     0
                 }
             };
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
             let answered = catch_unwind(AssertUnwindSafe(|| {
                 let moment = self.responder.moment();
                 for Received { packet, peer, answer } in packets.received(count) {
@@ -213,6 +268,9 @@ impl Thread {
             }
             if !waiting.is_empty() {
                 self.hand_over::<P>(std::mem::take(&mut waiting));
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(());
             }
         }
     }
@@ -270,14 +328,19 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
         // `[::]` and `0.0.0.0` are both listened on; neither takes the other's place.
         socket.set_only_v6(true)?;
     }
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     #[cfg(target_os = "linux")]
-    {
-        socket.set_reuse_port(shared)?;
-        batch::tell_destination(&socket, address)?;
-    }
-    #[cfg(not(target_os = "linux"))]
-    socket.set_read_timeout(Some(WAIT_MAX))?;
+    socket.set_reuse_port(shared)?;
+    prepare(&SockRef::from(&socket), address)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// Gives a socket what the threads count on.
+fn prepare(socket: &SockRef<'_>, address: SocketAddr) -> io::Result<()> {
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    #[cfg(target_os = "linux")]
+    batch::tell_destination(&**socket, address)?;
+    #[cfg(not(target_os = "linux"))]
+    socket.set_read_timeout(Some(WAIT_MAX))?;
+    Ok(())
 }
