@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { doors } from "./access.mjs";
+import { attacks, STRANGER } from "./attacks.mjs";
 import { ask, isRemembered, startAuthor, startDaemon, startUpstream, startWay } from "./home.mjs";
 import { journeys } from "./journeys.mjs";
 import * as pages from "./pages.mjs";
@@ -20,7 +21,7 @@ const FLAGS =
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   // A name by which a phone would find the page.
-  args: [...FLAGS.split(" "), "--host-resolver-rules=MAP pixelsink.lan 127.0.0.1"],
+  args: [...FLAGS.split(" "), `--host-resolver-rules=MAP pixelsink.lan 127.0.0.1, MAP ${STRANGER} 127.0.0.1`],
 });
 const upstream = await startUpstream();
 const daemon = await startDaemon(upstream.port);
@@ -416,7 +417,8 @@ const tests = {
 let passed = 0;
 let failed = 0;
 const door = doors({ upstream, open, shoot, look });
-const others = [...[pages].map((file) => file.tests({ daemon, open, shoot })), door.tests];
+const attack = attacks({ daemon, upstream, open, shoot });
+const others = [...[pages].map((file) => file.tests({ daemon, open, shoot })), door.tests, attack.tests];
 // Those whose names have the words that were given; all, otherwise.
 const isWanted = ([name]) => process.argv.slice(2).every((word) => name.includes(word));
 for (const [name, test] of Object.entries(Object.assign(tests, ...others)).filter(isWanted)) {
@@ -432,6 +434,7 @@ for (const [name, test] of Object.entries(Object.assign(tests, ...others)).filte
 await browser.close();
 await daemon.stop();
 await door.stop();
+await attack.stop();
 upstream.stop();
 author.stop();
 console.log(`browser: ${passed} passed, ${failed} failed`);
