@@ -310,7 +310,7 @@ fn a_thread_that_answers_makes_no_allocation() {
         let sink = Arc::new(Meter(Arc::clone(&counts)));
         let responder = Responder::new(clock, Arc::default(), policy, local, resolver, sink, access);
         (
-            Listener::bind("127.0.0.1:0".parse().unwrap(), 1, Open::default(), Arc::new(responder)).unwrap(),
+            Listener::bind("127.0.0.1:0".parse().unwrap(), 1, &Open::default(), Arc::new(responder)).unwrap(),
             CancellationToken::new(),
         )
     });

@@ -151,7 +151,7 @@ impl Listeners {
             }
             let bind = || {
                 let open = self.inherited.dns(address);
-                Listener::bind(address, config.server.threads, open, Arc::clone(&self.responder))
+                Listener::bind(address, config.server.threads, &open, Arc::clone(&self.responder))
             };
             let listener = match bind() {
                 Err(error)

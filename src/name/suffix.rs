@@ -8,7 +8,7 @@ use super::NameRef;
 
 /// What the list says of labels that come from the right.
 #[inline(never)]
-fn find<'a>(labels: &mut dyn Iterator<Item = &'a [u8]>) -> Info {
+fn find(labels: &mut dyn Iterator<Item = &[u8]>) -> Info {
     psl::List.find(labels)
 }
 

@@ -60,7 +60,7 @@ impl Listener {
     pub fn bind(
         address: SocketAddr,
         threads: u32,
-        open: Open,
+        open: &Open,
         responder: Arc<Responder>,
     ) -> Result<Self, BindError> {
         let error = |transport| move |source| BindError::new(address, transport, source);
