@@ -52,6 +52,8 @@ pub(super) struct Devices {
     changed: Notify,
     /// Rung when other files of leases may be wanted.
     reconfigured: Notify,
+    /// Rung when another table is in force.
+    published: Notify,
 }
 
 /// What the table is built from.
@@ -117,6 +119,7 @@ impl Devices {
             state: Mutex::new(state),
             changed: Notify::new(),
             reconfigured: Notify::new(),
+            published: Notify::new(),
         };
         devices.publish(&devices.lock());
         devices
@@ -134,6 +137,12 @@ impl Devices {
     fn publish(&self, state: &State) {
         self.live.publish(state.table());
         self.changed.notify_one();
+        self.published.notify_one();
+    }
+
+    /// Returns when another table has been put in force since the last time.
+    pub(super) async fn until_published(&self) {
+        self.published.notified().await;
     }
 
     /// Takes over the configuration, and what a person wrote into the book.

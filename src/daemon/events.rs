@@ -24,7 +24,7 @@ use crate::web::LiveViews;
 /// How often rings are emptied while there are questions.
 const PERIOD: Duration = Duration::from_millis(500);
 /// How often while there are none: a machine that has nothing to do sleeps.
-const PERIOD_IDLE: Duration = Duration::from_secs(2);
+const PERIOD_IDLE: Duration = Duration::from_secs(5);
 /// How often while live views listen: what comes within a tenth of a second comes at once for a person.
 const PERIOD_LIVE: Duration = Duration::from_millis(100);
 

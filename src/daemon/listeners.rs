@@ -10,6 +10,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -113,6 +114,7 @@ pub(super) struct Listeners {
     inherited: Inherited,
     /// See [`Bound::missing`].
     missing: ArcSwap<Vec<String>>,
+    some_missing: Arc<Notify>,
     tasks: Mutex<JoinSet<()>>,
     cancel: CancellationToken,
 }
@@ -132,6 +134,7 @@ impl Listeners {
             dns: Mutex::default(),
             web: Mutex::default(),
             missing: ArcSwap::default(),
+            some_missing: Arc::default(),
             tasks: Mutex::default(),
             cancel: CancellationToken::new(),
         }
@@ -232,12 +235,19 @@ impl Listeners {
         }
     }
 
+    /// Rung while something is missing.
+    pub(super) fn some_missing(&self) -> Arc<Notify> {
+        Arc::clone(&self.some_missing)
+    }
+
     /// Tries again to have what is missing; what can be had is served from then on.
     pub(super) async fn seek_missing(&self, config: &Config) {
-        if !self.missing.load().is_empty()
-            && let Ok(bound) = self.bind(config, Unavailable::Missing).await
-        {
-            self.commit(bound, config);
+        if self.missing.load().is_empty() {
+            return;
+        }
+        match self.bind(config, Unavailable::Missing).await {
+            Ok(bound) => self.commit(bound, config),
+            Err(_) => self.some_missing.notify_one(),
         }
     }
 
@@ -252,6 +262,9 @@ impl Listeners {
     /// Serves what was bound and closes what the configuration no longer wants.
     pub(super) fn commit(&self, bound: Bound, config: &Config) {
         let known = self.missing.swap(Arc::new(bound.missing));
+        if !self.missing.load().is_empty() {
+            self.some_missing.notify_one();
+        }
         for missing in self.missing.load().iter().filter(|missing| !known.contains(missing)) {
             error!("{missing}; it is tried again every few seconds");
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::changed_file::{Seen, read_if_changed};
@@ -17,8 +17,10 @@ use crate::config::{Config, LocalSection};
 use crate::local::{Builder, Bypass, HOSTS_SIZE_MAX, HostsFile, LiveLocal, read_hosts};
 use crate::name::DomainName;
 
-/// How often hosts files are looked at; they are read only when they changed.
+/// How often hosts files are looked at, where there are any; they are read only when they changed.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
+/// So long is waited after a change of devices, since one seldom comes alone.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// What is known of names of the house, and the table in force.
 pub(super) struct LocalNames {
@@ -70,10 +72,11 @@ impl LocalNames {
     /// Keeps the table as hosts files and leases are.
     pub(super) async fn watch(self: Arc<Self>, devices: Arc<Devices>) {
         loop {
-            let _ = timeout(LOOK_PAUSE, self.reconfigured.notified()).await;
-            if self.lock().section.hosts.is_empty() {
-                self.look(&devices, false);
-                continue;
+            let has_files = !self.lock().section.hosts.is_empty();
+            tokio::select! {
+                () = sleep(LOOK_PAUSE), if has_files => {}
+                () = self.reconfigured.notified() => {}
+                () = devices.until_published() => sleep(SETTLE).await,
             }
             let (names, devices) = (Arc::clone(&self), Arc::clone(&devices));
             // Files may lie on a slow disk.

@@ -299,9 +299,10 @@ impl Running {
     /// Looks now and then whether an address that was missing at the start is there: a network that comes up after us, a port
     /// that was taken.
     fn seek_missing_addresses(self: &Arc<Self>) {
-        let running = Arc::downgrade(self);
+        let (running, some_missing) = (Arc::downgrade(self), self.listeners.some_missing());
         tokio::spawn(async move {
             loop {
+                some_missing.notified().await;
                 sleep(SEEK_PAUSE).await;
                 let Some(running) = running.upgrade() else { return };
                 let config = running.config.lock().await;
