@@ -130,7 +130,7 @@ fn routes() -> Vec<(String, String)> {
                 directories.push(path);
             } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with("tests.rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]").next().unwrap();
+                let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
                 // Each call ends where the next one begins, or its statement.
                 for call in code.split(".route(").skip(1) {
                     let call = call.split(';').next().unwrap().split("\n}").next().unwrap();
