@@ -2,6 +2,7 @@
 #![no_main]
 
 #[path = "../../tests/it/naive.rs"]
+#[allow(dead_code, reason = "each asks the model for a part of what it can")]
 mod naive;
 
 use libfuzzer_sys::fuzz_target;
