@@ -66,7 +66,8 @@ fn upstream() -> SocketAddr {
     std::thread::spawn(move || {
         let mut packet = [0; 4096];
         loop {
-            let (length, peer) = socket.recv_from(&mut packet).unwrap();
+            // A signal may interrupt it.
+            let Ok((length, peer)) = socket.recv_from(&mut packet) else { continue };
             let question = Message::from_vec(&packet[..length]).expect("another implementation reads what we ask");
             let mut answer = Message::response(question.metadata.id, OpCode::Query);
             answer.metadata.recursion_available = true;
