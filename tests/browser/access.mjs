@@ -5,9 +5,8 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { BINARY, startDaemon } from "./home.mjs";
+import { BINARY, logIn, PASSWORD, startDaemon } from "./home.mjs";
 
-const PASSWORD = "correct horse battery";
 const ELSEWHERE = { extraHTTPHeaders: { "x-forwarded-for": "192.168.1.5" } };
 
 /** `open` opens a tab for a page, `shoot` leaves a picture of it, `look` finds what is wrong with how a page looks. */
@@ -31,11 +30,6 @@ export function doors({ upstream, open, shoot, look }) {
   }
 
   const isAt = (tab, path) => assert.equal(new URL(tab.url()).pathname + new URL(tab.url()).search, path);
-
-  async function logIn(tab, password) {
-    await tab.getByLabel("Password", { exact: true }).fill(password);
-    await tab.getByRole("button", { name: "Log in" }).click();
-  }
 
   /** What a browser says of each refused page is no fault of the page. */
   const faults = (tab) => tab.wrong.filter((wrong) => !/status of 4\d\d/.test(wrong));

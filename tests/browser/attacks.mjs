@@ -4,9 +4,8 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import http from "node:http";
-import { ask, BINARY, startDaemon } from "./home.mjs";
+import { ask, BINARY, logIn, PASSWORD, startDaemon } from "./home.mjs";
 
-const PASSWORD = "correct horse battery";
 /** A name of the stranger's, which the browser takes for this machine. */
 export const STRANGER = "stranger.example";
 
@@ -31,11 +30,6 @@ export function attacks({ daemon, upstream, open, shoot }) {
       execFileSync(BINARY, ["passwd", "--config", `${guarded.directory}/pixelsink.toml`], { input: `${PASSWORD}\n` });
     }
     return guarded.page;
-  }
-
-  async function logIn(tab, password) {
-    await tab.getByLabel("Password", { exact: true }).fill(password);
-    await tab.getByRole("button", { name: "Log in" }).click();
   }
 
   const tests = {

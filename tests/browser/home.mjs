@@ -12,6 +12,15 @@ import { join } from "node:path";
 export const BINARY =
   process.env.PIXELSINK ?? join(process.env.CARGO_TARGET_DIR ?? join(import.meta.dirname, "../../target"), "debug/pixelsink");
 
+/** The password of every daemon that has one. */
+export const PASSWORD = "correct horse battery";
+
+/** Gives a password at the door. */
+export async function logIn(tab, password) {
+  await tab.getByLabel("Password", { exact: true }).fill(password);
+  await tab.getByRole("button", { name: "Log in" }).click();
+}
+
 /** The question section of a name (dots separate labels; a label may hold any character) and type. */
 function question(name, type) {
   const labels = name.split(".").map((label) => Buffer.from(label, "latin1"));

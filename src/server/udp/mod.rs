@@ -169,9 +169,7 @@ impl Serving {
             }
         }
     }
-}
 
-impl Serving {
     /// Wakes threads with packets of our own that say nothing.
     fn wake(&self) {
         let begun = Instant::now();
