@@ -7,6 +7,7 @@ use hickory_proto::rr::RecordType;
 use crate::support::client::Ask;
 use crate::support::daemon::{Daemon, Home};
 use crate::support::eventually;
+use crate::support::port;
 use crate::support::upstream::Upstream;
 
 const DEVICES: &str = "[[devices]]\nname = \"TV\"\naddresses = [\"127.0.0.7\"]\n[[devices]]\nname = \"Phone\"\naddresses = [\"127.0.0.8\"]\n";
@@ -43,10 +44,7 @@ fn a_healthy_daemon_is_told_and_that_no_device_asks() {
 
 #[test]
 fn what_upstreams_do_not_answer_is_told() {
-    let upstream = Upstream::generous();
-    let dead = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    drop(upstream);
-    let daemon = Daemon::start(dead, "");
+    let daemon = Daemon::start(port::local(), "");
     let (is_well, said) = doctor(daemon.home());
     assert!(!is_well && said.contains("BAD   resolving: example.com was not found"), "{said}");
     Ask::new("pixel.example", RecordType::A).of(daemon.dns);

@@ -8,6 +8,7 @@ use hickory_proto::rr::RecordType;
 use crate::support::client::Ask;
 use crate::support::daemon::{Daemon, Home};
 use crate::support::eventually;
+use crate::support::port;
 use crate::support::upstream::Upstream;
 
 const LIST: &str = "[[lists]]\nname = \"trackers\"\nrules = [\"||pixel.example^\"]\n";
@@ -91,18 +92,19 @@ fn a_reload_moves_the_listener_and_changes_the_answer() {
     let upstream = Upstream::generous();
     let home = Home::new();
     home.configure(upstream.address, LIST);
-    let daemon = home.start();
+    let [old, new] = [port::local(), port::local()];
     let good = std::fs::read_to_string(home.config()).unwrap();
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let moved = good.replacen("127.0.0.1:0", &free.to_string(), 1);
+    std::fs::write(home.config(), good.replacen("127.0.0.1:0", &old.to_string(), 1)).unwrap();
+    let daemon = home.start();
+    let moved = good.replacen("127.0.0.1:0", &new.to_string(), 1);
     std::fs::write(home.config(), format!("blocking.mode = \"nxdomain\"\n{moved}")).unwrap();
     daemon.signal("HUP");
     let ask = Ask::new("pixel.example", RecordType::A);
     eventually("it answers at its new address", || {
-        std::net::TcpStream::connect(free).ok()?;
-        (ask.try_of(free)?.words()[0] == "NXDOMAIN").then_some(())
+        std::net::TcpStream::connect(new).ok()?;
+        (ask.try_of(new)?.words()[0] == "NXDOMAIN").then_some(())
     });
-    eventually("its old address is free", || UdpSocket::bind(daemon.dns).ok());
+    eventually("its old address is free", || UdpSocket::bind(old).ok());
 }
 
 #[test]
@@ -144,18 +146,7 @@ fn a_reload_opens_one_address_to_all_and_closes_it_again() {
     let upstream = Upstream::generous();
     let home = Home::new();
     home.configure(upstream.address, LIST);
-    let [dns, web] = [0; 2].map(|_| {
-        let (udp, tcp) = std::iter::repeat_with(|| {
-            let udp = UdpSocket::bind("0.0.0.0:0").ok()?;
-            let tcp = std::net::TcpListener::bind(udp.local_addr().ok()?).ok()?;
-            Some((udp, tcp))
-        })
-        .flatten()
-        .next()
-        .unwrap();
-        drop(tcp);
-        udp.local_addr().unwrap().port()
-    });
+    let [dns, web] = [port::free(), port::free()];
     let text = std::fs::read_to_string(home.config()).unwrap();
     let narrow = text
         .replace("dns.listen = [\"127.0.0.1:0\"]", &format!("dns.listen = [\"127.0.0.1:{dns}\"]"))
@@ -235,8 +226,7 @@ fn a_name_of_the_page_is_known_after_a_reload() {
 
 #[test]
 fn without_an_upstream_blocking_goes_on_and_the_page_tells() {
-    let dead: SocketAddr = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let daemon = Daemon::start(dead, LIST);
+    let daemon = Daemon::start(port::local(), LIST);
     assert!(blocks(&daemon, "pixel.example"));
     let answer = Ask::new("www.example", RecordType::A).of(daemon.dns);
     assert_eq!(answer.words()[0], "SERVFAIL");

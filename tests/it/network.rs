@@ -3,6 +3,7 @@
 use crate::devices::{House, ip};
 use crate::support::daemon::{Daemon, Ended, Home};
 use crate::support::eventually;
+use crate::support::port;
 use crate::support::upstream::Upstream;
 
 /// Whether the device is told that the name is blocked, by the daemon at this address.
@@ -67,7 +68,7 @@ fn an_address_that_comes_after_the_start_is_served_when_it_is_there() {
 #[test]
 fn a_port_of_the_page_that_is_taken_costs_the_page_only() {
     let upstream = Upstream::generous();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = std::net::TcpListener::bind(port::local()).unwrap();
     let home = Home::new();
     home.configure(upstream.address, "rules.block = [\"pixel.example\"]\n");
     let address = taken.local_addr().unwrap().to_string();

@@ -1,15 +1,17 @@
 //! The daemon as systemd sees it: what it says over the socket of sd_notify(3).
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use command_fds::{CommandFdExt, FdMapping};
 use hickory_proto::rr::RecordType;
 
 use crate::support::client::Ask;
 use crate::support::daemon::{BINARY, Home};
+use crate::support::port;
 
 /// A daemon of which systemd is this test.
 struct Service {
@@ -110,12 +112,8 @@ struct Opened {
 
 impl Opened {
     fn open() -> Self {
-        let both = || {
-            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
-            Some(Self { udp, tcp })
-        };
-        std::iter::repeat_with(both).take(100).flatten().next().expect("a port that is free for both")
+        let address = port::local();
+        Self { udp: UdpSocket::bind(address).unwrap(), tcp: TcpListener::bind(address).unwrap() }
     }
 
     fn address(&self) -> SocketAddr {
@@ -125,20 +123,13 @@ impl Opened {
     /// A command that runs the daemon with the sockets as file descriptors 3 and 4 (sd_listen_fds(3)).
     fn hand_over(&self) -> Command {
         let mut command = Command::new("sh");
-        let script = format!(
-            "exec 3<&{} 4<&{}; LISTEN_PID=$$ LISTEN_FDS=2 exec {BINARY} \"$@\"",
-            inherited(&self.udp),
-            inherited(&self.tcp)
-        );
-        command.args(["-c", &script, "sh"]);
+        // The number of its process is known when it runs.
+        command.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", BINARY]).env("LISTEN_FDS", "2");
+        let descriptors = [self.udp.as_fd(), self.tcp.as_fd()].map(|fd| fd.try_clone_to_owned().unwrap());
+        let mappings = (3..).zip(descriptors).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+        command.fd_mappings(mappings.collect()).unwrap();
         command
     }
-}
-
-/// The number of a descriptor that processes which are started have, too.
-fn inherited(socket: &impl AsFd) -> i32 {
-    rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
-    socket.as_fd().as_raw_fd()
 }
 
 #[test]

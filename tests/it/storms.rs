@@ -14,6 +14,7 @@ use crate::devices::{House, ip};
 use crate::support::client::Ask;
 use crate::support::daemon::{BINARY, Daemon, Ended, Home};
 use crate::support::eventually;
+use crate::support::port;
 use crate::support::upstream::{Upstream, with_rcode};
 
 fn blocks(daemon: &Daemon, name: &str) -> bool {
@@ -286,7 +287,7 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let upstream = Upstream::generous();
     let home = Home::new();
     home.configure(upstream.address, "rules.block = [\"pixel.example\"]\n");
-    let dns = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dns = port::local();
     let text = std::fs::read_to_string(home.config()).unwrap();
     let text = text.replace("dns.listen = [\"127.0.0.1:0\"]", &format!("dns.listen = [\"{dns}\"]"));
     std::fs::write(home.config(), text).unwrap();

@@ -10,6 +10,7 @@ use hickory_proto::rr::RecordType;
 
 use crate::support::client::Ask;
 use crate::support::daemon::{Daemon, Home};
+use crate::support::port;
 use crate::support::upstream::{Upstream, answer_to, record, soa, with_rcode};
 
 /// How many questions are asked.
@@ -234,8 +235,8 @@ fn ten_thousand_questions_have_one_answer_on_every_way() {
 fn an_answer_leaves_from_the_address_that_was_asked() {
     let upstream = Upstream::generous();
     let home = Home::new();
-    // A port that was free a moment ago; the wildcard address has every address of this machine.
-    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    // The wildcard address has every address of this machine.
+    let port = port::free();
     home.configure(upstream.address, "");
     let config = std::fs::read_to_string(home.config()).unwrap();
     let config =

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod encrypted;
 pub(crate) mod list_server;
+pub(crate) mod port;
 pub(crate) mod upstream;
 
 use std::time::{Duration, Instant};

@@ -11,6 +11,8 @@ use hickory_proto::rr::rdata::svcb::{IpHint, SvcParamKey, SvcParamValue};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, HTTPS, PTR, SOA, SVCB, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 
+use super::port;
+
 /// What it answers to a question: `None` is silence.
 type Script = dyn Fn(&Message) -> Option<Message> + Send + Sync;
 
@@ -32,14 +34,8 @@ struct Shared {
 
 impl Upstream {
     pub(crate) fn start(script: impl Fn(&Message) -> Option<Message> + Send + Sync + 'static) -> Self {
-        // A port that is free for UDP may be taken for TCP by another test.
-        let bind = || {
-            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
-            Some((udp, tcp))
-        };
-        let (udp, tcp) = std::iter::repeat_with(bind).take(100).flatten().next().unwrap();
-        let address = udp.local_addr().unwrap();
+        let address = port::local();
+        let (udp, tcp) = (UdpSocket::bind(address).unwrap(), TcpListener::bind(address).unwrap());
         udp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(script)),
