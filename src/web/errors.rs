@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
@@ -24,11 +24,13 @@ const MESSAGE_LEN_MAX: usize = 64 * 1024;
 pub(super) struct Failure {
     pub(super) status: StatusCode,
     pub(super) message: String,
+    /// After how many seconds it is worth while to ask again (RFC 9110 section 10.2.3).
+    pub(super) retry_after_secs: Option<u64>,
 }
 
 impl Failure {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), retry_after_secs: None }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -38,7 +40,11 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, self.message).into_response()
+        let mut response = (self.status, self.message).into_response();
+        if let Some(secs) = self.retry_after_secs {
+            response.headers_mut().insert(RETRY_AFTER, secs.into());
+        }
+        response
     }
 }
 
@@ -81,7 +87,11 @@ impl From<Denied> for Failure {
             Denied::NotKept(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Denied::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, denied.to_string())
+        let retry_after_secs = match &denied {
+            Denied::TooOften(wait) => Some(wait.as_secs() + 1),
+            _ => None,
+        };
+        Self { retry_after_secs, ..Self::new(status, denied.to_string()) }
     }
 }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, stream};
@@ -40,8 +39,8 @@ pub(super) async fn stream(
     State(web): State<Arc<Web>>,
     stop: Option<Extension<CancellationToken>>,
     Query(asked): Query<AskedEvents>,
-) -> Result<Response, Response> {
-    let filter = asked.filter(&Times::new(&web)).map_err(IntoResponse::into_response)?;
+) -> Result<Response, Failure> {
+    let filter = asked.filter(&Times::new(&web))?;
     let slot = Arc::clone(&web.live_slots).try_acquire_owned().map_err(|_| too_many())?;
     let live = Live {
         receiver: web.parts.live.join(),
@@ -55,10 +54,10 @@ pub(super) async fn stream(
     Ok(Sse::new(live.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
-fn too_many() -> Response {
+fn too_many() -> Failure {
     let message = "As many pages as can be are live already. Close one; this page works without, too.";
     let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, message);
-    ([(RETRY_AFTER, "30")], failure).into_response()
+    Failure { retry_after_secs: Some(30), ..failure }
 }
 
 /// One stream.

@@ -370,6 +370,7 @@ fn a_live_stream_ends_when_its_session_does() {
 #[test]
 fn a_brute_force_is_slowed_and_the_right_password_is_not_locked_out() {
     let (daemon, ..) = with_password("");
+    let session = log_in(&daemon, 9, PASSWORD, "").cookie();
     let statuses: Vec<u16> = (0..40).map(|_| log_in(&daemon, 66, "a guess", "").status).collect();
     let looked_at = statuses.iter().filter(|status| **status == 401).count();
     assert!((3..8).contains(&looked_at), "{statuses:?}");
@@ -377,6 +378,10 @@ fn a_brute_force_is_slowed_and_the_right_password_is_not_locked_out() {
     let refused = log_in(&daemon, 66, PASSWORD, "");
     assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{}", refused.status);
     assert!(refused.body.contains("Try again in"), "{}", refused.body);
+    let wish = r#"{"current": "a guess", "password": "a new password"}"#;
+    let headers = [&session, "Content-Type: application/json"];
+    let refused = ask(&daemon, 66, "POST /api/v1/access/password", &headers, wish);
+    assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{}", refused.body);
     assert_eq!(log_in(&daemon, 9, PASSWORD, "").status, 303);
     assert!(daemon.log().contains("a wrong password was given to the page"));
     assert!(!daemon.log().contains("a guess"), "{}", daemon.log());

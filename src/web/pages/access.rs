@@ -279,9 +279,10 @@ fn noted(web: &Web, outcome: Result<String, String>) -> Response {
 
 /// A page that says no by its status, too.
 fn refused(page: &impl Template, denied: &Denied) -> Response {
-    let mut response = presentable(Failure::from(denied.clone()).status, page);
-    if let Denied::TooOften(wait) = denied {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+    let failure = Failure::from(denied.clone());
+    let mut response = presentable(failure.status, page);
+    if let Some(secs) = failure.retry_after_secs {
+        response.headers_mut().insert(RETRY_AFTER, secs.into());
     }
     response
 }
