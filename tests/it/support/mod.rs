@@ -10,7 +10,7 @@ pub(crate) mod upstream;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what should take milliseconds; a slow machine needs the rest.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until `what` happens; fails when it does not.
 #[track_caller]
