@@ -252,7 +252,7 @@ fn when_one_upstream_fails_the_next_one_answers() {
     // The two that failed are asked last now.
     let begun = Instant::now();
     assert_eq!(Ask::new("other.example", RecordType::A).of(daemon.dns).addresses(), ["198.51.100.1"]);
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(3));
     assert_eq!(good.asked_over_tcp(), 2);
 }
 

