@@ -186,7 +186,7 @@ mod tests {
     use hickory_proto::rr::{Record, rdata};
     use tokio::net::UdpSocket;
 
-    use super::super::testkit::{ManualClock, question};
+    use super::super::testkit::{ManualClock, closed_port, question};
     use super::*;
 
     /// A server that knows one address for every name, and how often it was asked.
@@ -216,7 +216,7 @@ mod tests {
     async fn addresses_are_kept_for_their_time_and_longer_when_nobody_tells_new_ones() {
         let (address, asked, serving) = server().await;
         let clock = Arc::new(ManualClock::new());
-        let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (closed, _holder) = closed_port();
         let bootstrap = Bootstrap::new(vec![closed, address], Arc::clone(&clock) as Arc<dyn Clock>);
         let name = question("dns.example").name;
         let expected = Ok(vec![IpAddr::from([192, 0, 2, 1])]);
@@ -236,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn when_nobody_can_tell_it_is_said_what_to_do() {
         let clock = Arc::new(ManualClock::new());
-        let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (closed, _holder) = closed_port();
         let bootstrap = Bootstrap::new(vec![closed], clock as Arc<dyn Clock>);
         let error = bootstrap.addresses(&question("dns.example").name).await.unwrap_err();
         assert!(error.contains("`dns.example`") && error.contains("`addresses`"), "{error}");

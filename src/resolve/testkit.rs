@@ -1,6 +1,6 @@
 //! What the tests of this module share.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,13 @@ use super::{Question, UpstreamAddress, UpstreamOptions, UpstreamSet};
 use crate::clock::Clock;
 use crate::name::DomainName;
 use crate::wire::{CLASS_IN, Stored, qtype};
+
+/// A port that nobody answers at, whichever else is opened meanwhile: a socket that hears one peer only refuses all others.
+pub(super) fn closed_port() -> (SocketAddr, UdpSocket) {
+    let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
+    holder.connect("127.0.0.1:9").unwrap();
+    (holder.local_addr().unwrap(), holder)
+}
 
 /// A clock that stands still until it is moved.
 pub(super) struct ManualClock {
