@@ -116,7 +116,10 @@ fn with_all_kinds(home: &Home, upstream: &Upstream) {
         let _ = writeln!(text, "t{number}.x{}.example", number % 40);
     }
     std::fs::write(&path, text).unwrap();
-    let list = format!("builtin.levels = []\n[[lists]]\nname = \"file\"\npath = \"{}\"\n", path.display());
+    let list = format!(
+        "limits.queries_per_second = 0\nbuiltin.levels = []\n[[lists]]\nname = \"file\"\npath = \"{}\"\n",
+        path.display()
+    );
     home.configure(upstream.address, &list);
 }
 
