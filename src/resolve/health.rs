@@ -12,6 +12,8 @@ use crate::clock::Clock;
 /// An upstream is taken for down, and that is told, after so many tries in a row without an answer; a single lost
 /// question may be the fault of a name whose own servers are slow.
 const FAILURES_TO_BE_DOWN: u32 = 2;
+/// A try that is silent for a multiple of this counts as as many failures.
+const FAILURE_LEN: Duration = Duration::from_secs(2);
 /// What is told of an upstream is told again after this long at the earliest: an SD card keeps the log.
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 /// An upstream that failed is left alone for so long; each further failure doubles it, up to the second value.
@@ -112,8 +114,8 @@ impl Health {
         }
     }
 
-    /// A try that gave no answer, after as long as so many tries take.
-    pub(super) fn note_failure(&self, error: &TryError, tries: u32) {
+    /// A try that gave no answer, after it was waited for so long.
+    pub(super) fn note_failure(&self, error: &TryError, silence: Duration) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         // An error that it tells is an answer, and our own lack of sockets is not its fault.
         if !error.is_silence() {
@@ -121,7 +123,8 @@ impl Health {
         }
         let before = self.failures.load(Ordering::Relaxed);
         // A wrong certificate is no accident: once is enough.
-        let failures = before.saturating_add(tries.max(1));
+        let new = silence.as_millis() / FAILURE_LEN.as_millis();
+        let failures = before.saturating_add(u32::try_from(new).unwrap_or(u32::MAX).max(1));
         let failures = if error.is_lasting() { failures.max(FAILURES_TO_BE_DOWN) } else { failures };
         self.failures.store(failures, Ordering::Relaxed);
         let down = DOWN_FIRST.saturating_mul(1 << (failures - 1).min(8)).min(DOWN_MAX);
@@ -222,7 +225,7 @@ mod tests {
     fn a_failing_upstream_is_left_alone_ever_longer_until_it_answers() {
         let (health, clock) = health();
         for expected in [2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
-            health.note_failure(&TryError::TimedOut, 1);
+            health.note_failure(&TryError::TimedOut, Duration::from_secs(2));
             assert_eq!(health.down_for_ms(), expected);
             clock.pass(Duration::from_millis(expected));
             assert!(health.is_failing(), "until it answers");
@@ -251,7 +254,7 @@ mod tests {
     #[test]
     fn a_wrong_certificate_is_told_at_once() {
         let (health, _clock) = health();
-        health.note_failure(&TryError::Untrusted("its certificate is for another".into()), 1);
+        health.note_failure(&TryError::Untrusted("its certificate is for another".into()), Duration::ZERO);
         assert!(health.status().problem.is_some_and(|problem| problem.contains("another")));
     }
 }

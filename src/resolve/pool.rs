@@ -20,17 +20,19 @@ use super::{Question, Unresolved, UnresolvedKind, UpstreamStatus, strategy};
 use crate::clock::Clock;
 use crate::wire::{Said, Stored};
 
-/// How long one try may take.
+/// How long one try over a connection may take, and how long an upstream is waited for before another one is asked too.
 const TRY_TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_TRY: Patience = Patience { time: TRY_TIMEOUT, resends: &[RESEND_AFTER], weight: 1 };
-const TRY: Patience = Patience { time: TRY_TIMEOUT, resends: &[], weight: 1 };
 /// How long all tries may take. A client asks again after 5 seconds (glibc, Windows) and should have its answer before.
 const TRIES_TIMEOUT: Duration = Duration::from_millis(4_500);
-/// Where nobody else could be asked, the answer is waited for to the end on the socket that asked: what takes long, as a name whose own
-/// servers are far or slow does, would be missed by whoever turned away from it to ask the same upstream anew.
-const LONE_TRY: Patience =
-    Patience { time: TRIES_TIMEOUT, resends: &[RESEND_AFTER, Duration::from_secs(2)], weight: 2 };
-/// How many tries a question gets over all upstreams, and from one of them, so that no outage multiplies the questions.
+const OVER_CONNECTION: Patience = Patience { time: TRY_TIMEOUT, resends: &[] };
+/// An answer over UDP is waited for to the end on the socket that asked: what takes long, as a name whose own servers are far or slow
+/// does, would be missed by whoever turned away from it to ask anew.
+const FIRST_OVER_UDP: Patience = Patience { time: TRIES_TIMEOUT, resends: &[RESEND_AFTER, TRY_TIMEOUT] };
+/// Those that are asked then get fewer packets, so that no outage multiplies them.
+const OVER_UDP: Patience = Patience { time: TRIES_TIMEOUT, resends: &[RESEND_AFTER] };
+/// Who is asked beside has to show only whether it answers.
+const PROBE: Patience = Patience { time: TRY_TIMEOUT, resends: &[] };
+/// How many tries a question gets over all upstreams, and from one of them.
 const TRIES_MAX: usize = 3;
 const TRIES_OF_ONE_MAX: usize = 2;
 /// How many questions may wait for upstreams at once: each holds memory and a part of a socket, and what comes beyond is told
@@ -60,7 +62,7 @@ pub(super) struct Pool {
     strategy: Strategy,
     seed: u64,
     whose: Whose,
-    asks: Semaphore,
+    asks: Arc<Semaphore>,
 }
 
 /// A try that is over.
@@ -81,7 +83,7 @@ impl Pool {
         let upstream = |options| Arc::new(Upstream::new(options, bootstrap, clock));
         let seed = if strategy == Strategy::Spread { strategy::seed() } else { 0 };
         let upstreams = servers.iter().map(upstream).collect();
-        Self { upstreams, strategy, seed, whose, asks: Semaphore::new(ASKS_MAX) }
+        Self { upstreams, strategy, seed, whose, asks: Arc::new(Semaphore::new(ASKS_MAX)) }
     }
 
     pub(super) fn status(&self) -> impl Iterator<Item = UpstreamStatus> {
@@ -95,7 +97,7 @@ impl Pool {
 
     /// Asks one upstream after the other, those that work first, until one gives an answer.
     pub(super) async fn ask(&self, question: &Question) -> Result<Answered, Unresolved> {
-        let Ok(_ask) = self.asks.try_acquire() else {
+        let Ok(ask) = Arc::clone(&self.asks).try_acquire_owned() else {
             let why = format!("{ASKS_MAX} questions wait for upstreams already").into();
             return Err(Unresolved::new(why, UnresolvedKind::Overload));
         };
@@ -106,7 +108,7 @@ impl Pool {
         let mut running = FuturesUnordered::new();
         let mut failures = Failures::default();
         let (mut tries, mut not_before, mut begun) = (0, Instant::now(), Instant::now());
-        // The last one that was begun, and when by its own clock.
+        // The last one that was begun, and when by its own clock, until it is doubted or others show that it is well.
         let mut newest: Option<(Arc<Upstream>, u64)> = None;
         // When tries were begun that are not waited for alone any more.
         let mut doubted: Vec<Instant> = Vec::new();
@@ -121,20 +123,20 @@ impl Pool {
                 }
                 begun = Instant::now();
                 newest = Some((Arc::clone(&upstream), upstream.health.now_ms()));
-                let patience = self.patience(tries);
+                let patience = patience(&upstream, tries);
                 running.push(attempt(upstream, question.clone(), begun, deadline, patience));
                 tries += 1;
             }
-            let doubt_at = begun + RESEND_AFTER;
-            let has_next = newest.is_some() && tries < tries_max && !waiting.is_empty();
+            let turn_at = begun + if newest.is_some() { RESEND_AFTER } else { TRY_TIMEOUT };
+            let has_next = !doubted.contains(&begun) && tries < tries_max && !waiting.is_empty();
             let tried = tokio::select! {
                 tried = running.next() => match tried {
                     Some(tried) => tried,
                     None => break,
                 },
-                // Silence: the next one is asked too, unless only this name takes so long.
-                () = sleep_until(doubt_at), if has_next => {
-                    if newest.take().is_some_and(|(upstream, since_ms)| upstream.health.doubt(since_ms)) {
+                // Silence: the next one is asked too, a while later where it may be only this name that takes so long.
+                () = sleep_until(turn_at), if has_next => {
+                    if newest.take().is_none_or(|(upstream, since_ms)| upstream.health.doubt(since_ms)) {
                         doubted.push(begun);
                     }
                     continue;
@@ -146,7 +148,10 @@ impl Pool {
                 Ok(answer) => {
                     // What the others say is of interest for how they are.
                     if !running.is_empty() {
-                        tokio::spawn(running.for_each(async |_| ()));
+                        tokio::spawn(async move {
+                            running.for_each(async |_| ()).await;
+                            drop(ask);
+                        });
                     }
                     return Ok(Answered { answer: Arc::new(answer), upstream: Arc::clone(&upstream.label) });
                 }
@@ -164,15 +169,6 @@ impl Pool {
             }
         }
         Err(failures.into_unresolved())
-    }
-
-    /// How long an upstream is waited for, of whom so many were asked before.
-    fn patience(&self, tries: usize) -> Patience {
-        match self.upstreams.as_slice() {
-            [lone] if lone.is_udp() => LONE_TRY,
-            _ if tries == 0 => FIRST_TRY,
-            _ => TRY,
-        }
     }
 
     /// Asks those beside whose state is not known: those that failed, when they were left alone for long enough, and those that
@@ -194,10 +190,19 @@ impl Pool {
             let (upstream, question) = (Arc::clone(upstream), question.clone());
             tokio::spawn(async move {
                 let deadline = Instant::now() + TRY_TIMEOUT;
-                let _noted = upstream.ask(&question, TRY, deadline).await;
+                let _noted = upstream.ask(&question, PROBE, deadline).await;
                 upstream.health.end_probe();
             });
         }
+    }
+}
+
+/// How long an upstream is waited for, of whom so many were asked before.
+fn patience(upstream: &Upstream, tries: usize) -> Patience {
+    match tries {
+        _ if !upstream.is_udp() => OVER_CONNECTION,
+        0 => FIRST_OVER_UDP,
+        _ => OVER_UDP,
     }
 }
 

@@ -33,8 +33,6 @@ pub(super) struct Patience {
     pub(super) time: Duration,
     /// When the question is sent once more over UDP, from the beginning on.
     pub(super) resends: &'static [Duration],
-    /// As how many tries it counts when nothing comes.
-    pub(super) weight: u32,
 }
 
 /// An upstream that changed the case of a name in so many answers in a row, and kept it in none, is asked in lower case.
@@ -126,7 +124,10 @@ impl Upstream {
         let answer = asked.unwrap_or(Err(TryError::TimedOut));
         match &answer {
             Ok(_) => self.health.note_answer(self.clock.instant().saturating_duration_since(begun)),
-            Err(error) => self.health.note_failure(error, patience.weight),
+            Err(error) => {
+                let silence = if matches!(error, TryError::TimedOut) { time } else { Duration::ZERO };
+                self.health.note_failure(error, silence);
+            }
         }
         answer
     }

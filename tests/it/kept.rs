@@ -74,17 +74,18 @@ fn a_kill_at_any_moment_of_a_refresh_leaves_the_last_good_rules() {
         std::thread::sleep(whole * round / (ROUNDS - 8));
         daemon.kill();
         refresh.wait().unwrap();
+        // What is in force after the next start was there before the kill.
+        server.now_says(Reply::status(503, "not now"));
         if round % 8 == 0 {
             // The next start has to compile.
             std::fs::remove_file(file_of(&home)).unwrap();
         }
         daemon = home.start();
         assert!(blocks(&daemon, "always.example"), "round {round}: nothing is blocked");
-        // Asked in this order, one of them says so, even when the daemon takes the next one meanwhile.
-        let (is_next, is_good) = (is_in_force(&daemon, next), is_in_force(&daemon, good));
-        assert!(is_next || is_good, "round {round}: revision {good} went away");
+        let is_next = is_in_force(&daemon, next);
+        assert!(is_next || is_in_force(&daemon, good), "round {round}: revision {good} went away");
         kept += usize::from(daemon.log().contains("kept=true"));
-        if is_next || is_in_force(&daemon, next) {
+        if is_next {
             (good, came) = (next, came + 1);
         }
         assert_eq!(problems(&daemon), "[]", "round {round}");
@@ -130,11 +131,17 @@ fn says_what_it_should(daemon: &Daemon) -> Option<()> {
     for name in ["t1.x2.example", "free.example", "a.t1.x1.example", "fine.deep.example"] {
         assert_eq!(ask(name).addresses(), ["198.51.100.1"], "{name}");
     }
+    // One of them is asked for often, and all of them once it is there.
+    if ask("answer.example").words()[0] != "NXDOMAIN" {
+        return None;
+    }
     let listed = (0..1_500).step_by(37).map(|number| format!("t{number}.x{}.example", number % 40));
-    let all_blocked = listed
-        .chain(["a.deep.example", "stat7.example"].map(str::to_owned))
-        .all(|name| ask(&name).addresses() == ["0.0.0.0"]);
-    (all_blocked && ask("answer.example").words()[0] == "NXDOMAIN").then_some(())
+    ["a.deep.example", "stat7.example"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(listed)
+        .all(|name| ask(&name).addresses() == ["0.0.0.0"])
+        .then_some(())
 }
 
 /// Starts on a ruleset file like this one; the right verdicts come, and the file is as it was.

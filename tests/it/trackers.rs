@@ -58,8 +58,10 @@ fn the_persons_own_catalogue_wins_and_is_watched() {
     assert!(told.contains("part of Group") && told.contains("https://mine.example/privacy"), "{told}");
     // The built-in names of a product are whose the person says that it is.
     assert_eq!(company(&daemon, "www.google-analytics.com").as_deref(), Some("Somebody"));
-    let problem = status(&daemon, &own.display().to_string())["problem"].to_string();
-    assert!(problem.contains("mine.txt, line 12"), "{problem}");
+    let own_name = own.display().to_string();
+    eventually("what is wrong with it is told", || {
+        status(&daemon, &own_name)["problem"].to_string().contains("mine.txt, line 12").then_some(())
+    });
     assert!(daemon.api("status")["problems"].to_string().contains("mine.txt, line 12"));
 
     std::fs::write(&own, OWN.replace("company Mine", "company Other")).unwrap();
@@ -67,7 +69,7 @@ fn the_persons_own_catalogue_wins_and_is_watched() {
         (company(&daemon, "pixel.example").as_deref() == Some("Other")).then_some(())
     });
     assert_eq!(company(&daemon, "www.google-analytics.com").as_deref(), Some("Google"));
-    assert_eq!(status(&daemon, &own.display().to_string())["problem"], Value::Null);
+    eventually("nothing is wrong with it", || status(&daemon, &own_name)["problem"].is_null().then_some(()));
 
     // Whoever reloads finds it read when that is done.
     std::fs::write(&own, OWN).unwrap();

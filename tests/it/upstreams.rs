@@ -495,11 +495,10 @@ fn upstreams_change_while_it_runs() {
     check_resolves(&daemon, "still.example");
 }
 
-#[test]
-fn a_lone_upstream_that_takes_three_seconds_is_waited_for() {
-    // The first packet of each question is answered after three seconds; the others find it busy.
+/// An upstream that answers the first packet of each question after three seconds; the others find it busy.
+fn slow_upstream() -> Upstream {
     let seen = std::sync::Mutex::new(std::collections::HashSet::new());
-    let upstream = Upstream::start(move |question| {
+    Upstream::start(move |question| {
         if !seen.lock().unwrap().insert(question.metadata.id) {
             return None;
         }
@@ -507,8 +506,21 @@ fn a_lone_upstream_that_takes_three_seconds_is_waited_for() {
         let mut answer = answer_to(question);
         answer.add_answer(record(&format!("{} 60 A 192.0.2.7", question.queries[0].name())));
         Some(answer)
-    });
-    let daemon = Daemon::start(upstream.address, "");
+    })
+}
+
+#[test]
+fn upstreams_that_take_three_seconds_are_waited_for() {
+    check_waits_for(&[slow_upstream()]);
+    check_waits_for(&[slow_upstream(), slow_upstream()]);
+}
+
+#[track_caller]
+fn check_waits_for(upstreams: &[Upstream]) {
+    let home = Home::new();
+    let urls: Vec<String> = upstreams.iter().map(|upstream| format!("udp://{}", upstream.address)).collect();
+    home.configure_upstream(&format!("servers = {urls:?}"), "");
+    let daemon = home.start();
     let mut tries = 0;
     // A busy machine may need another one.
     eventually("a slow name resolves", || {
