@@ -13,7 +13,7 @@ use crate::support::daemon::{Daemon, Home};
 use crate::support::upstream::Upstream;
 
 /// How long a list may take from its configuration until it is in force, here and on a machine that does other things too.
-const LOAD_MAX: Duration = Duration::from_secs(240);
+const LOAD_MAX: Duration = Duration::from_secs(480);
 /// How long any question may take meanwhile: a client asks again after 5 seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
@@ -94,9 +94,10 @@ fn a_list_of_a_hundred_thousand_expressions_is_refused_as_a_whole() {
     for number in 0..100_000 {
         let _ = writeln!(text, "^ads{number}[a-f]+\\.(cdn|img)[0-9]*\\.example$");
     }
-    let (daemon, status, _upstream) = load(&text, |_, status| status["problem"].is_string());
-    let problem = status["problem"].as_str().unwrap();
-    assert!(problem.contains("more than 10,000 patterns in one list"), "{problem}");
+    // A slow machine tells meanwhile that it is still being read.
+    let refused = "more than 10,000 patterns in one list";
+    let (daemon, _, _upstream) =
+        load(&text, |_, status| status["problem"].as_str().is_some_and(|problem| problem.contains(refused)));
     assert!(!blocks(&daemon, "ads1a.cdn.example"));
 }
 
