@@ -383,7 +383,7 @@ fn a_brute_force_is_slowed_and_the_right_password_is_not_locked_out() {
     let refused = ask(&daemon, 66, "POST /api/v1/access/password", &headers, wish);
     assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{}", refused.body);
     assert_eq!(log_in(&daemon, 9, PASSWORD, "").status, 303);
-    assert!(daemon.log().contains("a wrong password was given to the page"));
+    daemon.tells("a wrong password was given to the page");
     assert!(!daemon.log().contains("a guess"), "{}", daemon.log());
 }
 
@@ -449,7 +449,7 @@ fn a_password_file_that_is_damaged_keeps_everybody_out_and_says_what_to_do() {
         "{}",
         page.body
     );
-    assert!(daemon.log().contains("Nobody can log in to the page"));
+    daemon.tells("Nobody can log in to the page");
     assert!(set_password(&home, "another password").contains("The password is set"));
     assert_eq!(log_in(&daemon, 1, "another password", "").status, 303);
     assert!(home.path().join("data/access.json.damaged").exists());
@@ -538,9 +538,7 @@ fn the_page_is_served_over_tls_and_takes_over_a_new_certificate() {
     assert!(cookie.starts_with("__Host-pixelsink-session=") && cookie.contains("; Secure"), "{cookie}");
     // A certificate whose key has not come yet is not taken over, and told.
     std::fs::write(&certificate, &other.certificate).unwrap();
-    eventually("the half is told", || {
-        daemon.log().contains("keeps the certificate that it had").then_some(())
-    });
+    daemon.tells("keeps the certificate that it had");
     let shown = || over_tls(port, [&one, &other], "GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n").1;
     assert_eq!(shown(), one.der);
     put(&other);
@@ -559,7 +557,7 @@ fn the_page_is_served_over_tls_and_takes_over_a_new_certificate() {
     let _ = refused.read_to_end(&mut said);
     assert_eq!(said, b"", "nothing is said in the clear");
     put(&other);
-    eventually("the page opens", || daemon.log().contains("the page has a new certificate").then_some(()));
+    daemon.tells("the page has a new certificate");
     assert_eq!(over_tls(port, [&one, &other], "GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n").1, other.der);
     assert!(!daemon.run(&["status"]).contains("The page is closed"));
 }

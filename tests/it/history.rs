@@ -112,7 +112,7 @@ fn what_is_private_is_neither_shown_nor_kept_and_a_reload_changes_it() {
     assert_eq!(daemon.api("status")["history"]["unlisted"], 0);
     home.configure(upstream.address, &level("counts-only"));
     daemon.signal("HUP");
-    crate::support::eventually("the reload", || daemon.log().contains("was read again").then_some(()));
+    daemon.tells("was read again");
     Ask::new("shop.example", RecordType::A).of(daemon.dns);
     assert_eq!(daemon.api("totals")["queries"], 3);
     assert_eq!(daemon.api("events").as_array().unwrap().len(), 1);

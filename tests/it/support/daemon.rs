@@ -145,6 +145,12 @@ impl Daemon {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits until its log has this text, which may come a moment after what it tells of.
+    #[track_caller]
+    pub(crate) fn tells(&self, text: &str) {
+        eventually(text, || self.log().contains(text).then_some(()));
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
     }
