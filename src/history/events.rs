@@ -188,11 +188,11 @@ impl Store {
             return Ok((found, None));
         }
         let hours = hour_of(from_ms)..hour_of(until_ms - 1) + 1;
-        let Some(days) = self.days("count_device", &hours)? else { return Ok((found, None)) };
+        let days = self.days("count_device", &hours)?;
         let begun = self.clock.instant();
         let mut end = latest;
         // What is wanted is mostly found on the last day.
-        for day in days.rev() {
+        for day in days.into_iter().rev() {
             let midnight = day * HOURS_PER_DAY;
             let of_day = hours.start.max(midnight)..hours.end.min(midnight + HOURS_PER_DAY);
             for hour in self.hours_with(wanted, of_day)? {

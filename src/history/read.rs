@@ -6,7 +6,7 @@
 //! Each question reads the rows of its span once and sums here, not in SQL, which would sort them for it.
 
 use std::cmp::Reverse;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -42,6 +42,8 @@ use crate::tracker::Attribution;
 
 /// The most hours in one answer: ten years.
 pub(super) const HOURS_MAX: i64 = 24 * 366 * 10;
+/// How many days are gone through one by one. Between more there may be decades without any: a clock that is never set begins in 1970.
+const DAYS_WITHOUT_GAPS: i64 = 1_000;
 
 /// What a question is limited to.
 pub(super) struct Within {
@@ -287,7 +289,7 @@ impl Store {
 
     /// Hands over the counts by name.
     pub(super) fn each_name(&self, within: &Within, mut take: impl FnMut(Counted)) -> Result<(), Fault> {
-        let Some(days) = self.days("count_name", &within.hours)? else { return Ok(()) };
+        let days = self.days("count_name", &within.hours)?;
         // The rows of a day lie by kind, then by device.
         let mut all = self.db.prepare_cached(
             "SELECT device, kind, part, hours FROM temp.all_count_name WHERE day = ?1 AND ?2 <= kind",
@@ -320,9 +322,10 @@ impl Store {
         one: &str,
         mut run: impl FnMut(&mut Statement<'_>, [i64; 2]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let Some(days) = self.days(table, &within.hours)? else { return Ok(()) };
+        let days = self.days(table, &within.hours)?;
+        let (Some(&first), Some(&last)) = (days.first(), days.last()) else { return Ok(()) };
         match &within.devices {
-            None => run(&mut *self.db.prepare_cached(all)?, [*days.start(), *days.end()]),
+            None => run(&mut *self.db.prepare_cached(all)?, [first, last]),
             Some(devices) => {
                 let mut statement = self.db.prepare_cached(one)?;
                 // One look at the tree for each, where a range of days would have those of all devices.
@@ -336,29 +339,37 @@ impl Store {
         }
     }
 
-    /// The days of `hours` as far as the table has any.
-    pub(super) fn days(
-        &self,
-        table: &str,
-        hours: &Range<i64>,
-    ) -> Result<Option<std::ops::RangeInclusive<i64>>, Fault> {
+    /// The days of `hours` as far as the table may have any, in order.
+    pub(super) fn days(&self, table: &str, hours: &Range<i64>) -> Result<Vec<i64>, Fault> {
         if hours.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let mut known: Option<(i64, i64)> = None;
+        let from = hours.start.div_euclid(HOURS_PER_DAY);
+        let until = (hours.end - 1).div_euclid(HOURS_PER_DAY);
+        let first = self.ends_of_days(table, "min", from..=until)?.into_iter().min();
+        let last = self.ends_of_days(table, "max", from..=until)?.into_iter().max();
+        let (Some(first), Some(last)) = (first, last) else { return Ok(Vec::new()) };
+        if last - first < DAYS_WITHOUT_GAPS {
+            return Ok((first..=last).collect());
+        }
+        let mut days = Vec::new();
+        let mut next = Some(first);
+        while let Some(day) = next {
+            days.push(day);
+            next = self.ends_of_days(table, "min", day + 1..=last)?.into_iter().min();
+        }
+        Ok(days)
+    }
+
+    /// The first ("min") or the last ("max") of these days that each database has anything of, by one look at its tree.
+    fn ends_of_days(&self, table: &str, end: &str, days: RangeInclusive<i64>) -> Result<Vec<i64>, Fault> {
+        let mut ends = Vec::new();
         for db in ["main", "file"].into_iter().take(1 + usize::from(self.attached)) {
-            // Each of both is one look at an end of the tree.
-            let sql =
-                format!("SELECT (SELECT min(day) FROM {db}.{table}), (SELECT max(day) FROM {db}.{table})");
-            let row =
-                |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
-            if let (Some(first), Some(last)) = self.db.prepare_cached(&sql)?.query_row([], row)? {
-                known = Some(known.map_or((first, last), |(from, until)| (from.min(first), until.max(last))));
-            }
+            let sql = format!("SELECT {end}(day) FROM {db}.{table} WHERE day BETWEEN ?1 AND ?2");
+            let row = |row: &rusqlite::Row<'_>| row.get::<_, Option<i64>>(0);
+            ends.extend(self.db.prepare_cached(&sql)?.query_row([days.start(), days.end()], row)?);
         }
-        let (from, until) =
-            (hours.start.div_euclid(HOURS_PER_DAY), (hours.end - 1).div_euclid(HOURS_PER_DAY));
-        Ok(known.map(|(first, last)| from.max(first)..=until.min(last)).filter(|days| !days.is_empty()))
+        Ok(ends)
     }
 
     /// The name with this identifier. `None` if it was forgotten.

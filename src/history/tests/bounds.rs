@@ -121,6 +121,27 @@ fn a_machine_that_was_off_for_a_month_forgets_a_day_later() {
 }
 
 #[test]
+fn decades_without_questions_are_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TestClock::new();
+    clock.set("1970-01-01T00:00:20Z");
+    let mut store = store(&options(dir.path()), &clock);
+    store.hear(&clock, &["block phone early.example"]);
+    store.flush(Counts::Due).unwrap();
+    for time in ["2026-01-14T12:31:00Z", "2026-01-16T12:31:00Z"] {
+        clock.set(time);
+        store.hear(&clock, &["block tv pixel.example"]);
+        store.flush(Counts::Due).unwrap();
+    }
+    let days = store.days("count_device", &(0..1_000_000)).unwrap();
+    assert_eq!(days, [0, 20_467, 20_469], "each with something, in order");
+    let hits = EventFilter { hits_only: true, ..EventFilter::default() };
+    assert_eq!(store.tell_events(&hits).len(), 3);
+    // What lies together is gone through day by day.
+    assert_eq!(store.days("count_device", &(24..1_000_000)).unwrap(), [20_467, 20_468, 20_469]);
+}
+
+#[test]
 fn a_question_before_the_clock_is_set_costs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
