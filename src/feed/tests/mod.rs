@@ -30,7 +30,7 @@ use crate::policy::{Question, Verdict};
 
 /// Small, so that what is too large comes soon.
 const SIZE_MAX: u64 = 64 * 1024;
-/// Long enough for a busy machine. What a person is promised is measured where it is promised.
+/// Long enough for a busy machine, and shorter than the time after which files are looked at unasked.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the server of lists answers next.
